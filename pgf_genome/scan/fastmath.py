@@ -1,0 +1,94 @@
+"""Elementary functions that LLVM can vectorise inside Numba kernels.
+
+Numba has no vector library to call, so ``np.exp`` in a kernel runs one lane at a time. These
+polynomials are plain arithmetic: a loop over channels that uses them becomes SIMD code. Errors
+are below 2 units in the last place, in float32 and in float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+LOG2_E = 1.4426950408889634
+# Reassociation lets sums over channels use vector lanes; nothing here assumes finite inputs.
+FLAGS = {"contract", "nsz", "arcp", "reassoc"}
+
+
+@njit(fastmath=FLAGS, error_model="numpy")
+def _exp2_f32(x):
+    x = max(x, np.float32(-150.0))
+    whole = np.floor(x + np.float32(0.5))
+    f = x - whole
+    p = np.float32(1.535336188319500e-4)
+    p = p * f + np.float32(1.339887440266574e-3)
+    p = p * f + np.float32(9.618437357674640e-3)
+    p = p * f + np.float32(5.550332471162809e-2)
+    p = p * f + np.float32(2.402264791363012e-1)
+    p = p * f + np.float32(6.931472028550421e-1)
+    p = p * f + np.float32(1.0)
+    exponent = np.int32(max(whole, np.float32(-127.0))) + np.int32(127)
+    return p * np.int32(exponent << 23).view(np.float32)
+
+
+@njit(fastmath=FLAGS, error_model="numpy")
+def _exp2_f64(x):
+    x = max(x, -1080.0)
+    whole = np.floor(x + 0.5)
+    r = (x - whole) * 0.6931471805599453
+    p = 1.0 / 6227020800.0
+    p = p * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    exponent = np.int64(max(whole, -1023.0)) + 1023
+    return p * np.int64(exponent << 52).view(np.float64)
+
+
+def exp2_neg(x):
+    """2**x for x <= 0; zero where the result would be subnormal."""
+    return np.exp2(x)
+
+
+@overload(exp2_neg, jit_options={"fastmath": FLAGS, "error_model": "numpy"})
+def _exp2_neg(x):
+    if x == types.float32:
+        return lambda x: _exp2_f32(x)
+    return lambda x: _exp2_f64(x)
+
+
+@njit(fastmath=FLAGS, error_model="numpy")
+def _log1p_f32(u):
+    s = u / (u + np.float32(2.0))
+    q = s * s
+    p = np.float32(2.0 / 15.0)
+    p = p * q + np.float32(2.0 / 13.0)
+    p = p * q + np.float32(2.0 / 11.0)
+    p = p * q + np.float32(2.0 / 9.0)
+    p = p * q + np.float32(2.0 / 7.0)
+    p = p * q + np.float32(2.0 / 5.0)
+    p = p * q + np.float32(2.0 / 3.0)
+    p = p * q + np.float32(2.0)
+    return p * s
+
+
+def log1p_unit(u):
+    """log(1 + u) for 0 <= u <= 1; in float32 as 2 artanh(u / (2 + u))."""
+    return np.log1p(u)
+
+
+@overload(log1p_unit, jit_options={"fastmath": FLAGS, "error_model": "numpy"})
+def _log1p_unit(u):
+    if u == types.float32:
+        return lambda u: _log1p_f32(u)
+    return lambda u: np.log1p(u)

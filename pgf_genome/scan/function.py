@@ -1,0 +1,149 @@
+"""Autograd over the scan kernels: reverse mode, forward mode, and batches of tangents.
+
+``torch.func.vmap`` over ``torch.func.jvp`` gives k tangents that share one primal: the rules
+below hand the k directions to one tangent kernel. The primal itself is batched by its leading
+axis, never by ``vmap``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from pgf_genome.scan import cpu
+
+
+def _no_primal_vmap(info, in_dims, *args):
+    raise NotImplementedError("vmap over the primal of a scan; use the leading batch axis")
+
+
+def _directions(in_dims, args, primal_dims: int):
+    """Move the vmapped axis of every tangent to the front; broadcast those without one."""
+    if any(dim is not None for dim in in_dims[:primal_dims]):
+        _no_primal_vmap(None, in_dims, *args)
+    size = next(a.shape[d] for a, d in zip(args, in_dims, strict=True) if d is not None)
+    return [
+        a.movedim(d, 0) if d is not None else a.expand(size, *a.shape)
+        for a, d in zip(args[primal_dims:], in_dims[primal_dims:], strict=True)
+    ]
+
+
+def _or_zeros(tangents, primals):
+    return [
+        torch.zeros_like(p) if t is None else t for t, p in zip(tangents, primals, strict=True)
+    ]
+
+
+class _ScanTangent(Function):
+    @staticmethod
+    def forward(*args: Tensor):
+        out, end = cpu.scan_tangent(*args[:9], *(dot[None] for dot in args[9:]))
+        return out[0], end[0]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        return cpu.scan_tangent(*args[:9], *_directions(in_dims, args, 9)), (0, 0)
+
+
+class _Scan(Function):
+    vmap = staticmethod(_no_primal_vmap)
+
+    @staticmethod
+    def forward(x, dt, B, C, z, A, D, bias, state):
+        return cpu.scan_forward(x, dt, B, C, z, A, D, bias, state)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(output[2])
+        ctx.save_for_backward(*inputs, output[2])
+        ctx.save_for_forward(*inputs)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, out_bar, end_bar, _):
+        *primals, state, stored = ctx.saved_tensors
+        bars = _or_zeros([out_bar, end_bar], [primals[0], state])
+        weights = any(ctx.needs_input_grad[5:8])
+        return cpu.scan_adjoint(*primals, stored, *bars, weights)
+
+    @staticmethod
+    def jvp(ctx, *tangents):
+        primals = ctx.saved_tensors
+        if any(tangents[i] is not None for i in (5, 6, 7)):
+            raise NotImplementedError("forward mode in A, D or the step-size bias")
+        moving = [0, 1, 2, 3, 4, 8]
+        dots = _or_zeros([tangents[i] for i in moving], [primals[i] for i in moving])
+        return *_ScanTangent.apply(*primals, *dots), None
+
+
+class _ConvTangent(Function):
+    @staticmethod
+    def forward(past, weight, bias, past_dot):
+        return cpu.conv_tangent(past, weight, bias, past_dot[None])[0]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        return cpu.conv_tangent(*args[:3], *_directions(in_dims, args, 3)), 0
+
+
+class _Conv(Function):
+    vmap = staticmethod(_no_primal_vmap)
+
+    @staticmethod
+    def forward(past, weight, bias):
+        return cpu.conv_forward(past, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, out_bar):
+        if out_bar is None:
+            return None, None, None
+        return cpu.conv_adjoint(*ctx.saved_tensors, out_bar, any(ctx.needs_input_grad[1:]))
+
+    @staticmethod
+    def jvp(ctx, past_dot, weight_dot, bias_dot):
+        if weight_dot is not None or bias_dot is not None:
+            raise NotImplementedError("forward mode in the weights of the convolution")
+        return _ConvTangent.apply(*ctx.saved_tensors, past_dot)
+
+
+def selective_scan(
+    x: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    z: Tensor,
+    A: Tensor,
+    D: Tensor,
+    dt_bias: Tensor,
+    state: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """As ``reference.selective_scan``, by compiled kernels.
+
+    Reverse mode reaches every argument; forward mode x, dt, B, C, z and the state.
+    """
+    out, end, _ = _Scan.apply(x, dt, B, C, z, A, D, dt_bias, state)
+    return out, end
+
+
+def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``reference.causal_conv``, by compiled kernels."""
+    past = torch.cat([state, x], dim=1)  # (batch, K-1+T, Di)
+    return _Conv.apply(past, weight, bias), past[:, x.shape[1] :]

@@ -1,0 +1,86 @@
+"""The two recurrences of a Mamba-1 block, as equations. Slow, and the truth for every kernel.
+
+Shapes: ``batch`` independent sequences, T positions, Di channels (``d_inner``), N states per
+channel (``d_state``), K taps (``d_conv``). Channels are last everywhere, so a state is
+``(batch, N, Di)`` and the poles A are ``(N, Di)``.
+
+Each function takes the state before the tile and returns the state after it, and is
+differentiable in both; running two tiles with the state handed over equals running them joined.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import silu, softplus
+
+
+def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Depthwise causal convolution followed by SiLU.
+
+        u_t = silu( sum_k weight_k x_{t-K+1+k} + bias )
+
+    Parameters
+    ----------
+    x : Tensor, (batch, T, Di)
+    weight : Tensor, (K, Di)
+        The last tap meets the current position.
+    bias : Tensor, (Di,)
+    state : Tensor, (batch, K-1, Di)
+        The K-1 inputs before the tile; zeros at the start of a segment.
+
+    Returns
+    -------
+    u : Tensor, (batch, T, Di)
+    state : Tensor, (batch, K-1, Di)
+        The last K-1 inputs.
+    """
+    taps, length = weight.shape[0], x.shape[1]
+    past = torch.cat([state, x], dim=1)  # (batch, K-1+T, Di)
+    total = bias.expand_as(x)
+    for k in range(taps):
+        total = total + weight[k] * past[:, k : k + length]
+    return silu(total), past[:, length:]
+
+
+def selective_scan(
+    x: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    z: Tensor,
+    A: Tensor,
+    D: Tensor,
+    dt_bias: Tensor,
+    state: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Selective scan with skip connection and gate (Gu and Dao 2023, algorithm 2).
+
+        delta_t = softplus(dt_t + dt_bias)
+        h_t     = exp(delta_t A) h_{t-1} + delta_t x_t B_t
+        out_t   = ( sum_n C_t h_t + D x_t ) silu(z_t)
+
+    Parameters
+    ----------
+    x, dt, z : Tensor, (batch, T, Di)
+        Input, step size before bias and softplus, gate before SiLU.
+    B, C : Tensor, (batch, T, N)
+        Input and output maps, shared by all channels.
+    A : Tensor, (N, Di)
+        Poles, <= 0.
+    D, dt_bias : Tensor, (Di,)
+    state : Tensor, (batch, N, Di)
+
+    Returns
+    -------
+    out : Tensor, (batch, T, Di)
+    state : Tensor, (batch, N, Di)
+    """
+    delta = softplus(dt + dt_bias)
+    h, outputs = state, []
+    for t in range(x.shape[1]):
+        decay = torch.exp(delta[:, t, None, :] * A)  # (batch, N, Di)
+        h = decay * h + B[:, t, :, None] * (delta[:, t] * x[:, t])[:, None, :]
+        outputs.append((C[:, t, :, None] * h).sum(dim=1))
+    y = torch.stack(outputs, dim=1) + D * x  # (batch, T, Di)
+    return y * silu(z), h
