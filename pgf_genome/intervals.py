@@ -1,0 +1,222 @@
+"""Stretches of contigs: region strings, BED files, merging.
+
+Inside the program every coordinate is 0-based half-open, as in BED. Region strings are 1-based
+inclusive, as in samtools; they are converted here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from pgf_genome.errors import SequenceError
+
+_BRACED = re.compile(r"\{(?P<contig>.+)\}(?::(?P<range>.*))?")
+_RANGE = re.compile(r"(?P<first>\d[\d,]{0,30})(?:-(?P<last>\d[\d,]{0,30})?)?", re.ASCII)
+_INTEGER = re.compile(r"-?\d{1,30}", re.ASCII)
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """The bases ``start <= position < stop`` of a contig (0-based half-open, never empty).
+
+    Raises
+    ------
+    SequenceError
+        Unless ``0 <= start < stop``.
+    """
+
+    contig: str
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise SequenceError(
+                f"interval {self.contig} from {self.start} to {self.stop} (0-based, half-open) is "
+                "not valid: the start must be at least 0 and less than the end"
+            )
+
+    @property
+    def length(self) -> int:
+        """Number of bases."""
+        return self.stop - self.start
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __str__(self) -> str:
+        """The interval as a samtools region, 1-based inclusive: ``chr1:1001-2000``."""
+        return f"{self.contig}:{self.start + 1}-{self.stop}"
+
+
+def unknown_contig(name: str, known: Collection[str], where: str) -> SequenceError:
+    """The error for a contig name that a genome does not have, with the names it may mean.
+
+    Parameters
+    ----------
+    name
+        The name asked for.
+    known
+        The names that exist, in the order of the genome.
+    where
+        What asked for it, or where it was looked for; the message starts with it.
+    """
+    prefixed = [other for other in (f"chr{name}", name.removeprefix("chr")) if other in known]
+    close = dict.fromkeys(prefixed + get_close_matches(name, known))
+    if close:
+        advice = f"did you mean {_listed(close)}? (contigs in all: {len(known)})"
+    else:
+        advice = f"contigs in all: {len(known)}, the first: {_listed(list(known)[:3])}"
+    return SequenceError(f"{where}: there is no contig {name!r}; {advice}")
+
+
+def parse_region(text: str, lengths: Mapping[str, int]) -> Interval:
+    """Read a region in the syntax of samtools: 1-based inclusive, commas allowed.
+
+    ``chr1``, ``chr1:500`` and ``chr1:500-`` (to the end), ``chr1:500-900``. A contig name may hold
+    any of ``:-|``: the whole text is tried as a name first, and ``{name}:500-900`` is accepted.
+
+    Parameters
+    ----------
+    text
+        The region.
+    lengths
+        Length in bases of every contig.
+
+    Returns
+    -------
+    Interval
+        The same bases, 0-based half-open.
+
+    Raises
+    ------
+    SequenceError
+        If the contig is unknown, or the range is malformed, reversed or past the contig's end.
+    """
+    contig, extent = _split_region(text, lengths)
+    where = f"region {text!r}"
+    if contig not in lengths:
+        raise unknown_contig(contig, lengths, where)
+    length = lengths[contig]
+    if extent is None:
+        return Interval(contig, 0, length)
+    match = _RANGE.fullmatch(extent)
+    if match is None:
+        raise SequenceError(
+            f"{where}: {extent!r} is not a range; write {contig}:START-END, 1-based and inclusive"
+        )
+    first = int(match["first"].replace(",", ""))
+    last = int(match["last"].replace(",", "")) if match["last"] else length
+    if not 1 <= first <= last <= length:
+        raise SequenceError(
+            f"{where}: {first}-{last} is not a range within {contig}, which has {length} bases; "
+            f"positions are 1-based and inclusive, from 1 to {length}, start first"
+        )
+    return Interval(contig, first - 1, last)
+
+
+def _split_region(text: str, lengths: Mapping[str, int]) -> tuple[str, str | None]:
+    """Split a region into the contig name and the text of its range (None: the whole contig)."""
+    if text in lengths:
+        return text, None
+    if braced := _BRACED.fullmatch(text):
+        return braced["contig"], braced["range"]
+    name, colon, extent = text.rpartition(":")
+    if colon and (name in lengths or _RANGE.fullmatch(extent)):
+        return name, extent
+    return text, None
+
+
+def read_bed(path: str | Path, lengths: Mapping[str, int]) -> list[Interval]:
+    """Read the first three columns of a BED file (plain, gzip or bgzip), in file order.
+
+    Columns are separated by tabs, or by blanks where a line has no tab. Empty lines, comments
+    (``#``) and ``track`` and ``browser`` lines are skipped. Coordinates are 0-based half-open.
+    Format: the UCSC Genome Browser's FAQ, "BED format".
+
+    Parameters
+    ----------
+    path
+        The BED file.
+    lengths
+        Length in bases of every contig.
+
+    Raises
+    ------
+    SequenceError
+        If the file cannot be read or holds no interval, or if a line is malformed, names an
+        unknown contig, or is negative, empty, reversed or past the contig's end.
+    """
+    intervals = [
+        _bed_interval(line, lengths, f"{path}, line {number}") for number, line in _bed_lines(path)
+    ]
+    if not intervals:
+        raise SequenceError(f"{path}: no intervals; a BED line is CONTIG, START, END")
+    return intervals
+
+
+def _bed_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    try:
+        data = Path(path).read_bytes()
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
+        text = data.decode("utf-8-sig")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SequenceError(f"{path}: the gzip data is truncated or damaged ({error})") from error
+    except OSError as error:
+        raise SequenceError(f"cannot read the BED file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SequenceError(f"{path}: not a BED file: it is not text") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        first = line.split(maxsplit=1)[:1]
+        if first and not line.startswith("#") and first[0] not in ("track", "browser"):
+            yield number, line.rstrip()
+
+
+def _bed_interval(line: str, lengths: Mapping[str, int], where: str) -> Interval:
+    fields = line.split("\t") if "\t" in line else line.split()
+    if len(fields) < 3:
+        raise SequenceError(
+            f"{where}: {len(fields)} columns where BED needs three: CONTIG, START, END"
+        )
+    contig, *coordinates = fields[:3]
+    for coordinate in coordinates:
+        if not _INTEGER.fullmatch(coordinate):
+            raise SequenceError(f"{where}: {coordinate!r} is not an integer coordinate")
+    if contig not in lengths:
+        raise unknown_contig(contig, lengths, where)
+    start, stop = map(int, coordinates)
+    if not 0 <= start < stop <= lengths[contig]:
+        raise SequenceError(
+            f"{where}: {start} to {stop} is not an interval within {contig}, which has "
+            f"{lengths[contig]} bases; BED is 0-based half-open, 0 <= START < END <= length"
+        )
+    return Interval(contig, start, stop)
+
+
+def merge(intervals: Iterable[Interval]) -> list[Interval]:
+    """Sort intervals and join those that overlap or touch.
+
+    Contigs keep the order in which they first appear; within a contig starts ascend.
+    """
+    by_contig: dict[str, list[Interval]] = {}
+    for interval in intervals:
+        by_contig.setdefault(interval.contig, []).append(interval)
+    merged: list[Interval] = []
+    for contig, group in by_contig.items():
+        for interval in sorted(group):
+            if merged and merged[-1].contig == contig and interval.start <= merged[-1].stop:
+                last = merged.pop()
+                interval = Interval(contig, last.start, max(last.stop, interval.stop))
+            merged.append(interval)
+    return merged
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,17 @@
+"""From a FASTA of any size to one byte per base on disk, read back piece by piece."""
+
+from pgf_genome.sequence.codes import BASES, N_CODE, complement, encode, reverse_complement
+from pgf_genome.sequence.fasta import decode_fasta
+from pgf_genome.sequence.genome import Contig, Genome, segments
+
+__all__ = [
+    "BASES",
+    "N_CODE",
+    "Contig",
+    "Genome",
+    "complement",
+    "decode_fasta",
+    "encode",
+    "reverse_complement",
+    "segments",
+]

@@ -1,0 +1,110 @@
+"""Nucleotides as numbers: A=0, C=1, G=2, T=3, N=4, one uint8 each.
+
+Lower case equals upper case, U counts as T, blanks are skipped. The IUPAC codes for more than one
+base (RYKMSWBDHV; NC-IUB, Nucleic Acids Res. 13:3021, 1985) become N and are counted. Anything
+else is refused.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pgf_genome.errors import SequenceError
+
+BASES = "ACGT"
+N_CODE = 4
+
+_AMBIGUOUS = 5
+_INVALID = 255
+_BLANKS = b" \t\r\n\v\f"
+_NOT_NUCLEOTIDES_BUT_RESIDUES = "EFIJLOPQXZ*"
+
+
+def _code_table() -> bytes:
+    table = bytearray([_INVALID]) * 256
+    letters = {"A": 0, "C": 1, "G": 2, "T": 3, "U": 3, "N": N_CODE}
+    letters |= dict.fromkeys("RYKMSWBDHV", _AMBIGUOUS)
+    for letter, code in letters.items():
+        table[ord(letter)] = table[ord(letter.lower())] = code
+    # Blanks are deleted before the codes are looked at; they only must not count as invalid.
+    for blank in _BLANKS:
+        table[blank] = N_CODE
+    return bytes(table)
+
+
+_CODES = _code_table()
+_AMBIGUOUS_TO_N = bytes.maketrans(bytes([_AMBIGUOUS]), bytes([N_CODE]))
+
+
+class Decoded(NamedTuple):
+    """Codes of some letters, one byte per base, and how many are N and why."""
+
+    codes: bytes
+    n_count: int
+    ambiguous: int
+
+
+class InvalidLetterError(ValueError):
+    """A byte that stands for no nucleotide, at ``offset`` of the letters that were decoded."""
+
+    def __init__(self, letter: int, offset: int) -> None:
+        super().__init__(_explain(chr(letter)))
+        self.offset = offset
+
+
+def decode_letters(letters: bytes) -> Decoded:
+    """Turn letters into codes.
+
+    Raises
+    ------
+    InvalidLetterError
+        At the first byte that is neither a nucleotide code nor a blank.
+    """
+    codes = letters.translate(_CODES, _BLANKS)
+    values = np.frombuffer(codes, np.uint8)
+    highest = values.max(initial=0)
+    if highest < N_CODE:
+        return Decoded(codes, 0, 0)
+    if highest == _INVALID:
+        offset = letters.translate(_CODES).index(_INVALID)
+        raise InvalidLetterError(letters[offset], offset)
+    ambiguous = int(np.count_nonzero(values == _AMBIGUOUS))
+    n_count = int(np.count_nonzero(values == N_CODE)) + ambiguous
+    return Decoded(codes.translate(_AMBIGUOUS_TO_N) if ambiguous else codes, n_count, ambiguous)
+
+
+def encode(text: str) -> np.ndarray:
+    """Codes (len,) of a short sequence given as text, by the rules of this module.
+
+    Raises
+    ------
+    SequenceError
+        At the first character that is neither a nucleotide code nor a blank.
+    """
+    try:
+        decoded = decode_letters(text.encode("latin-1", "replace"))
+    except InvalidLetterError as error:
+        raise SequenceError(f"sequence, character {error.offset + 1}: {error}") from None
+    return np.frombuffer(bytearray(decoded.codes), np.uint8)
+
+
+def complement(codes: np.ndarray) -> np.ndarray:
+    """Codes of the paired bases, same shape; N stays N."""
+    return np.where(codes < N_CODE, 3 - codes, codes)
+
+
+def reverse_complement(codes: np.ndarray) -> np.ndarray:
+    """Codes (L,) of the other strand, read in its own direction; N stays N."""
+    return complement(codes)[::-1].copy()
+
+
+def _explain(letter: str) -> str:
+    if letter.upper() in _NOT_NUCLEOTIDES_BUT_RESIDUES:
+        return f"{letter!r} is not a nucleotide code; is this a protein sequence?"
+    if letter in "-.":
+        return f"{letter!r} is an alignment gap; remove the gaps from the sequence"
+    if not (letter.isascii() and letter.isprintable()):
+        return f"byte 0x{ord(letter):02x} is not a nucleotide code; is this a binary file?"
+    return f"{letter!r} is not a nucleotide code"

@@ -1,0 +1,192 @@
+"""A decoded genome: a file with one byte per base, and the contigs in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pgf_genome.errors import IntegrityError, UsageError
+from pgf_genome.intervals import unknown_contig
+from pgf_genome.sequence.codes import N_CODE
+
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Contig:
+    """One FASTA record within the file of codes.
+
+    Attributes
+    ----------
+    name
+        First word of the FASTA header.
+    length
+        Number of bases, at least 1.
+    offset
+        Byte of the code file at which the contig starts.
+    ambiguous
+        How many bases were IUPAC codes other than N.
+    n_count
+        How many codes are N, the ambiguous ones included.
+    digest
+        SHA-256 of the codes in hexadecimal: the same for every compression, case and line length.
+    """
+
+    name: str
+    length: int
+    offset: int
+    ambiguous: int
+    n_count: int
+    digest: str
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or not 0 <= self.ambiguous <= self.n_count <= self.length:
+            raise ValueError(
+                f"contig {self.name}: {self.ambiguous} ambiguous of {self.n_count} N "
+                f"of {self.length} bases"
+            )
+
+
+class Genome:
+    """The contigs of a decoded FASTA, read by position without holding them in memory.
+
+    A context manager that closes the file of codes; the file itself stays.
+
+    Parameters
+    ----------
+    path
+        The file of codes, one uint8 per base, contigs one after the other.
+    contigs
+        What it holds, in file order.
+
+    Raises
+    ------
+    IntegrityError
+        If the file's size is not the sum of the contigs' lengths.
+    """
+
+    def __init__(self, path: Path, contigs: Iterable[Contig]) -> None:
+        self.path = Path(path)
+        self.contigs = tuple(contigs)
+        self.lengths = {contig.name: contig.length for contig in self.contigs}
+        self._by_name = {contig.name: contig for contig in self.contigs}
+        size, expected = self.path.stat().st_size, sum(self.lengths.values())
+        if size != expected:
+            raise IntegrityError(
+                f"{self.path} holds {size} bases where its contigs have {expected}; "
+                "delete it and decode the FASTA again"
+            )
+        self._file = self.path.open("rb", buffering=0)
+
+    def __enter__(self) -> Genome:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file of codes."""
+        self._file.close()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hexadecimal over name, length and digest of every contig, in order."""
+        lines = (f"{each.name}\t{each.length}\t{each.digest}\n" for each in self.contigs)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def contig(self, name: str) -> Contig:
+        """The contig of that name; SequenceError if there is none."""
+        if name not in self._by_name:
+            raise unknown_contig(name, self.lengths, "genome")
+        return self._by_name[name]
+
+    def codes(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Codes (stop - start,) uint8 of a stretch of a contig, 0-based half-open.
+
+        Raises
+        ------
+        SequenceError
+            If there is no such contig.
+        IndexError
+            Unless ``0 <= start <= stop <= length``.
+        IntegrityError
+            If the file of codes has been cut short meanwhile.
+        """
+        contig = self.contig(name)
+        if not 0 <= start <= stop <= contig.length:
+            raise IndexError(f"{name} from {start} to {stop}: it has {contig.length} bases")
+        codes = np.empty(stop - start, np.uint8)
+        # Read, not mapped: mapped pages would count as resident memory and grow with the genome.
+        done = 0
+        while done < len(codes):
+            offset = contig.offset + start + done
+            count = os.preadv(self._file.fileno(), [memoryview(codes)[done:]], offset)
+            if count == 0:
+                raise IntegrityError(f"{self.path} ends early; decode the FASTA again")
+            done += count
+        return codes
+
+
+def segments(
+    genome: Genome, name: str, gap_length: int, block: int = _BLOCK
+) -> list[tuple[int, int]]:
+    """The stretches of a contig between its assembly gaps.
+
+    Parameters
+    ----------
+    genome, name
+        The contig.
+    gap_length
+        A run of at least so many N is a gap; shorter runs stay inside a segment.
+    block
+        Number of bases read at a time.
+
+    Returns
+    -------
+    list of (start, stop)
+        0-based half-open, ascending; empty for a contig that is one gap.
+
+    Raises
+    ------
+    UsageError
+        If `gap_length` is less than 1.
+    """
+    if gap_length < 1:
+        raise UsageError(f"the gap length must be at least 1, not {gap_length}")
+    contig = genome.contig(name)
+    if contig.n_count < gap_length:
+        return [(0, contig.length)]
+    found = []
+    start = 0
+    for gap_start, gap_stop in _gaps(genome, contig, gap_length, block):
+        if gap_start > start:
+            found.append((start, gap_start))
+        start = gap_stop
+    if start < contig.length:
+        found.append((start, contig.length))
+    return found
+
+
+def _gaps(genome: Genome, contig: Contig, gap_length: int, block: int) -> Iterator[tuple[int, int]]:
+    """Runs of at least `gap_length` N, ascending, joined where a block's end cuts them."""
+    open_start = open_stop = 0
+    for start in range(0, contig.length, block):
+        stop = min(start + block, contig.length)
+        is_n = np.zeros(stop - start + 2, bool)
+        is_n[1:-1] = genome.codes(contig.name, start, stop) == N_CODE
+        runs = np.flatnonzero(is_n[1:] != is_n[:-1]).reshape(-1, 2) + start
+        # A run at the block's edge may be part of a longer one; all others are complete.
+        at_edge = (runs[:, 0] == start) | (runs[:, 1] == stop)
+        for run_start, run_stop in runs[at_edge | (runs[:, 1] - runs[:, 0] >= gap_length)].tolist():
+            if run_start > open_stop:
+                if open_stop - open_start >= gap_length:
+                    yield open_start, open_stop
+                open_start = run_start
+            open_stop = run_stop
+    if open_stop - open_start >= gap_length:
+        yield open_start, open_stop

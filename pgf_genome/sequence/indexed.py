@@ -1,0 +1,94 @@
+"""A few contigs of a FASTA that has a samtools index, plain or bgzip, read by position."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pgf_genome.errors import SequenceError
+from pgf_genome.intervals import unknown_contig
+from pgf_genome.sequence.codes import Decoded, InvalidLetterError, decode_letters
+
+if TYPE_CHECKING:
+    import pysam
+
+
+def has_index(path: Path) -> bool:
+    """Whether samtools indexes lie beside a FASTA that fit its compression and are up to date."""
+    try:
+        fai, gzi = (Path(f"{path}{suffix}") for suffix in (".fai", ".gzi"))
+        changed = path.stat().st_mtime
+        # Asked before the file is opened: a pipe has no index, and its bytes come only once.
+        if fai.stat().st_mtime < changed:
+            return False
+        with path.open("rb") as file:
+            head = file.read(18)
+        if not head.startswith(b"\x1f\x8b"):
+            return True
+        # The BGZF extra field, SAM specification section 4.1.
+        return head[12:16] == b"BC\x02\x00" and gzi.stat().st_mtime >= changed
+    except OSError:
+        return False
+
+
+def indexed_pieces(
+    path: Path, wanted: Collection[str], block: int
+) -> Iterator[tuple[str, Decoded]]:
+    """Name and codes of successive pieces of the wanted contigs, in the order of the FASTA.
+
+    Parameters
+    ----------
+    path
+        A FASTA for which `has_index` holds. Nothing is written beside it.
+    wanted
+        Names of contigs.
+    block
+        Longest piece, in bases.
+
+    Raises
+    ------
+    SequenceError
+        If a name is unknown, a contig is empty or no nucleotide sequence, or the index does not
+        fit the file.
+    """
+    # Not pyfaidx: at the start of a bgzip block of 65,536 bases it computes an impossible offset.
+    import pysam
+
+    # htslib would write lines of its own to stderr besides the error raised here.
+    verbosity = pysam.set_verbosity(0)
+    try:
+        with pysam.FastaFile(str(path)) as fasta:
+            for name in sorted(set(wanted).difference(fasta.references)):
+                raise unknown_contig(name, fasta.references, str(path))
+            for name in filter(set(wanted).__contains__, fasta.references):
+                for decoded in _contig_pieces(fasta, path, name, block):
+                    yield name, decoded
+    except (OSError, ValueError) as error:
+        raise SequenceError(f"{path}: its index is of no use ({error}); {_remake(path)}") from error
+    finally:
+        pysam.set_verbosity(verbosity)
+
+
+def _contig_pieces(fasta: pysam.FastaFile, path: Path, name: str, block: int) -> Iterator[Decoded]:
+    length = fasta.get_reference_length(name)
+    if length == 0:
+        raise SequenceError(
+            f"{path}: record {name!r} has no sequence; remove it or complete the file"
+        )
+    for start in range(0, length, block):
+        stop = min(start + block, length)
+        try:
+            decoded = decode_letters(fasta.fetch(name, start, stop).encode())
+        except InvalidLetterError as error:
+            raise SequenceError(
+                f"{path}: record {name!r}, base {start + error.offset + 1}: {error} "
+                f"(if the FASTA has changed since it was indexed, {_remake(path)})"
+            ) from None
+        if len(decoded.codes) != stop - start:
+            raise SequenceError(f"{path}: the index does not fit record {name!r}; {_remake(path)}")
+        yield decoded
+
+
+def _remake(path: Path) -> str:
+    return f"remake it with: samtools faidx {path}"
