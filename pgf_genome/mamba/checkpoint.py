@@ -1,0 +1,210 @@
+"""Load a causal Mamba-1 checkpoint: strict in both directions, without running its code.
+
+Nothing is initialised and nothing is ignored: a tensor that is missing, unknown, of another
+shape or not finite is an error that names it. Python files beside the weights are never imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from pgf_genome.errors import ModelError, ResourceError, UsageError
+from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.layouts import (
+    canonical_names,
+    config_of,
+    expected_shapes,
+    refuse_other_families,
+    stated_values,
+)
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.mamba.tokens import Vocabulary, read_vocabulary
+from pgf_genome.mamba.weights import read_json, read_weights
+
+BUNDLED = Path(__file__).parents[1] / "models"
+DTYPES = (torch.float32, torch.float64)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model as read from disk, before any computation.
+
+    Attributes
+    ----------
+    config : MambaConfig
+        Sizes and switches.
+    vocabulary : Vocabulary
+        Token map.
+    tensors : dict of str to torch.Tensor
+        Weights under the names of `CausalMamba.state_dict`, in sorted order; float32, or float64
+        where the file has it. A head tied to the embedding is left out.
+    family : str
+        "mamba".
+    source : Path
+        Directory that was read.
+    digest : str
+        SHA-256 of config, token map and weights, hexadecimal: the same for every layout on disk
+        of the same model.
+    """
+
+    config: MambaConfig
+    vocabulary: Vocabulary
+    tensors: dict[str, torch.Tensor]
+    family: str
+    source: Path
+    digest: str
+
+
+def load_model(
+    source: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> CausalMamba:
+    """Load a frozen model, ready for the sweeps.
+
+    Parameters
+    ----------
+    source : str or Path
+        Bundled name or checkpoint directory.
+    device : str or torch.device
+        "cpu", "cuda", "cuda:INDEX" or "auto" (the first GPU, or the CPU if there is none).
+    dtype : torch.dtype
+        float32 or float64.
+
+    Returns
+    -------
+    CausalMamba
+        In evaluation mode, without weight gradients; ``name`` is the bundled or directory name
+        and ``digest`` that of `Checkpoint`.
+
+    Raises
+    ------
+    ModelError
+        If the source is not a checkpoint that this version reads.
+    ResourceError, UsageError
+        If the device is not there, or device or dtype is not one of those above.
+    """
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype must be float32 or float64, not {dtype}")
+    place = resolve_device(device)
+    checkpoint = read_checkpoint(resolve_source(source))
+    name = checkpoint.source.resolve().name
+    model = CausalMamba(checkpoint.config, checkpoint.vocabulary, name, checkpoint.digest)
+    model.to(dtype).load_state_dict(checkpoint.tensors, strict=True)
+    return model.to(place).requires_grad_(False).eval()
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Find the device that ``--device`` means: see `load_model`."""
+    if str(device) == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        place = None
+    if place is None or place.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device must be auto, cpu, cuda or cuda:INDEX, not {str(device)!r}")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if place.type == "cuda" and (place.index or 0) >= count:
+        raise ResourceError(
+            f"--device {device}: this machine has {count} usable CUDA devices; use --device cpu"
+        )
+    return place
+
+
+def resolve_source(source: str | Path) -> Path:
+    """Find the directory that a model source means.
+
+    A string that is a bundled name means the bundled model even if a directory of that name is
+    at hand (write ``./NAME`` for the directory); a Path always means a directory. Nothing is
+    downloaded.
+
+    Raises
+    ------
+    ModelError
+        If the source is neither.
+    """
+    bundled = sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
+    if isinstance(source, str) and source in bundled:
+        return BUNDLED / source
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ModelError(f"{path} is a file: give the directory that holds config.json")
+    message = (
+        f"{source} is neither a bundled model ({', '.join(bundled) or 'none installed'}) "
+        "nor a directory"
+    )
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+        message += f"; if it is on the hub, run 'hf download {source} --local-dir DIR' and give DIR"
+    raise ModelError(message)
+
+
+def read_checkpoint(directory: Path) -> Checkpoint:
+    """Read and check a checkpoint directory in the layout of transformers or of mamba_ssm.
+
+    Raises
+    ------
+    ModelError
+        If the directory is incomplete or damaged, holds a model of another family, disagrees
+        with its own configuration, or has no per-base tokens. The message starts with the
+        directory.
+    """
+    try:
+        return _read(directory)
+    except ModelError as error:
+        raise ModelError(f"{directory}: {error}") from None
+
+
+def _read(directory: Path) -> Checkpoint:
+    if not directory.is_dir():
+        raise ModelError("no such directory")
+    if not (directory / "config.json").exists():
+        raise ModelError("no config.json, so this is not a complete checkpoint directory")
+    stated_config = read_json(directory / "config.json")
+    refuse_other_families(stated_config)
+    stated = stated_values(stated_config)
+    weights = read_weights(directory)
+    in_file = canonical_names(list(weights), stated_config)
+    tensors = {name: weights[in_file[name]] for name in sorted(in_file)}
+    config = config_of(tensors, stated)
+    if config.tied:
+        tensors.pop("lm_head.weight", None)
+    _check_tensors(tensors, in_file, config)
+    vocabulary = read_vocabulary(directory, config.vocab_rows)
+    digest = _digest(config, vocabulary, tensors)
+    return Checkpoint(config, vocabulary, tensors, "mamba", directory, digest)
+
+
+def _check_tensors(
+    tensors: dict[str, torch.Tensor], in_file: dict[str, str], config: MambaConfig
+) -> None:
+    expected = expected_shapes(config)
+    missing = sorted(set(expected) - set(tensors))
+    if missing:
+        raise ModelError(f"tensor {missing[0]} is missing{_others(missing)}")
+    unknown = sorted(set(tensors) - set(expected))
+    if unknown:
+        raise ModelError(f"unknown tensor {in_file[unknown[0]]}{_others(unknown)}")
+    for name, shape in expected.items():
+        found = tuple(tensors[name].shape)
+        if found != shape:
+            raise ModelError(f"tensor {in_file[name]} has shape {found}, expected {shape}")
+
+
+def _others(names: list[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+
+
+def _digest(config: MambaConfig, vocabulary: Vocabulary, tensors: dict[str, torch.Tensor]) -> str:
+    header = {"config": asdict(config), "vocabulary": asdict(vocabulary)}
+    header["tensors"] = [(name, str(t.dtype), list(t.shape)) for name, t in tensors.items()]
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for tensor in tensors.values():
+        digest.update(memoryview(tensor.numpy()).cast("B"))
+    return digest.hexdigest()

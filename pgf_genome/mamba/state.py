@@ -1,0 +1,35 @@
+"""The state that a causal model carries from tile to tile."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class LayerState(NamedTuple):
+    """What one block remembers of the bases before the tile."""
+
+    conv: Tensor  # (batch, K-1, Di): the last inputs of the convolution
+    scan: Tensor  # (batch, N, Di): the recurrent state
+
+
+class State(NamedTuple):
+    """What a whole model remembers: the end of one tile is the start of the next.
+
+    A tuple of tensors, so that ``torch.func`` and the spool can walk it.
+    """
+
+    layers: tuple[LayerState, ...]
+    log_probs: Tensor  # (batch, V): log p(next base | everything so far)
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor, in a fixed order."""
+        return [t for layer in self.layers for t in layer] + [self.log_probs]
+
+    @classmethod
+    def from_tensors(cls, tensors: list[Tensor]) -> State:
+        """Inverse of ``tensors``."""
+        *layered, log_probs = tensors
+        pairs = zip(layered[::2], layered[1::2], strict=True)
+        return cls(tuple(LayerState(conv, scan) for conv, scan in pairs), log_probs)

@@ -1,0 +1,247 @@
+"""Token ids of a per-base DNA model, read from its tokenizer files, never guessed.
+
+``vocab.txt`` has one token per line, the line number being the id; ``tokenizer.json`` is the
+file of the tokenizers library; ``vocab.json`` is an object from token to id. Models differ in
+base order (plant-dnamamba: A, T, C, G), in case and in T or U.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pgf_genome.errors import ModelError
+from pgf_genome.mamba.weights import read_json, refuse_lfs_pointer
+from pgf_genome.sequence import BASES, N_CODE
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Which row of the embedding each base has.
+
+    Attributes
+    ----------
+    tokens : tuple of str
+        Tokens in the order of their ids; "" for an id that no token uses.
+    rows : int
+        Rows of the embedding, V: ``len(tokens)`` plus the padding rows.
+    base_ids : tuple of int
+        Ids of A, C, G, T, in the order of ``sequence.BASES``.
+    n_id : int or None
+        Id of the N token; if None, N is fed as the unknown token.
+    unknown_id : int or None
+        Id of the unknown token.
+    """
+
+    tokens: tuple[str, ...]
+    rows: int
+    base_ids: tuple[int, int, int, int]
+    n_id: int | None
+    unknown_id: int | None
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) > self.rows:
+            raise ModelError(
+                f"the tokenizer has {len(self.tokens)} tokens "
+                f"but the embedding has {self.rows} rows"
+            )
+        if len(set(self.base_ids)) != len(BASES):
+            raise ModelError(f"the bases A, C, G, T need four different ids, not {self.base_ids}")
+        if self.n_id is None and self.unknown_id is None:
+            raise ModelError("the tokenizer has neither an N nor an unknown token to feed N as")
+        for token_id in (*self.base_ids, self.n_id, self.unknown_id):
+            if token_id is not None and not 0 <= token_id < len(self.tokens):
+                raise ModelError(f"id {token_id} is not one of the {len(self.tokens)} tokens")
+
+    @cached_property
+    def code_to_id(self) -> np.ndarray:
+        """Token id of each base code A, C, G, T, N: int64 (5,), read-only."""
+        other = self.unknown_id if self.n_id is None else self.n_id
+        table = np.array([*self.base_ids, other], dtype=np.int64)
+        table.flags.writeable = False
+        return table
+
+    @property
+    def special(self) -> dict[str, int]:
+        """Every token that is neither a base nor N, with its id."""
+        ordinary = {*self.base_ids, self.n_id}
+        return {t: i for i, t in enumerate(self.tokens) if t and i not in ordinary}
+
+    def encode(self, codes: np.ndarray) -> torch.Tensor:
+        """Token ids (L,), int64, of base codes (L,), uint8."""
+        return torch.from_numpy(self.code_to_id[codes])
+
+    def tokenize(self, text: str) -> torch.Tensor:
+        """Token ids (L,), int64, of a sequence of L characters.
+
+        Lower case reads as upper case and U as T; every other character, IUPAC codes included,
+        reads as N.
+        """
+        return self.encode(_letter_codes()[np.frombuffer(text.encode("ascii", "replace"), "u1")])
+
+    def __str__(self) -> str:
+        other = "" if self.n_id is not None else f" (as {self.tokens[self.unknown_id]})"
+        ids = " ".join(f"{b}={i}" for b, i in zip((*BASES, "N"), self.code_to_id, strict=True))
+        return f"{ids}{other}, {self.rows} rows, {self.rows - len(self.tokens)} of them padding"
+
+
+def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
+    """Read the tokenizer files of a checkpoint directory; all that are there must agree.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder with any of vocab.txt, tokenizer.json, vocab.json.
+    rows : int
+        Rows of the embedding.
+
+    Raises
+    ------
+    ModelError
+        If there is no tokenizer file, two disagree, a base has no token, an id lies outside
+        the embedding, or tokens are longer than one base.
+    """
+    readers = {
+        "vocab.txt": _read_lines,
+        "tokenizer.json": _read_tokenizer,
+        "vocab.json": _read_object,
+    }
+    found = {n: read(directory / n) for n, read in readers.items() if (directory / n).exists()}
+    if not found:
+        raise ModelError(
+            f"no tokenizer: looked for {', '.join(readers)}; base order is never guessed"
+        )
+    ids = _agreed(found)
+    beyond = [token for token, token_id in ids.items() if token_id >= rows]
+    if beyond:
+        raise ModelError(
+            f"token {beyond[0]!r} has id {ids[beyond[0]]} but the embedding has {rows} rows only"
+        )
+    lowers = "tokenizer.json" in found and _lowers(read_json(directory / "tokenizer.json"))
+    return vocabulary_of(ids, rows, lowers=lowers)
+
+
+def vocabulary_of(ids: dict[str, int], rows: int, *, lowers: bool = False) -> Vocabulary:
+    """Find the bases among the tokens.
+
+    Upper-case tokens are the bases unless the tokenizer lowers its text or has only lower-case
+    ones; T is preferred to U where a vocabulary has both.
+
+    Parameters
+    ----------
+    ids : dict of str to int
+        Id of every token.
+    rows : int
+        Rows of the embedding.
+    lowers : bool
+        Whether the tokenizer lower-cases the text.
+    """
+    _refuse_words(ids)
+    base_ids = tuple(_id_of_letter(ids, "TU" if b == "T" else b, lowers) for b in BASES)
+    absent = [base for base, token_id in zip(BASES, base_ids, strict=True) if token_id is None]
+    if absent:
+        raise ModelError(f"the tokenizer has no token for {', '.join(absent)}")
+    unknown = [i for token, i in ids.items() if token.strip("<>[]|").lower() in ("unk", "unknown")]
+    n_id = _id_of_letter(ids, "N", lowers)
+    by_id = {token_id: token for token, token_id in ids.items()}
+    tokens = tuple(by_id.get(i, "") for i in range(max(by_id) + 1))
+    return Vocabulary(tokens, rows, base_ids, n_id, min(unknown, default=None))
+
+
+def _letter_codes() -> np.ndarray:
+    """Base code of every byte, uint8 (256,)."""
+    table = np.full(256, N_CODE, dtype=np.uint8)
+    for letter, code in [*((b, i) for i, b in enumerate(BASES)), ("U", BASES.index("T"))]:
+        table[[ord(letter), ord(letter.lower())]] = code
+    return table
+
+
+def _id_of_letter(ids: dict[str, int], letters: str, lowers: bool) -> int | None:
+    upper, lower = letters.upper(), letters.lower()
+    order = lower + upper if lowers else upper + lower
+    return next((ids[letter] for letter in order if letter in ids), None)
+
+
+def _refuse_words(ids: dict[str, int]) -> None:
+    words = [token for token in ids if len(token) > 1 and set(token.upper()) <= set("ACGTUN")]
+    if words:
+        others = f" and {len(words) - 1} more" if len(words) > 1 else ""
+        raise ModelError(
+            f"tokens of more than one base ({words[0]!r}{others}): a k-mer or BPE model has no "
+            "per-base input, so it has no per-base sensitivity; use a single-base model"
+        )
+
+
+def _agreed(found: dict[str, dict[str, int]]) -> dict[str, int]:
+    """Union of the files' token ids; a token with two ids or an id with two tokens is an error."""
+    ids: dict[str, int] = {}
+    owner: dict[int, tuple[str, str]] = {}
+    for name, tokens in found.items():
+        for token, token_id in tokens.items():
+            other, first = owner.setdefault(token_id, (token, name))
+            if other != token:
+                raise ModelError(f"id {token_id} is {other!r} in {first} but {token!r} in {name}")
+            if ids.setdefault(token, token_id) != token_id:
+                raise ModelError(
+                    f"token {token!r} has id {ids[token]} in one tokenizer file "
+                    f"but {token_id} in {name}"
+                )
+    return ids
+
+
+def _read_lines(path: Path) -> dict[str, int]:
+    refuse_lfs_pointer(path)
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().split("\n")]
+    except ValueError:
+        raise ModelError(f"{path.name} is not a text file") from None
+    ids: dict[str, int] = {}
+    for number, token in enumerate(lines):
+        if not token or token in ids:
+            what = f"repeats {token!r}" if token else "is blank"
+            raise ModelError(f"line {number + 1} of {path.name} {what}")
+        ids[token] = number
+    return ids
+
+
+def _read_tokenizer(path: Path) -> dict[str, int]:
+    content = read_json(path)
+    model, added = content.get("model"), content.get("added_tokens") or []
+    try:
+        if model.get("merges"):
+            raise ModelError(
+                f"{path.name} is a BPE tokenizer with merges: such a model has no per-base input, "
+                "so it has no per-base sensitivity; use a single-base model"
+            )
+        vocab = model["vocab"]
+        if isinstance(vocab, list):
+            vocab = {entry[0]: token_id for token_id, entry in enumerate(vocab)}
+        vocab = _checked_ids(path.name, vocab)
+        extra = {entry["content"]: entry["id"] for entry in added}
+    except (AttributeError, KeyError, IndexError, TypeError):
+        raise ModelError(f"{path.name} has no model.vocab of tokens and ids") from None
+    return _agreed({path.name: vocab, "its added_tokens": _checked_ids(path.name, extra)})
+
+
+def _read_object(path: Path) -> dict[str, int]:
+    return _checked_ids(path.name, read_json(path))
+
+
+def _lowers(tokenizer: dict[str, Any]) -> bool:
+    """Whether a ``Lowercase`` or lower-casing ``BertNormalizer`` is anywhere in the normalizer."""
+    normalizer = json.dumps(tokenizer.get("normalizer"))
+    return '"Lowercase"' in normalizer or '"lowercase": true' in normalizer
+
+
+def _checked_ids(name: str, ids: Any) -> dict[str, int]:
+    """``ids`` itself, if it is an object from tokens to distinct non-negative integers."""
+    valid = isinstance(ids, dict) and all(type(i) is int and i >= 0 for i in ids.values())
+    if not valid or len(set(ids.values())) != len(ids):
+        raise ModelError(f"{name} is not an object from tokens to distinct ids")
+    return ids
