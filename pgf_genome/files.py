@@ -1,0 +1,59 @@
+"""Files that appear under their final name only when they are complete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pgf_genome.errors import ResourceError
+
+
+def part_path(path: str | os.PathLike[str]) -> Path:
+    """The name under which `path` is written until it is complete."""
+    return Path(f"{os.fspath(path)}.part")
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an `OSError` into a `ResourceError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ResourceError(
+            f"{os.fspath(path)}: cannot be written ({reason}); "
+            "free space there or choose another place"
+        ) from error
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write to the yielded `.part` path; it becomes `path` when the block ends without error.
+
+    Raises
+    ------
+    ResourceError
+        If the file cannot be written; whatever was written is removed.
+    """
+    part = part_path(path)
+    try:
+        with naming(path):
+            yield part
+            os.replace(part, path)
+    except BaseException:
+        discard(part)
+        raise
+
+
+def discard(path: Path) -> None:
+    """Remove `path` if it is there and can be removed."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` as UTF-8 with its newlines as they are; see `atomic`."""
+    with atomic(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
+        file.write(text)

@@ -1,0 +1,28 @@
+"""Tracks: streams of one float32 per position, written and summarised in constant memory.
+
+Everything here is fed by ``add(contig, start, values)``: float32 values of consecutive positions
+from `start` (0-based), NaN where a position was not scored and therefore has no row. Calls come in
+FASTA order, ascending, without overlap. What comes out never depends on how a track is cut into
+calls.
+"""
+
+from __future__ import annotations
+
+from pgf_genome.tracks.bedgraph import BedGraphWriter
+from pgf_genome.tracks.bigwig import BigWigWriter
+from pgf_genome.tracks.blocks import BlockConsumer, TrackWriter
+from pgf_genome.tracks.sizes import write_chrom_sizes
+from pgf_genome.tracks.summary import Envelope, HistogramBin, Peak, Summary, TrackSummary
+
+__all__ = [
+    "BedGraphWriter",
+    "BigWigWriter",
+    "BlockConsumer",
+    "Envelope",
+    "HistogramBin",
+    "Peak",
+    "Summary",
+    "TrackSummary",
+    "TrackWriter",
+    "write_chrom_sizes",
+]

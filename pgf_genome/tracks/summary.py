@@ -1,0 +1,239 @@
+"""What a report shows of a track, gathered as the scores pass by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pgf_genome.tracks.blocks import BLOCK, BlockConsumer
+
+# float32 bit patterns shifted by this much number bins that are 1/4 of an octave wide
+HISTOGRAM_SHIFT = 21
+LARGEST = np.finfo(np.float32).max
+PEAK = np.dtype([("rank", "<i8"), ("position", "<i8"), ("value", "<f4")])
+NO_CELL = np.array([(-1, -1, 0)], PEAK)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One contig in bins of equal width (the last may be shorter).
+
+    Attributes
+    ----------
+    contig, length
+        Name and length in bases.
+    bin_width
+        Positions per bin; bin i starts at position ``i * bin_width`` (0-based).
+    scored
+        Positions with a score.
+    minimum, maximum, mean
+        One number per bin, None where nothing was scored.
+    """
+
+    contig: str
+    length: int
+    bin_width: int
+    scored: int
+    minimum: tuple[float | None, ...]
+    maximum: tuple[float | None, ...]
+    mean: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramBin:
+    """Number of scores with low <= |score| < high that have this sign (0 is counted as +)."""
+
+    negative: bool
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A position (0-based) whose score is the largest in magnitude around it."""
+
+    contig: str
+    position: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A whole track in bounded size; ``dataclasses.asdict`` of it is ready for JSON.
+
+    Attributes
+    ----------
+    scored
+        Positions with a score.
+    minimum, maximum, mean
+        Over all of them; None if there are none.
+    envelopes
+        One for every contig of the genome, in FASTA order.
+    histogram
+        Bins that hold a score, four to an octave, ascending in magnitude.
+    peaks
+        Strongest first, at least `min_distance` apart on a contig.
+    min_distance
+        As given to `TrackSummary`.
+    """
+
+    scored: int
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    envelopes: tuple[Envelope, ...]
+    histogram: tuple[HistogramBin, ...]
+    peaks: tuple[Peak, ...]
+    min_distance: int
+
+
+class TrackSummary(BlockConsumer):
+    """Gathers a `Summary`; memory depends on the parameters, not on the number of scores.
+
+    Parameters
+    ----------
+    sizes
+        Length of every contig in bases, in FASTA order.
+    bins_per_contig, bins
+        At most so many bins for a contig, and about so many for the genome; every contig has one.
+    peaks
+        Number of peaks to keep.
+    min_distance
+        Bases between two peaks of a contig at least: a power of two up to `BLOCK`. Of the
+        strongest scores of neighbouring cells of this width, the weaker is dropped if they are
+        closer.
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        bins_per_contig: int = 2000,
+        bins: int = 12_000,
+        peaks: int = 50,
+        min_distance: int = 128,
+    ) -> None:
+        if min_distance < 1 or BLOCK % min_distance:
+            raise ValueError(f"min_distance must divide {BLOCK}, got {min_distance}")
+        super().__init__("summary", sizes)
+        lengths = np.array(list(sizes.values()), np.int64)
+        share = bins * lengths // max(int(lengths.sum()), 1)
+        self._widths = -(-lengths // np.clip(share, 1, bins_per_contig))
+        counts = -(-lengths // np.maximum(self._widths, 1))
+        self._first_bin = np.concatenate([[0], np.cumsum(counts)])
+        total = int(self._first_bin[-1])
+        self._count = np.zeros(total, np.int64)
+        self._sum = np.zeros(total)
+        self._minimum = np.full(total, np.nan, np.float32)
+        self._maximum = np.full(total, np.nan, np.float32)
+        self._histogram = np.zeros(2 ** (32 - HISTOGRAM_SHIFT), np.int64)
+        self._limit = peaks
+        self._min_distance = min_distance
+        self._peaks = np.zeros(0, PEAK)
+        self._cells = NO_CELL
+
+    def _consume(self, rank: int, start: int, block: np.ndarray) -> None:
+        scored = ~np.isnan(block)
+        self._add_to_bins(rank, start, block, scored)
+        bits = block[scored].view(np.uint32)
+        self._histogram += np.bincount(bits >> HISTOGRAM_SHIFT, minlength=len(self._histogram))
+        self._add_cells(rank, start, np.where(scored, block, 0))
+
+    def _add_to_bins(self, rank: int, start: int, block: np.ndarray, scored: np.ndarray) -> None:
+        width = int(self._widths[rank])
+        first_bin = start // width
+        last_bin = (start + len(block) - 1) // width
+        edges = np.maximum(np.arange(first_bin, last_bin + 1) * width - start, 0)
+        offset = int(self._first_bin[rank])
+        at = slice(offset + first_bin, offset + last_bin + 1)
+        self._count[at] += np.add.reduceat(scored, edges, dtype=np.int64)
+        self._sum[at] += np.add.reduceat(np.where(scored, block, 0), edges, dtype=np.float64)
+        self._minimum[at] = np.fmin(self._minimum[at], np.fmin.reduceat(block, edges))
+        self._maximum[at] = np.fmax(self._maximum[at], np.fmax.reduceat(block, edges))
+
+    def _add_cells(self, rank: int, start: int, scores: np.ndarray) -> None:
+        """Reduce the block to the strongest score of each cell and settle all but the last."""
+        width = self._min_distance
+        cells = np.zeros(-(-len(scores) // width) * width, np.float32)
+        cells[: len(scores)] = scores
+        cells = cells.reshape(-1, width)
+        strongest = np.abs(cells).argmax(axis=1)
+        found = np.zeros(len(cells), PEAK)
+        found["rank"] = rank
+        found["position"] = start + np.arange(len(cells)) * width + strongest
+        found["value"] = cells[np.arange(len(cells)), strongest]
+        self._settle(found)
+
+    def _settle(self, found: np.ndarray) -> None:
+        """Keep the cells that no close neighbour beats; the last waits for its right neighbour."""
+        # the first is settled already and is here as a left neighbour only
+        cells = np.concatenate([self._cells, found])
+        height = np.abs(cells["value"])
+        near = (np.diff(cells["rank"]) == 0) & (np.diff(cells["position"]) < self._min_distance)
+        beaten = height == 0
+        # of equals the first stays
+        beaten[1:] |= near & (height[:-1] >= height[1:])
+        beaten[:-1] |= near & (height[1:] > height[:-1])
+        self._peaks = np.concatenate([self._peaks, cells[1:-1][~beaten[1:-1]]])
+        if len(self._peaks) > 4 * self._limit:
+            self._peaks = self._strongest()
+        self._cells = cells[-2:]
+
+    def _strongest(self) -> np.ndarray:
+        peaks = self._peaks
+        order = np.lexsort((peaks["position"], peaks["rank"], -np.abs(peaks["value"])))
+        return peaks[order[: self._limit]]
+
+    def result(self) -> Summary:
+        """The summary of everything added; call it once, after the last `add`."""
+        self._flush()
+        self._settle(NO_CELL)
+        contigs = list(self.sizes)
+        scored = int(self._count.sum())
+        return Summary(
+            scored=scored,
+            minimum=float(np.nanmin(self._minimum)) if scored else None,
+            maximum=float(np.nanmax(self._maximum)) if scored else None,
+            mean=float(self._sum.sum() / scored) if scored else None,
+            envelopes=tuple(self._envelope(rank, contig) for rank, contig in enumerate(contigs)),
+            histogram=self._histogram_bins(),
+            peaks=tuple(
+                Peak(contigs[rank], position, value)
+                for rank, position, value in self._strongest().tolist()
+            ),
+            min_distance=self._min_distance,
+        )
+
+    def _envelope(self, rank: int, contig: str) -> Envelope:
+        at = slice(int(self._first_bin[rank]), int(self._first_bin[rank + 1]))
+        counts = self._count[at]
+        mean = np.where(counts > 0, self._sum[at] / np.maximum(counts, 1), np.nan)
+        return Envelope(
+            contig=contig,
+            length=self.sizes[contig],
+            bin_width=int(self._widths[rank]),
+            scored=int(counts.sum()),
+            minimum=_or_none(self._minimum[at]),
+            maximum=_or_none(self._maximum[at]),
+            mean=_or_none(mean.astype(np.float32)),
+        )
+
+    def _histogram_bins(self) -> tuple[HistogramBin, ...]:
+        magnitudes = len(self._histogram) // 2
+        patterns = np.arange(magnitudes + 1, dtype=np.uint32) << HISTOGRAM_SHIFT
+        edges = np.fmin(patterns.view(np.float32), LARGEST)
+        return tuple(
+            HistogramBin(
+                negative=bool(i >= magnitudes),
+                low=float(edges[i % magnitudes]),
+                high=float(edges[i % magnitudes + 1]),
+                count=int(self._histogram[i]),
+            )
+            for i in np.flatnonzero(self._histogram).tolist()
+        )
+
+
+def _or_none(values: np.ndarray) -> tuple[float | None, ...]:
+    return tuple(None if value != value else value for value in values.tolist())
