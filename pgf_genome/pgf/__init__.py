@@ -1,0 +1,1 @@
+"""The engine: objectives, plans, stored states, and the three sweeps over tiles."""

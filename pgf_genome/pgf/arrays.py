@@ -1,0 +1,142 @@
+"""The sweeps on a sequence in memory: token ids in, NumPy arrays out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pgf_genome.errors import SequenceError
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.pgf import sweep
+from pgf_genome.pgf.objective import Likelihood, Objective
+from pgf_genome.pgf.plan import Plan
+from pgf_genome.pgf.spool import RecordFile, nbytes
+
+TILE_LENGTH = 4096
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """Value and gradient of an objective.
+
+    Attributes
+    ----------
+    value : float
+        F.
+    gradient : ndarray, (L, V)
+        dF / dX in the model's dtype.
+    """
+
+    value: float
+    gradient: np.ndarray
+
+
+def adjoint(
+    model: CausalMamba,
+    ids: Tensor | Sequence[int],
+    objective: Objective | None = None,
+    tile_length: int = TILE_LENGTH,
+) -> Adjoint:
+    """Gradient of an objective with respect to every entry of the one-hot input.
+
+    Parameters
+    ----------
+    model : CausalMamba
+    ids : LongTensor (L,), or floating tensor (L, V)
+        Token ids, or the input X itself, which need not be one-hot.
+    objective : Objective, optional
+        Default: ``Likelihood()``.
+    tile_length : int
+        Positions per tile; the result does not depend on it, to rounding.
+
+    Notes
+    -----
+    Cost: one primal sweep, one replay, one backward pass; memory of one tile and of the result;
+    boundary states in a temporary file.
+    """
+    read, length = _reader(model, ids)
+    plan = Plan(length, tile_length)
+    blank = model.initial_state(1)
+    value = torch.zeros((), dtype=torch.float64)
+    gradient = torch.empty(length, model.config.vocab_rows, dtype=model.dtype)
+    with (
+        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
+        RecordFile(Path(scratch) / "states", nbytes(blank.tensors()), "adjoint") as states,
+    ):
+        shorter = Plan(max((plan.tiles - 1) * tile_length, 1), tile_length)
+        if plan.tiles > 1:
+            for step in sweep.primal(model, read, shorter, blank):
+                states.write(step.k + 1, step.k + 1, step.state.tensors())
+        chosen = Likelihood() if objective is None else objective
+        for tile in sweep.adjoint(model, read, plan, [chosen], states, blank):
+            start, stop = plan.bounds(tile.k)
+            gradient[start:stop] = tile.gradient[0].cpu()
+            value += tile.values[0].cpu()
+    return Adjoint(value.item(), gradient.numpy())
+
+
+def tangent(
+    model: CausalMamba,
+    ids: Tensor | Sequence[int],
+    direction: Tensor | np.ndarray,
+    tile_length: int = TILE_LENGTH,
+) -> np.ndarray:
+    """Derivative of every log-probability along one or more directions in X.
+
+    Parameters
+    ----------
+    direction : (L, V) or (k, L, V)
+        The k directions share one primal sweep.
+
+    Returns
+    -------
+    ndarray, (L, V) or (k, L, V)
+        Row t: the derivative of log p(next base | X_<=t).
+    """
+    read, length = _reader(model, ids)
+    directions = torch.as_tensor(direction).to(model.device, model.dtype)
+    rows = model.config.vocab_rows
+    if directions.dim() not in (2, 3) or directions.shape[-2:] != (length, rows):
+        raise SequenceError(
+            f"direction of shape {tuple(directions.shape)} for a sequence of {length} tokens in "
+            f"a vocabulary of {rows} rows; expected ({length}, {rows}) or (k, {length}, {rows})"
+        )
+    stacked = directions.reshape(-1, 1, length, rows)
+    tiles = sweep.tangent(
+        model, read, lambda start, stop: stacked[:, :, start:stop], Plan(length, tile_length), 1
+    )
+    moved = torch.cat([tile.tangents[:, 0] for tile in tiles], dim=1)
+    return moved.reshape(directions.shape).cpu().numpy()
+
+
+def log_probs(
+    model: CausalMamba, ids: Tensor | Sequence[int], tile_length: int = TILE_LENGTH
+) -> np.ndarray:
+    """Primal sweep: (L, V), row t is log p(next base | X_<=t)."""
+    read, length = _reader(model, ids)
+    steps = sweep.primal(model, read, Plan(length, tile_length), model.initial_state(1))
+    return torch.cat([step.log_probs[0] for step in steps]).cpu().numpy()
+
+
+def _reader(model: CausalMamba, ids: Tensor | Sequence[int]) -> tuple[sweep.Reader, int]:
+    """One-hot tiles of a single sequence, and its length."""
+    given, rows = torch.as_tensor(ids), model.config.vocab_rows
+    if given.dim() == 2 and given.is_floating_point() and given.shape[1] == rows:
+        x = given.to(model.device, model.dtype)
+        return lambda start, stop: x[None, start:stop].clone(), len(x)
+    if given.dim() != 1 or given.is_floating_point() or not len(given):
+        raise SequenceError(
+            f"ids of shape {tuple(given.shape)} and type {given.dtype}; expected token ids (L,) "
+            f"or an input of shape (L, {rows})"
+        )
+    if not 0 <= int(given.min()) <= int(given.max()) < rows:
+        raise SequenceError(
+            f"token ids {int(given.min())}..{int(given.max())} outside the vocabulary of {rows} rows"
+        )
+    return lambda start, stop: model.one_hot(given[None, start:stop]), len(given)

@@ -1,0 +1,161 @@
+"""Objectives: sums over the positions of one sequence, evaluated tile by tile.
+
+An objective is any callable that maps a ``Tile`` to a scalar tensor, its share of the sum. Write
+it with differentiable torch operations and the sweeps do the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from pgf_genome.errors import UsageError
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What an objective sees of one tile of one sequence.
+
+    Attributes
+    ----------
+    start : int
+        Position of the tile's first base in the sequence.
+    x : Tensor, (T, V)
+        One-hot input; differentiable.
+    log_p : Tensor, (T, V)
+        Row t is log p(. | X_<t), the prediction *of* base t; its first row was carried over from
+        the tile before. Zero at the first base of a segment, which nothing predicts.
+    logits : Tensor, (T, V)
+        Row t is the head's output *after* base t.
+    hidden : Tensor, (T, D)
+        Normalised last hidden layer after base t.
+    base_ids : tuple of int
+        Vocabulary rows of A, C, G, T.
+    """
+
+    start: int
+    x: Tensor
+    log_p: Tensor
+    logits: Tensor
+    hidden: Tensor
+    base_ids: tuple[int, ...]
+
+
+Objective = Callable[[Tile], Tensor]
+
+
+@dataclass(frozen=True)
+class Positional:
+    """Base of the objectives here: a sum over all positions, or over chosen ones.
+
+    Parameters
+    ----------
+    positions : tuple of (start, stop), optional
+        0-based half-open spans of the positions that count. All if None.
+    """
+
+    positions: tuple[Span, ...] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for start, stop in self.positions or ():
+            if not 0 <= start <= stop:
+                raise UsageError(f"objective positions {start}..{stop} are not a span")
+
+    def weights(self, like: Tensor, start: int) -> Tensor:
+        """1 where positions ``start, start + 1, ..`` count, else 0; as long as ``like``."""
+        if self.positions is None:
+            return like.new_ones(like.shape[0])
+        mask = like.new_zeros(like.shape[0])
+        for first, last in self.positions:
+            mask[max(first - start, 0) : max(last - start, 0)] = 1
+        return mask
+
+    def on_minus_strand(self, length: int) -> Self:
+        """The same objective on the reverse complement of a sequence of that length."""
+        if self.positions is None:
+            return self
+        mirrored = tuple((length - stop, length - start) for start, stop in self.positions)
+        return replace(self, positions=mirrored)
+
+
+@dataclass(frozen=True)
+class Likelihood(Positional):
+    """Log-likelihood of the sequence under a causal model, in nats.
+
+        F(X) = sum_t sum_a X[t, a] log p(a | X_<t)
+
+    Parameters
+    ----------
+    targets : "input" or "fixed"
+        "input" differentiates through the target X[t, a] too, a over the four bases (the target
+        term of a mutation). "fixed" holds the targets as integers, whatever tokens they are.
+    window : (start, stop), optional
+        The same as ``positions=((start + 1, stop + 1),)``: it counts the positions t that
+        predict base t + 1.
+    positions : tuple of (start, stop), optional
+        Bases whose prediction counts.
+    """
+
+    targets: str = "input"
+    window: Span | None = None
+
+    def __post_init__(self) -> None:
+        if self.targets not in ("input", "fixed"):
+            raise UsageError(f"targets must be 'input' or 'fixed', not {self.targets!r}")
+        if self.window is not None:
+            if self.positions is not None:
+                raise UsageError("give either window or positions, not both")
+            start, stop = self.window
+            object.__setattr__(self, "positions", ((start + 1, stop + 1),))
+            object.__setattr__(self, "window", None)
+        super().__post_init__()
+
+    def __call__(self, tile: Tile) -> Tensor:
+        if self.targets == "fixed":
+            terms = tile.x.detach() * tile.log_p
+        else:
+            bases = list(tile.base_ids)
+            terms = tile.x[:, bases] * tile.log_p[:, bases]
+        return (terms.sum(dim=1) * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Entropy(Positional):
+    """Sum of the entropies of the predictions, sum_t H(p_t), in nats."""
+
+    def __call__(self, tile: Tile) -> Tensor:
+        entropy = -(tile.log_p.exp() * tile.log_p).sum(dim=1)
+        return (entropy * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Logit(Positional):
+    """Sum of one output row over the chosen bases, each predicted from the bases before it.
+
+    Parameters
+    ----------
+    row : int
+        Vocabulary row.
+    """
+
+    row: int = 0
+
+    def __call__(self, tile: Tile) -> Tensor:
+        # The output after base t speaks of base t + 1.
+        weights = self.weights(tile.x, tile.start + 1)
+        return (tile.logits[:, self.row] * weights).sum(dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class SquaredNorm(Positional):
+    """Sum of the squared norms of the last hidden layer."""
+
+    def __call__(self, tile: Tile) -> Tensor:
+        squares = tile.hidden.square().sum(dim=1)
+        return (squares * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)

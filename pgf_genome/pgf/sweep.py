@@ -1,0 +1,168 @@
+"""The three sweeps of Phase Gradient Flow (arXiv 2512.23068) over a stream of tiles.
+
+A causal model is a function of a tile and a state, (y_k, s_{k+1}) = M(x_k, s_k). Derivatives
+travel over the tile boundaries as the state does, so memory is that of one tile:
+
+    primal    s_{k+1}           = M(x_k, s_k)
+    tangent   s_{k+1}, ds_{k+1} = jvp of M at (x_k, s_k) along (dx_k, ds_k)
+    adjoint   for k = last .. 0: replay M from s_k with a tape of one tile;
+              (g_k, l_k) = vjp of (F_k, s_{k+1}) with cotangents (1, l_{k+1})
+
+``read(start, stop)`` gives the one-hot input of positions start .. stop - 1, shape
+(batch, stop - start, V); it is called once per tile and sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pgf_genome.errors import IntegrityError
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.mamba.state import State
+from pgf_genome.pgf.objective import Objective, Tile
+from pgf_genome.pgf.plan import Plan
+from pgf_genome.pgf.spool import RecordFile
+
+Reader = Callable[[int, int], Tensor]
+
+
+class PrimalTile(NamedTuple):
+    """One step of the primal sweep."""
+
+    k: int
+    log_probs: Tensor  # (batch, T, V): row t is log p(next base | X_<=t)
+    state: State  # after the tile
+
+
+class TangentTile(NamedTuple):
+    """One step of the tangent sweep."""
+
+    k: int
+    log_probs: Tensor  # (batch, T, V)
+    tangents: Tensor  # (directions, batch, T, V): derivatives of log_probs
+
+
+class AdjointTile(NamedTuple):
+    """One step of the adjoint sweep, from the last tile to the first."""
+
+    k: int
+    gradient: Tensor  # (batch, T, V): dF / dX
+    log_p: Tensor  # (batch, T, V): row t is log p(. | X_<t)
+    values: Tensor  # (batch,) float64: this tile's share of F
+    cotangent: State  # dF / d(state before the tile)
+
+
+def primal(
+    model: CausalMamba, read: Reader, plan: Plan, state: State, first: int = 0
+) -> Iterator[PrimalTile]:
+    """Run the model over the tiles ``first, first + 1, ..`` from the state before them."""
+    for k in range(first, plan.tiles):
+        with torch.no_grad():
+            log_probs, state = model(read(*plan.bounds(k)), state)
+        yield PrimalTile(k, log_probs, state)
+
+
+def tangent(
+    model: CausalMamba, read: Reader, read_directions: Reader, plan: Plan, batch: int
+) -> Iterator[TangentTile]:
+    """Derivatives of all predictions along directions in X; nothing is stored.
+
+    Parameters
+    ----------
+    read_directions : callable
+        As ``read``, with a leading axis of directions: (directions, batch, T, V). All of them
+        share one primal.
+    """
+    state, moving = model.initial_state(batch), None
+    for k in range(plan.tiles):
+        x, dx = read(*plan.bounds(k)), read_directions(*plan.bounds(k))
+        if moving is None:
+            moving = State.from_tensors(
+                [t.new_zeros(dx.shape[0], *t.shape) for t in state.tensors()]
+            )
+        along = _pushforward(model, x, state)
+        with torch.no_grad():
+            (log_probs, state), (tangents, moving) = torch.func.vmap(along, out_dims=(None, 0))(
+                dx, moving
+            )
+        yield TangentTile(k, log_probs, tangents)
+
+
+def _pushforward(model: CausalMamba, x: Tensor, state: State):
+    """(dx, ds) -> (M(x, s), derivative of M along them)."""
+    return lambda dx, ds: torch.func.jvp(model, (x, state), (dx, ds))
+
+
+def adjoint(
+    model: CausalMamba,
+    read: Reader,
+    plan: Plan,
+    objectives: Sequence[Objective],
+    states: RecordFile,
+    cotangent: State,
+    last: int | None = None,
+) -> Iterator[AdjointTile]:
+    """Gradient of the sum of F over the batch, from tile ``last`` down to tile 0.
+
+    Parameters
+    ----------
+    objectives : sequence of Objective
+        One per sequence of the batch.
+    states : RecordFile
+        Boundary states by tile; the one before tile 0 need not be there.
+    cotangent : State
+        dF / d(state after tile ``last``); zeros at the end of the sequence.
+
+    Raises
+    ------
+    IntegrityError
+        When a replayed tile does not end in the stored state, bit by bit.
+    """
+    batch = len(objectives)
+    blank = model.initial_state(batch)
+    for k in range(plan.tiles - 1 if last is None else last, -1, -1):
+        before = State.from_tensors(states.require(k, blank.tensors())) if k else blank
+        inputs = [t.requires_grad_() for t in (read(*plan.bounds(k)), *before.tensors())]
+        with torch.enable_grad():
+            x, state = inputs[0], State.from_tensors(inputs[1:])
+            tiles, after = _observe(model, x, state, plan.bounds(k)[0])
+            values = torch.stack([f(tile) for f, tile in zip(objectives, tiles, strict=True)])
+        if k + 1 < plan.tiles:
+            _check_replay(after, states.require(k + 1, blank.tensors()), k)
+        gradient, *bars = torch.autograd.grad(
+            [values.sum(), *after.tensors()],
+            inputs,
+            [values.new_ones(()), *cotangent.tensors()],
+            materialize_grads=True,
+        )
+        cotangent = State.from_tensors(bars)
+        log_p = torch.stack([tile.log_p for tile in tiles]).detach()
+        yield AdjointTile(k, gradient, log_p, values.detach().double(), cotangent)
+
+
+def _observe(
+    model: CausalMamba, x: Tensor, state: State, start: int
+) -> tuple[list[Tile], State]:
+    """Run one tile and show each sequence of the batch to its objective."""
+    hidden, layers = model.hidden(x, state)
+    logits = model.logits(hidden)
+    log_probs = torch.log_softmax(logits, dim=-1)  # (batch, T, V)
+    # The prediction of the tile's first base was made at the end of the tile before.
+    log_p = torch.cat([state.log_probs[:, None], log_probs[:, :-1]], dim=1)
+    bases = model.vocabulary.base_ids
+    tiles = [Tile(start, *parts, bases) for parts in zip(x, log_p, logits, hidden, strict=True)]
+    return tiles, State(layers, log_probs[:, -1])
+
+
+def _check_replay(after: State, stored: list[Tensor], k: int) -> None:
+    for replayed, spooled in zip(after.tensors(), stored, strict=True):
+        if not torch.equal(replayed.detach(), spooled):
+            raise IntegrityError(
+                f"tile {k}: the replayed state differs from the stored one; the arithmetic of "
+                "this machine is not reproducible, or threads or device changed since the run "
+                "began: run again with --restart"
+            )
