@@ -102,7 +102,9 @@ def new_model(training: Training) -> CausalMamba:
             mixer.out_proj.weight.div_(math.sqrt(training.n_layer))
             step = torch.exp(torch.empty(Di).uniform_(math.log(1e-3), math.log(0.1)))
             mixer.dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # softplus inverse
-            torch.nn.init.uniform_(mixer.dt_proj.weight, -(config.dt_rank**-0.5), config.dt_rank**-0.5)
+            torch.nn.init.uniform_(
+                mixer.dt_proj.weight, -(config.dt_rank**-0.5), config.dt_rank**-0.5
+            )
     return model
 
 
@@ -205,9 +207,7 @@ def train(
         codes = torch.from_numpy(np.stack(tiles)).long()  # (streams, T + 1)
         seen = codes[:, :-1].clone()
         seen[torch.from_numpy(noise.random(seen.shape) < training.n_rate)] = N_CODE
-        log_probs, state = model(
-            model.one_hot(seen), _restart(state, torch.tensor(fresh))
-        )
+        log_probs, state = model(model.one_hot(seen), _restart(state, torch.tensor(fresh)))
         loss = torch.nn.functional.nll_loss(
             log_probs.flatten(0, 1), codes[:, 1:].flatten(), ignore_index=N_CODE
         )

@@ -63,8 +63,7 @@ class Mixer(nn.Module):
     def forward(self, u: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         # Two products instead of one and a split: both halves come out contiguous.
         x, z = (
-            functional.linear(u, weight, bias)
-            for weight, bias in zip(*self._halves(), strict=True)
+            functional.linear(u, weight, bias) for weight, bias in zip(*self._halves(), strict=True)
         )  # (batch, T, Di) each
         taps = self.conv1d.weight[:, 0, :].T  # (K, Di)
         bias = self.conv1d.bias if self.conv1d.bias is not None else torch.zeros_like(self.D)
@@ -137,11 +136,12 @@ class CausalMamba(nn.Module):
 
     def initial_state(self, batch: int) -> State:
         """The state before the first base: nothing seen, nothing predicted."""
-        c, w = self.config, self.embeddings.weight
-        layer = LayerState(
-            w.new_zeros(batch, c.d_conv - 1, c.d_inner), w.new_zeros(batch, c.d_state, c.d_inner)
+        c, zeros = self.config, self.embeddings.weight.new_zeros
+        layers = tuple(
+            LayerState(zeros(batch, c.d_conv - 1, c.d_inner), zeros(batch, c.d_state, c.d_inner))
+            for _ in range(c.n_layer)
         )
-        return State((layer,) * c.n_layer, w.new_zeros(batch, c.vocab_rows))
+        return State(layers, zeros(batch, c.vocab_rows))
 
     def hidden(self, x: Tensor, state: State) -> tuple[Tensor, tuple[LayerState, ...]]:
         """Normalised last hidden layer (batch, T, D) and the layers' states after the tile."""

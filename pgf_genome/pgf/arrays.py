@@ -137,6 +137,7 @@ def _reader(model: CausalMamba, ids: Tensor | Sequence[int]) -> tuple[sweep.Read
         )
     if not 0 <= int(given.min()) <= int(given.max()) < rows:
         raise SequenceError(
-            f"token ids {int(given.min())}..{int(given.max())} outside the vocabulary of {rows} rows"
+            f"token ids {int(given.min())}..{int(given.max())} outside the vocabulary of "
+            f"{rows} rows"
         )
     return lambda start, stop: model.one_hot(given[None, start:stop]), len(given)

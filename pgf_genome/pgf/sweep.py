@@ -105,6 +105,7 @@ def adjoint(
     states: RecordFile,
     cotangent: State,
     last: int | None = None,
+    origins: Sequence[int] = (),
 ) -> Iterator[AdjointTile]:
     """Gradient of the sum of F over the batch, from tile ``last`` down to tile 0.
 
@@ -116,6 +117,8 @@ def adjoint(
         Boundary states by tile; the one before tile 0 need not be there.
     cotangent : State
         dF / d(state after tile ``last``); zeros at the end of the sequence.
+    origins : sequence of int
+        What the objectives call the first position of each sequence; 0 if not given.
 
     Raises
     ------
@@ -124,12 +127,14 @@ def adjoint(
     """
     batch = len(objectives)
     blank = model.initial_state(batch)
+    origins = origins or [0] * batch
     for k in range(plan.tiles - 1 if last is None else last, -1, -1):
         before = State.from_tensors(states.require(k, blank.tensors())) if k else blank
         inputs = [t.requires_grad_() for t in (read(*plan.bounds(k)), *before.tensors())]
         with torch.enable_grad():
             x, state = inputs[0], State.from_tensors(inputs[1:])
-            tiles, after = _observe(model, x, state, plan.bounds(k)[0])
+            starts = [origin + plan.bounds(k)[0] for origin in origins]
+            tiles, after = _observe(model, x, state, starts)
             values = torch.stack([f(tile) for f, tile in zip(objectives, tiles, strict=True)])
         if k + 1 < plan.tiles:
             _check_replay(after, states.require(k + 1, blank.tensors()), k)
@@ -145,7 +150,7 @@ def adjoint(
 
 
 def _observe(
-    model: CausalMamba, x: Tensor, state: State, start: int
+    model: CausalMamba, x: Tensor, state: State, starts: Sequence[int]
 ) -> tuple[list[Tile], State]:
     """Run one tile and show each sequence of the batch to its objective."""
     hidden, layers = model.hidden(x, state)
@@ -154,7 +159,8 @@ def _observe(
     # The prediction of the tile's first base was made at the end of the tile before.
     log_p = torch.cat([state.log_probs[:, None], log_probs[:, :-1]], dim=1)
     bases = model.vocabulary.base_ids
-    tiles = [Tile(start, *parts, bases) for parts in zip(x, log_p, logits, hidden, strict=True)]
+    parts = zip(starts, x, log_p, logits, hidden, strict=True)
+    tiles = [Tile(*part, bases) for part in parts]
     return tiles, State(layers, log_probs[:, -1])
 
 

@@ -31,9 +31,7 @@ def _directions(in_dims, args, primal_dims: int):
 
 
 def _or_zeros(tangents, primals):
-    return [
-        torch.zeros_like(p) if t is None else t for t, p in zip(tangents, primals, strict=True)
-    ]
+    return [torch.zeros_like(p) if t is None else t for t, p in zip(tangents, primals, strict=True)]
 
 
 class _ScanTangent(Function):

@@ -1,10 +1,10 @@
-"""Numba kernels of the selective scan and the causal convolution, for one block of channels.
+"""Numba kernels of the selective scan, for one sequence and one block of channels.
 
-Each kernel serves one sequence and one block of channels, so that a block's states stay in
-cache while time runs; ``cpu.py`` spreads blocks and sequences over threads. A block is the
-channels ``lo <= d < hi``, both unsigned: a signed index may wrap around in Python, and the test
-for it would keep LLVM from vectorising. Arrays are C-contiguous with channels last. Names and equations are those of ``reference.py``; a trailing
-``_bar`` is a cotangent, a trailing ``_dot`` a tangent.
+A block's states stay in cache while time runs; ``cpu.py`` spreads blocks and sequences over
+threads. A block is the channels ``lo <= d < hi``, both unsigned: a signed index may count from
+the end, and the test for it would keep LLVM from vectorising. Arrays are C-contiguous with
+channels last. Names and equations are those of ``reference.py``; a trailing ``_bar`` is a
+cotangent, a trailing ``_dot`` a tangent.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def scan_tangent(
             for i in range(k):
                 b_dot, c_dot = B_dot[i, t, n], C_dot[i, t, n]
                 for d in range(lo, hi):
-                    moved = decay[d - lo] * h_dot[i, n, d - lo] + pole[d - lo] * delta_dot[i, d - lo]
+                    moved = (
+                        decay[d - lo] * h_dot[i, n, d - lo] + pole[d - lo] * delta_dot[i, d - lo]
+                    )
                     moved += b * dx_dot[i, d - lo] + b_dot * dx[d - lo]
                     h_dot[i, n, d - lo] = moved
                     y_dot[i, d - lo] += c * moved + c_dot * now[d - lo]

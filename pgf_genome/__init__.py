@@ -1,0 +1,38 @@
+"""Exact sensitivities of pretrained Mamba DNA models to every base of a chromosome.
+
+The names below are loaded on first use, so that importing the package stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "PgfError": "pgf_genome.errors",
+    "load_model": "pgf_genome.mamba.checkpoint",
+    "adjoint": "pgf_genome.pgf.arrays",
+    "tangent": "pgf_genome.pgf.arrays",
+    "log_probs": "pgf_genome.pgf.arrays",
+    "Likelihood": "pgf_genome.pgf.objective",
+    "Entropy": "pgf_genome.pgf.objective",
+    "Logit": "pgf_genome.pgf.objective",
+    "SquaredNorm": "pgf_genome.pgf.objective",
+    "Training": "pgf_genome.pretrain",
+    "train": "pgf_genome.pretrain",
+    "attribute": "pgf_genome.job",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

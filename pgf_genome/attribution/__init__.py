@@ -1,0 +1,1 @@
+"""From gradients to tracks: what each number means, strands, and resumable segments."""

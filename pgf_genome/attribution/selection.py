@@ -1,0 +1,115 @@
+"""Which bases to write, what the model sees of the sequence around them, and what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pgf_genome.attribution.segment import Segment
+from pgf_genome.errors import UsageError
+from pgf_genome.intervals import Interval, merge, parse_region, read_bed, unknown_contig
+from pgf_genome.mamba.tokens import Vocabulary
+from pgf_genome.pgf.objective import Entropy, Likelihood, Logit, Objective, Span, SquaredNorm
+from pgf_genome.sequence import BASES, Genome, segments
+
+OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
+
+
+def regions_or_beds(
+    texts: Sequence[str], beds: Sequence[str | Path], genome: Genome
+) -> dict[str, tuple[Span, ...]]:
+    """Merged spans by contig of region strings (samtools style) and BED files."""
+    found = [parse_region(text, genome.lengths) for text in texts]
+    for bed in beds:
+        found += read_bed(bed, genome.lengths)
+    spans: dict[str, list[Span]] = {}
+    for interval in merge(found):
+        spans.setdefault(interval.contig, []).append((interval.start, interval.stop))
+    return {contig: tuple(sorted(pairs)) for contig, pairs in spans.items()}
+
+
+def targets_of(texts: Sequence[str], genome: Genome) -> dict[str, tuple[Span, ...]]:
+    """Spans by contig of ``--target`` values: region strings, or BED files that exist."""
+    beds = [text for text in texts if text not in genome.lengths and Path(text).is_file()]
+    return regions_or_beds([text for text in texts if text not in beds], beds, genome)
+
+
+def spans_to_write(
+    genome: Genome, texts: Sequence[str], beds: Sequence[str | Path], contigs: Sequence[str]
+) -> dict[str, tuple[Span, ...]]:
+    """Spans by contig that get rows; every base where nothing is chosen."""
+    for name in contigs:
+        if name not in genome.lengths:
+            raise unknown_contig(name, genome.lengths, str(genome.path))
+    chosen = [Interval(name, 0, genome.lengths[name]) for name in contigs]
+    if texts or beds or contigs:
+        spans = regions_or_beds([*texts, *map(str, chosen)], beds, genome)
+    else:
+        spans = {contig.name: ((0, contig.length),) for contig in genome.contigs}
+    return spans
+
+
+def segments_to_run(
+    genome: Genome, spans: dict[str, tuple[Span, ...]], gap_length: int, context: int | None
+) -> list[Segment]:
+    """Segments in FASTA order.
+
+    Parameters
+    ----------
+    gap_length : int
+        Runs of N at least so long end a segment.
+    context : int, optional
+        The model sees only so many bases on either side of a span; the whole segment if None.
+    """
+    if context is not None and context < 0:
+        raise UsageError(f"--context must be at least 0 bases, not {context}")
+    found = []
+    for contig in genome.contigs:
+        wanted = spans.get(contig.name, ())
+        pieces = segments(genome, contig.name, gap_length) if wanted else []
+        for start, stop in pieces:
+            inside = tuple(_overlap(span, start, stop) for span in wanted)
+            inside = tuple(span for span in inside if span[0] < span[1])
+            if context is None and inside:
+                found.append(Segment(contig.name, start, stop, inside))
+            elif context is not None:
+                found += [
+                    Segment(
+                        contig.name, *_overlap((a - context, b + context), start, stop), ((a, b),)
+                    )
+                    for a, b in inside
+                ]
+    return found
+
+
+def _overlap(span: Span, start: int, stop: int) -> Span:
+    return max(span[0], start), min(span[1], stop)
+
+
+def objective_of(
+    spec: str | Objective, positions: tuple[Span, ...] | None, vocabulary: Vocabulary
+) -> Objective:
+    """The objective that an ``--objective`` value means; a callable stands for itself.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, a base that is none, or positions for a callable.
+    """
+    if not isinstance(spec, str):
+        if positions is not None:
+            raise UsageError("targets go into the objective itself when it is a Python object")
+        return spec
+    name, _, base = spec.partition(":")
+    if name == "logit" and base in BASES and base:
+        return Logit(vocabulary.base_ids[BASES.index(base)], positions=positions)
+    kinds = {"likelihood": Likelihood, "entropy": Entropy, "norm": SquaredNorm}
+    if base or name not in kinds:
+        raise UsageError(f"--objective {spec}: choose from {', '.join(OBJECTIVES)}")
+    return kinds[name](positions=positions)
+
+
+def on_strands(objective: Objective, strands: str, length: int) -> tuple[Objective, ...]:
+    """The objective as each strand of a contig sees it; a plain callable sees both alike."""
+    mirror = getattr(objective, "on_minus_strand", lambda _: objective)
+    return tuple(objective if strand == "+" else mirror(length) for strand in strands)

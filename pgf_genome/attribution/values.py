@@ -1,0 +1,110 @@
+"""The tracks, as functions of the gradient g = dF/dX at one position, (4,) over A, C, G, T.
+
+With g~ = g - mean_b g[b], the gradient on the simplex (Majdandzic 2023, Genome Biology 24:109),
+and r the observed base:
+
+    sensitivity    |g~|_2
+    contribution   g~[r]  =  -1/4 sum_a tism[a]
+    tism.a         g[a] - g[r], first-order effect of substituting a (Sasse 2024, iScience 27)
+    surprisal      -log2 p(r | everything before), in bits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pgf_genome.errors import UsageError
+from pgf_genome.sequence import BASES, N_CODE
+
+TISM = tuple(f"tism.{base}" for base in BASES)
+TRACKS = ("sensitivity", "contribution", *TISM, "surprisal")
+DEFAULT_TRACKS = ("sensitivity", "contribution", "surprisal")
+METHODS = ("corrected", "saliency")
+
+UNITS = dict.fromkeys(TRACKS, "nats of F per unit change of the one-hot") | {"surprisal": "bits"}
+MEANINGS = {
+    "sensitivity": "length of the simplex-corrected gradient; >= 0",
+    "contribution": "simplex-corrected gradient at the observed base; signed letter height",
+    "surprisal": "-log2 p(observed base | all bases before it), mean over the strands",
+} | {f"tism.{b}": f"first-order change of F when the base becomes {b}" for b in BASES}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Raw results for consecutive positions of one contig, n of them.
+
+    Attributes
+    ----------
+    gradient : ndarray, (n, 4)
+        dF/dX over A, C, G, T on the plus strand.
+    log_p : ndarray, (n,)
+        Natural log-probability of the observed base; NaN where nothing predicts it.
+    codes : ndarray of uint8, (n,)
+        Observed bases.
+    """
+
+    gradient: np.ndarray
+    log_p: np.ndarray
+    codes: np.ndarray
+
+
+def track_names(requested: Sequence[str]) -> tuple[str, ...]:
+    """Expand ``tism`` and check names; duplicates collapse, the order is that of ``TRACKS``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or an empty list.
+    """
+    wanted = {name for track in requested for name in (TISM if track == "tism" else (track,))}
+    unknown = sorted(wanted.difference(TRACKS))
+    if unknown or not wanted:
+        raise UsageError(
+            f"unknown track {', '.join(unknown) or '(none given)'}; choose from "
+            "sensitivity, contribution, tism, surprisal"
+        )
+    return tuple(name for name in TRACKS if name in wanted)
+
+
+def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -> np.ndarray:
+    """Values of the named tracks, (tracks, n) float32; NaN where a position has no row.
+
+    ``method="saliency"`` leaves the gradient uncorrected in sensitivity and contribution.
+    """
+    gradient = scores.gradient.astype(np.float64)
+    rows = np.arange(len(scores.codes))
+    observed = np.minimum(scores.codes, N_CODE - 1)
+    at_base = gradient[rows, observed]
+    centred = gradient - gradient.mean(axis=1, keepdims=True) if method == "corrected" else gradient
+    values = {
+        "sensitivity": lambda: np.sqrt(np.square(centred).sum(axis=1)),
+        "contribution": lambda: centred[rows, observed],
+        "surprisal": lambda: -scores.log_p.astype(np.float64) / np.log(2),
+    } | {name: lambda a=a: gradient[:, a] - at_base for a, name in enumerate(TISM)}
+    table = np.stack([values[name]() for name in names]).astype(np.float32)
+    table[:, scores.codes == N_CODE] = np.nan
+    return table
+
+
+def mean_of_strands(plus: Scores | None, minus: Scores | None) -> Scores:
+    """One set of scores: the mean objective's gradient, the mean log-probability.
+
+    ``minus`` is already in plus-strand order (see `reverse_complement_scores`). A base that only
+    one strand predicts, at the end of a segment, keeps that strand's log-probability.
+    """
+    if plus is None or minus is None:
+        return plus or minus
+    both = np.stack([plus.log_p, minus.log_p])
+    predicted = ~np.isnan(both)
+    total = np.where(predicted, both, 0).sum(axis=0)
+    count = predicted.sum(axis=0)
+    log_p = np.where(count, total / np.maximum(count, 1), np.nan)
+    return Scores((plus.gradient + minus.gradient) / 2, log_p, plus.codes)
+
+
+def reverse_complement_scores(scores: Scores, codes: np.ndarray) -> Scores:
+    """Scores of the minus strand in plus-strand order: positions reversed, bases complemented."""
+    return Scores(scores.gradient[::-1, ::-1], scores.log_p[::-1], codes)

@@ -1,0 +1,133 @@
+"""``pgf-genome attribute``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from typing import Any
+
+import click
+
+
+class CommaList(click.ParamType):
+    """A comma-separated list of names."""
+
+    name = "NAME,.."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+
+class Bytes(click.ParamType):
+    """A size such as 800M or 1.5G."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", str(value).strip(), re.IGNORECASE)
+        if match is None:
+            self.fail(f"{value!r} is not a size such as 800M or 1.5G", param, ctx)
+        return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+@click.command(short_help="Sensitivity of an objective to every base, as browser tracks.")
+@click.argument("fasta")
+@click.option("-m", "--model", help="Bundled name or checkpoint directory [bundled model].")
+@click.option("-o", "--out-prefix", help="Prefix of the outputs [stem of FASTA, here].")
+@click.option("-r", "--region", multiple=True, help="Write only this: chr1:1,001-2,000, 1-based.")
+@click.option("-b", "--bed", multiple=True, help="Write only the intervals of a BED file.")
+@click.option("--contig", multiple=True, help="Read and write only this contig.")
+@click.option("--context", type=int, metavar="BASES", help="The model sees only so many bases "
+              "on either side of a region [all].")  # fmt: skip
+@click.option("--target", multiple=True, metavar="REGION|BED", help="Count only these bases in "
+              "the objective [all].")  # fmt: skip
+@click.option("--objective", default="likelihood", show_default=True,
+              help="likelihood, entropy, logit:BASE or norm.")  # fmt: skip
+@click.option("--method", default="corrected", show_default=True,
+              help="corrected (gradient on the simplex) or saliency (raw gradient).")  # fmt: skip
+@click.option("--track", "tracks", type=CommaList(),
+              default="sensitivity,contribution,surprisal", show_default=True,
+              help="Any of sensitivity, contribution, tism, tism.A .. tism.T, "
+              "surprisal.")  # fmt: skip
+@click.option("--strand", default="both", show_default=True,
+              help="+, - or both. The plus strand alone sees only downstream effects.")  # fmt: skip
+@click.option("--gap-length", type=int, default=10_000, show_default=True,
+              help="Runs of N at least so long restart the model.")  # fmt: skip
+@click.option("--format", "formats", type=CommaList(), default="bedgraph,bigwig",
+              show_default=True, help="Any of bedgraph, bigwig.")  # fmt: skip
+@click.option("--no-compress", is_flag=True, help="Plain .bedgraph instead of bgzip and tabix.")
+@click.option("--track-line", is_flag=True, help="UCSC track line; needs --no-compress.")
+@click.option("--report/--no-report", default=True, show_default=True, help="HTML report.")
+@click.option("-t", "--threads", type=click.IntRange(min=0), default=0, help="0 is all [0].")
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32",
+              show_default=True)  # fmt: skip
+@click.option("--tile", type=int, metavar="BASES", help="Positions per tile [by --max-memory].")
+@click.option("--max-memory", type=Bytes(), help="Resident memory to stay under [1.2G].")
+@click.option("--scratch-dir", help="Where states and scores go while running [beside outputs].")
+@click.option("--resume/--restart", default=True, help="Go on where a killed run stopped, or "
+              "forget it [resume].")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Print tiles, memory, disk and time; run nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, and tracebacks of errors.")
+def attribute(
+    fasta: str,
+    model: str | None,
+    out_prefix: str | None,
+    no_compress: bool,
+    threads: int,
+    device: str,
+    dtype: str,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Exact derivative of an objective with respect to every base of FASTA.
+
+    FASTA is plain, gzip or bgzip; "-" is standard input. Every contig is streamed through a
+    pretrained causal Mamba model, forward and back, in memory that does not grow with it.
+
+    \b
+    Writes
+      PREFIX.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open, no row where not scored
+      PREFIX.<track>.bw                    the same as bigWig
+      PREFIX.chrom.sizes                   names and lengths
+      PREFIX.report.html                   overview, distribution, strongest positions
+      PREFIX.run.json                      versions, digests, objective values, conventions
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        format="pgf-genome: %(message)s",
+        level=logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO,
+    )
+    for noisy in ("numba", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Threads that spin while they wait would take the cores from the scan's own threads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    from pgf_genome import job
+    from pgf_genome.cli.progress import Progress
+    from pgf_genome.mamba.checkpoint import load_model
+
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    loaded = load_model(model or job.DEFAULT_MODEL, device, getattr(torch, dtype))
+    options["compress"] = not no_compress
+    if dry_run:
+        click.echo(job.dry_run(fasta, loaded, job.Options(**options)))
+        return
+    with Progress(quiet) as progress:
+        done = job.attribute(fasta, loaded, out_prefix, progress, **options)
+    speed = done.run["performance"]
+    logging.getLogger("pgf_genome").info(
+        "%s bases on strand %s in %.1f s, %.2f kbp/s, peak memory %d MiB; wrote %s",
+        f"{sum(c['length'] for c in done.run['contigs']):,}",
+        done.run["strand"],
+        speed["seconds"],
+        speed["bases_per_second"] / 1e3,
+        speed["peak_memory_bytes"] // 2**20,
+        ", ".join(str(path) for path in done.files.values()),
+    )

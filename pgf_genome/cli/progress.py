@@ -1,0 +1,57 @@
+"""Progress on stderr: a bar on a terminal, a plain line every half minute elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+PERIOD = 30.0
+
+
+class Progress:
+    """Callable with (bases done since the last call, bases in all); a context manager."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar = None
+        self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
+
+    def __call__(self, done: float, total: int) -> None:
+        if self._quiet:
+            return
+        self._done += done
+        if sys.stderr.isatty():
+            self._draw(done, total)
+        elif time.monotonic() - self._spoken > PERIOD:
+            self._spoken = time.monotonic()
+            print(self._line(total), file=sys.stderr, flush=True)
+
+    def _draw(self, done: float, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(total=total, unit="bp", unit_scale=True, smoothing=0.05)
+        self._bar.update(done)
+
+    def _line(self, total: int) -> str:
+        rate = self._done / max(time.monotonic() - self._started, 1e-9)
+        left = int((total - self._done) / max(rate, 1e-9))
+        clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
+        return (
+            f"{self._done:,.0f} of {total:,} bp ({100 * self._done / max(total, 1):.1f} %), "
+            f"{rate / 1e3:.2f} kbp/s, {clock} left"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()

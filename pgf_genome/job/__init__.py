@@ -1,0 +1,117 @@
+"""``attribute`` from end to end: sequence in, tracks, report and ``run.json`` out."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pgf_genome.attribution.segment import run_segment
+from pgf_genome.files import naming
+from pgf_genome.job.options import DEFAULT_MODEL, STRANDS, Options
+from pgf_genome.job.outputs import Attribution, write_outputs
+from pgf_genome.job.prepare import check_disk, prepared
+from pgf_genome.job.workspace import workspace
+from pgf_genome.mamba.checkpoint import load_model
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.pgf.arrays import adjoint
+from pgf_genome.pgf.plan import Plan
+
+__all__ = ["DEFAULT_MODEL", "Attribution", "Options", "attribute", "dry_run"]
+
+
+def attribute(
+    fasta: str | Path,
+    model: CausalMamba | str | Path = DEFAULT_MODEL,
+    out_prefix: str | Path | None = None,
+    progress: Callable[[float, float], None] | None = None,
+    **options: Any,
+) -> Attribution:
+    """Sensitivity of an objective to every base, as genome-browser tracks.
+
+    Parameters
+    ----------
+    fasta : path or "-"
+        FASTA, plain, gzip or bgzip; "-" is standard input.
+    model : CausalMamba, bundled name, or checkpoint directory
+    out_prefix : path, optional
+        Default: the FASTA's stem in the current directory.
+    progress : callable, optional
+        Called with the bases done since the last call and the bases in all.
+    **options
+        Fields of `Options`.
+
+    Raises
+    ------
+    PgfError
+        For anything wrong with input, options or machine.
+
+    Notes
+    -----
+    Memory is that of one tile, whatever the length of the contigs. Time: two primal sweeps and
+    one backward pass per strand. A killed run goes on where it stopped when called again.
+    """
+    started, chosen = time.monotonic(), Options(**options)
+    if not isinstance(model, CausalMamba):
+        model = load_model(model)
+    prefix = Path(out_prefix) if out_prefix is not None else default_prefix(fasta)
+    with naming(prefix.parent):
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+    scratch_dir = None if chosen.scratch_dir is None else Path(chosen.scratch_dir)
+    with (
+        workspace(prefix, scratch_dir, chosen.resume) as scratch,
+        prepared(fasta, model, chosen, scratch) as plan,
+    ):
+        check_disk(plan, scratch)
+        report = progress or (lambda done, total: None)
+        results = [
+            run_segment(plan.task(segment), scratch, lambda n: report(n, plan.bases))
+            for segment in plan.segments
+        ]
+        return write_outputs(plan, results, prefix, str(fasta), started)
+
+
+def dry_run(fasta: str | Path, model: CausalMamba, options: Options) -> str:
+    """What a run would take, as tab-separated lines; nothing is written but scratch."""
+    scratch_dir = None if options.scratch_dir is None else str(options.scratch_dir)
+    with (
+        tempfile.TemporaryDirectory(prefix="pgf-", dir=scratch_dir) as scratch,
+        prepared(fasta, model, options, Path(scratch)) as plan,
+    ):
+        strands = len(STRANDS[options.strand])
+        seconds = plan.bases * _seconds_per_base(model, strands, plan.tile_length)
+        lines = [("contig", "start", "stop", "tiles", "write")]
+        for s in plan.segments:
+            written = sum(stop - start for start, stop in s.write)
+            tiles = Plan(s.length, plan.tile_length).tiles
+            lines.append((s.contig, *map(str, (s.start, s.stop, tiles, written))))
+        lines += [
+            ("# tile length", f"{plan.tile_length:,} bases"),
+            ("# memory", f"{plan.memory / 2**20:,.0f} MiB, whatever the length of the contigs"),
+            ("# scratch disk", f"{plan.disk / 2**20:,.1f} MiB, linear in the length"),
+            ("# time", f"{seconds:,.0f} s on {model.device}, about"),
+        ]
+    return "\n".join("\t".join(line) for line in lines)
+
+
+def _seconds_per_base(model: CausalMamba, strands: int, tile_length: int) -> float:
+    """Time of an adjoint sweep per base, from two short tiles of random sequence."""
+    length = min(tile_length, 2048)
+    ids = torch.randint(4, (2 * length,), generator=torch.Generator().manual_seed(0))
+    bases = torch.tensor(model.vocabulary.base_ids)[ids]
+    adjoint(model, bases[: length + 1], tile_length=length)  # compiles the kernels
+    started = time.monotonic()
+    adjoint(model, bases, tile_length=length)
+    return strands * (time.monotonic() - started) / len(bases)
+
+
+def default_prefix(fasta: str | Path) -> Path:
+    """The FASTA's name without its suffixes, in the current directory."""
+    name = "stdin" if str(fasta) == "-" else Path(fasta).name
+    for suffix in (".gz", ".bgz", ".bgzf", ".fa", ".fasta", ".fna", ".ffn", ".txt"):
+        name = name.removesuffix(suffix) or name
+    return Path(name)

@@ -1,0 +1,58 @@
+"""What ``attribute`` may be told, checked before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgf_genome.attribution.values import DEFAULT_TRACKS, METHODS, track_names
+from pgf_genome.errors import UsageError
+from pgf_genome.pgf.objective import Objective
+
+DEFAULT_MODEL = "ecoli-yeast-d128"
+FORMATS = ("bedgraph", "bigwig")
+STRANDS = {"+": "+", "-": "-", "both": "+-"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``attribute`` may be told; the command line's options under their own names."""
+
+    region: Sequence[str] = ()
+    bed: Sequence[str | Path] = ()
+    contig: Sequence[str] = ()
+    context: int | None = None
+    target: Sequence[str] = ()
+    objective: str | Objective = "likelihood"
+    method: str = "corrected"
+    tracks: Sequence[str] = DEFAULT_TRACKS
+    strand: str = "both"
+    gap_length: int = 10_000
+    formats: Sequence[str] = FORMATS
+    compress: bool = True
+    track_line: bool = False
+    report: bool = True
+    tile: int | None = None
+    max_memory: int | None = None
+    scratch_dir: str | Path | None = None
+    resume: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tracks", track_names(self.tracks))
+        for option, value, allowed in (
+            ("--strand", self.strand, STRANDS),
+            ("--method", self.method, METHODS),
+            *(("--format", name, FORMATS) for name in self.formats),
+        ):
+            if value not in allowed:
+                raise UsageError(f"{option} {value}: choose from {', '.join(allowed)}")
+        for option, value, least in (
+            ("--gap-length", self.gap_length, 1),
+            ("--tile", self.tile, 1),
+            ("--context", self.context, 0),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{option} must be at least {least}, not {value}")
+        if self.track_line and self.compress and "bedgraph" in self.formats:
+            raise UsageError("--track-line needs --no-compress: tabix cannot index a track line")

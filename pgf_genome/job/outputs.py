@@ -1,0 +1,168 @@
+"""The files of a finished run: tracks, sizes, report and ``run.json``."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pgf_genome import __version__
+from pgf_genome.attribution.segment import Result
+from pgf_genome.attribution.values import MEANINGS, UNITS
+from pgf_genome.files import atomic_write_text
+from pgf_genome.job.options import STRANDS
+from pgf_genome.job.prepare import Prepared
+from pgf_genome.report import write_report
+from pgf_genome.sequence import BASES, Genome
+from pgf_genome.tracks import (
+    BedGraphWriter,
+    BigWigWriter,
+    Summary,
+    TrackSummary,
+    TrackWriter,
+    write_chrom_sizes,
+)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What a run produced.
+
+    Attributes
+    ----------
+    files : dict of str to Path
+        Outputs by kind: ``sensitivity.bedgraph``, ``sensitivity.bigwig``, ``run``, ..
+    run : dict
+        What ``run.json`` holds.
+    """
+
+    files: dict[str, Path]
+    run: dict[str, Any]
+
+
+def write_outputs(
+    plan: Prepared, results: list[Result], prefix: Path, fasta: str, started: float
+) -> Attribution:
+    """Write everything a run promises; no file appears under its name before it is whole."""
+    files, summaries = _write_tracks(plan, results, prefix)
+    files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
+    write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
+    run = _facts(plan, results, fasta)
+    if plan.options.report:
+        files["report"] = Path(f"{prefix}.report.html")
+        write_report(files["report"], run, summaries, _letters(plan.genome))
+    files["run"] = Path(f"{prefix}.run.json")
+    run |= {"performance": _performance(plan, started)}
+    run |= {"files": {kind: path.name for kind, path in files.items()}}
+    atomic_write_text(files["run"], json.dumps(run, indent=2) + "\n")
+    return Attribution(files, run)
+
+
+def _write_tracks(
+    plan: Prepared, results: list[Result], prefix: Path
+) -> tuple[dict[str, Path], dict[str, Summary]]:
+    """Stream the values of all segments once, into every writer and summary."""
+    tracks, files = plan.options.tracks, {}
+    summaries = {track: TrackSummary(plan.genome.lengths) for track in tracks}
+    with ExitStack() as stack:
+        takers = []
+        for track in tracks:
+            writers = [_writer(kind, track, prefix, plan) for kind in plan.options.formats]
+            kinds = zip(plan.options.formats, writers, strict=True)
+            files |= {f"{track}.{kind}": Path(writer.path) for kind, writer in kinds}
+            takers.append([summaries[track], *map(stack.enter_context, writers)])
+        for result in results:
+            for start, table in result.tracks():
+                for row, consumers in zip(table, takers, strict=True):
+                    for consumer in consumers:
+                        consumer.add(result.task.segment.contig, start, row)
+    return files, {track: summary.result() for track, summary in summaries.items()}
+
+
+def _performance(plan: Prepared, started: float) -> dict[str, Any]:
+    seconds = time.monotonic() - started
+    bases = plan.bases * len(STRANDS[plan.options.strand])
+    return {
+        "seconds": round(seconds, 3),
+        "bases_per_second": round(bases / seconds, 1),
+        "peak_memory_bytes": peak_memory(),
+        "threads": torch.get_num_threads(),
+        "device": str(plan.model.device),
+    }
+
+
+def _writer(kind: str, track: str, prefix: Path, plan: Prepared) -> TrackWriter:
+    sizes, options = plan.genome.lengths, plan.options
+    if kind == "bigwig":
+        return BigWigWriter(f"{prefix}.{track}.bw", sizes)
+    line = None
+    if options.track_line:
+        line = f'track type=bedGraph name="{prefix.name} {track}" description="{MEANINGS[track]}"'
+    suffix = "bedgraph.gz" if options.compress else "bedgraph"
+    return BedGraphWriter(f"{prefix}.{track}.{suffix}", sizes, options.compress, line)
+
+
+def _letters(genome: Genome) -> Callable[[str, int, int], str]:
+    letters = f"{BASES}N"
+    return lambda name, start, stop: "".join(letters[c] for c in genome.codes(name, start, stop))
+
+
+def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
+    """What ``run.json`` says of a run, except how long it took."""
+    options, model = plan.options, plan.model
+    values = {}
+    for result in results:
+        contig = result.task.segment.contig
+        values[contig] = values.get(contig, 0.0) + result.value
+    arguments = {
+        f.name: value if isinstance(value, int | str | None) else str(value)
+        for f in fields(options)
+        if f.name not in ("resume", "scratch_dir")
+        for value in [getattr(options, f.name)]
+    }
+    return {
+        "title": f"Sensitivity of {Path(fasta).name}",
+        "version": __version__,
+        "model": {
+            "name": model.name,
+            "sha256": model.digest,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "tokens": str(model.vocabulary),
+            "dtype": str(model.dtype).removeprefix("torch."),
+        },
+        "fasta": {"name": Path(fasta).name, "sha256_of_bases": plan.genome.digest},
+        "objective": str(options.objective),
+        "strand": options.strand,
+        "tile_length": plan.tile_length,
+        "context": "whole segments" if options.context is None else f"{options.context} bases",
+        "conventions": {
+            "coordinates": "0-based half-open in bedGraph and bigWig",
+            "not_scored": "N, gaps and what nothing predicts have no row",
+            "strands": "gradients of the strands are averaged before any track is derived",
+            **{track: f"{MEANINGS[track]} [{UNITS[track]}]" for track in options.tracks},
+        },
+        "arguments": arguments,
+        "contigs": [
+            {
+                "contig": contig.name,
+                "length": contig.length,
+                "segments": sum(s.contig == contig.name for s in plan.segments),
+                "objective": values.get(contig.name),
+            }
+            for contig in plan.genome.contigs
+        ],
+    }
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
