@@ -1,0 +1,165 @@
+"""The layers of the package, read from its import statements."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import resolve_name
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pgf_genome"
+
+# Lowest first. A unit (module or package directly under pgf_genome) imports itself and what lies
+# in lower layers; units of one layer do not know each other.
+LAYERS: tuple[frozenset[str], ...] = (
+    frozenset({"errors"}),
+    frozenset({"files", "intervals"}),
+    frozenset({"sequence", "tracks", "scan"}),
+    frozenset({"mamba"}),
+    frozenset({"pgf"}),
+    frozenset({"attribution", "pretrain"}),
+    frozenset({"report"}),
+    frozenset({"job"}),
+    frozenset({"cli"}),
+)
+BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()), strict=False))
+UNITS = frozenset.union(*LAYERS)
+
+# What a unit must not see although it lies lower: scan knows only tensors, pgf knows no FASTA.
+HIDDEN = {"scan": UNITS, "mamba": {"sequence", "tracks"}, "pgf": {"sequence", "tracks"}}
+
+# What is visible all the same: the alphabet is what connects tokens and sequences.
+EXCEPTIONS = {
+    "mamba": {
+        f"pgf_genome.sequence.{name}"
+        for name in ("BASES", "N_CODE", "encode", "complement", "reverse_complement")
+    }
+}
+
+# What `--help` and `--version` have no time for.
+HEAVY = ("torch", "numba", "plotly", "pandas", "pysam", "transformers")
+
+
+def imports(module: str, source: str) -> Iterator[str]:
+    """Dotted names of what a module imports anywhere; ``from a import b`` counts as ``a.b``."""
+    package = module if "." not in module else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), package)
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def violations(module: str, source: str) -> list[str]:
+    """The imports of a module of the package that its layer forbids.
+
+    `module` is the dotted name; an ``__init__`` is named as such (``pgf_genome.scan.__init__``).
+    """
+    unit = module.split(".")[1]
+    visible = {unit, "__version__"}
+    for layer, below in BELOW.items():
+        if unit in layer:
+            visible |= below - HIDDEN.get(unit, frozenset())
+    found = []
+    for name in imports(module, source):
+        root, _, rest = name.partition(".")
+        allowed = rest.partition(".")[0] in visible or name in EXCEPTIONS.get(unit, ())
+        if root == "pgf_genome" and not allowed:
+            found.append(name)
+    return found
+
+
+def dotted(path: Path) -> str:
+    """pgf_genome/scan/cpu.py -> pgf_genome.scan.cpu"""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_downward(module: str) -> None:
+    assert violations(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("pgf_genome.errors", "import pgf_genome"),
+        ("pgf_genome.errors", "from pgf_genome import PgfError"),
+        ("pgf_genome.__init__", "from pgf_genome.errors import PgfError"),
+        ("pgf_genome.scan.cpu", "from pgf_genome.errors import PgfError"),
+        ("pgf_genome.tracks.rows", "from pgf_genome.sequence import N_CODE"),
+        ("pgf_genome.tracks.__init__", "from ..sequence import N_CODE"),
+        ("pgf_genome.mamba.tokens", "from pgf_genome.sequence import BASES, decode_fasta"),
+        ("pgf_genome.mamba.tokens", "import pgf_genome.sequence.fasta"),
+        ("pgf_genome.mamba.model", "from pgf_genome.tracks import Summary"),
+        ("pgf_genome.pgf.sweep", "def f():\n    from pgf_genome.sequence import Genome"),
+        ("pgf_genome.pgf.sweep", "from pgf_genome import attribution"),
+        ("pgf_genome.pretrain", "from pgf_genome.attribution import Segment"),
+        ("pgf_genome.job", "if TYPE_CHECKING:\n    import pgf_genome.cli"),
+    ],
+)
+def test_forbidden_import_is_found(module: str, source: str) -> None:
+    assert len(violations(module, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("pgf_genome.errors", "import json"),
+        ("pgf_genome.scan.cpu", "from pgf_genome.scan import kernels"),
+        ("pgf_genome.scan.cpu", "from . import kernels"),
+        ("pgf_genome.mamba.tokens", "from pgf_genome.sequence import BASES, N_CODE"),
+        ("pgf_genome.pgf.sweep", "from pgf_genome.mamba.model import CausalMamba"),
+        ("pgf_genome.cli.attribute", "from pgf_genome import __version__, job"),
+    ],
+)
+def test_lawful_import_passes(module: str, source: str) -> None:
+    assert violations(module, source) == []
+
+
+def test_every_unit_has_its_layer() -> None:
+    units = {module.split(".")[1] for module in MODULES} - {"__init__"}
+    assert units == UNITS
+    assert sum(map(len, LAYERS)) == len(UNITS)
+
+
+def test_public_names_resolve() -> None:
+    package = importlib.import_module("pgf_genome")
+    assert {name for name in package.__all__ if not hasattr(package, name)} == set()
+
+
+@pytest.mark.parametrize("module", ["pgf_genome", "pgf_genome.cli"])
+def test_import_is_light(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def source_files() -> list[Path]:
+    """Everything that people write and read here, data and documents aside."""
+    suffixes = {".py", ".js", ".css", ".html", ".smk"}
+    folders = [ROOT / name for name in ("pgf_genome", "data", "workflows", "tests")]
+    paths = [path for folder in folders for path in folder.rglob("*")]
+    return sorted(path for path in paths if path.suffix in suffixes or path.name == "Snakefile")
+
+
+def test_no_source_file_exceeds_400_lines() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in source_files()}
+    assert {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > 400} == {}
+
+
+def test_no_module_is_a_drawer_for_the_rest() -> None:
+    names = [path.relative_to(ROOT).with_suffix("") for path in source_files()]
+    assert [name for name in names if {"utils", "util"} & set(name.parts)] == []
