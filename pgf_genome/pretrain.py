@@ -157,6 +157,29 @@ def _parameter_groups(model: CausalMamba, weight_decay: float) -> list[dict]:
     ]
 
 
+def _streams(
+    genomes: Mapping[Genome, float],
+    held_out: Mapping[Genome, Sequence[Interval]],
+    training: Training,
+) -> list[Iterator[tuple[bool, np.ndarray]]]:
+    """Endless walks, independent of each other, over what is not held out."""
+    sources, shares = [], []
+    for genome, share in genomes.items():
+        kept = training_intervals(genome, held_out.get(genome, ()))
+        kept = [i for i in kept if i.length > training.tile_length]
+        if not kept:
+            raise SequenceError(
+                f"{genome.path}: no stretch longer than the tile of {training.tile_length} bases "
+                "is left for training; shorten the tile or the held-out intervals"
+            )
+        total = sum(i.length for i in kept)
+        sources += [(genome, i) for i in kept]
+        shares += [share * i.length / total for i in kept]
+    weights = np.array(shares) / sum(shares)
+    seeds = (training.seed * 1_000_003 + i for i in range(training.streams))
+    return [_walks(sources, weights, training, seed) for seed in seeds]
+
+
 def train(
     genomes: Mapping[Genome, float],
     held_out: Mapping[Genome, Sequence[Interval]],
@@ -179,23 +202,7 @@ def train(
     -----
     Memory: one tile of ``streams`` sequences with its tape. Time: 3 forward-equivalents a base.
     """
-    sources, shares = [], []
-    for genome, share in genomes.items():
-        kept = training_intervals(genome, held_out.get(genome, ()))
-        kept = [i for i in kept if i.length > training.tile_length]
-        if not kept:
-            raise SequenceError(
-                f"{genome.path}: no stretch longer than the tile of {training.tile_length} bases "
-                "is left for training; shorten the tile or the held-out intervals"
-            )
-        total = sum(i.length for i in kept)
-        sources += [(genome, i) for i in kept]
-        shares += [share * i.length / total for i in kept]
-    weights = np.array(shares) / sum(shares)
-    streams = [
-        _walks(sources, weights, training, training.seed * 1_000_003 + i)
-        for i in range(training.streams)
-    ]
+    streams = _streams(genomes, held_out, training)
     model = new_model(training)
     optimizer = torch.optim.AdamW(
         _parameter_groups(model, training.weight_decay), betas=(0.9, 0.98), foreach=True
@@ -233,13 +240,13 @@ def bits_per_base(
     The model starts at the interval's end with an empty state; N is not scored.
     """
     codes = genome.codes(interval.contig, interval.start, interval.stop)
-    strands = torch.from_numpy(np.stack([codes, reverse_complement(codes)])).long()
+    strands = np.stack([codes, reverse_complement(codes)])
     state, nats, scored = model.initial_state(2), torch.zeros(2, dtype=torch.float64), 0
     for start in range(0, strands.shape[1] - 1, tile_length):
         targets = strands[:, start + 1 : start + tile_length + 1]
         tile = strands[:, start : start + targets.shape[1]]
         log_probs, state = model(model.one_hot(model.vocabulary.encode(tile)), state)
-        known = targets != N_CODE
+        known = torch.from_numpy(targets != N_CODE)
         picked = log_probs.gather(2, model.vocabulary.encode(targets)[..., None])[..., 0]
         nats -= (picked * known).sum(dim=1, dtype=torch.float64)
         scored += int(known[0].sum())

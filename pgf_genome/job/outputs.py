@@ -123,10 +123,9 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
         contig = result.task.segment.contig
         values[contig] = values.get(contig, 0.0) + result.value
     arguments = {
-        f.name: value if isinstance(value, int | str | None) else str(value)
+        f.name: _plain(getattr(options, f.name))
         for f in fields(options)
         if f.name not in ("resume", "scratch_dir")
-        for value in [getattr(options, f.name)]
     }
     return {
         "title": f"Sensitivity of {Path(fasta).name}",
@@ -160,6 +159,13 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
             for contig in plan.genome.contigs
         ],
     }
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, int | str | None) else str(value)
 
 
 def peak_memory() -> int:

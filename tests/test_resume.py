@@ -1,0 +1,187 @@
+"""A run can be killed at any moment; the next one ends in the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pgf_genome as pgf
+from pgf_genome.attribution import segment
+from pgf_genome.errors import IntegrityError
+from pgf_genome.pgf.spool import RecordFile
+
+ORACLE = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
+
+
+class KilledError(Exception):
+    pass
+
+
+def options(fasta: Path) -> dict:
+    return {"tile": 32, "report": True, "tracks": ("sensitivity", "surprisal")}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return pgf.load_model(ORACLE)
+
+
+@pytest.fixture
+def fasta(tmp_path) -> Path:
+    rng = np.random.default_rng(3)
+    path = tmp_path / "in.fa"
+    with path.open("w") as file:
+        for name, length in (("a", 700), ("b", 33), ("c", 500)):
+            file.write(f">{name}\n{''.join(rng.choice(list('ACGT'), length))}\n")
+    return path
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """Every file but run.json, which says how long the run took."""
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix != ".json"}
+
+
+@pytest.mark.parametrize("writes", [1, 2, 5, 20, 21, 22, 40, 43, 44, 60, 66, 90, 100])
+def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
+    tmp_path, fasta, model, monkeypatch, writes
+):
+    pgf.attribute(fasta, model, tmp_path / "whole" / "x", **options(fasta))
+    write, done = RecordFile.write, [0]
+
+    def stop_after(self, *args):
+        write(self, *args)
+        done[0] += 1
+        if done[0] == writes:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordFile, "write", stop_after)
+        with pytest.raises(KilledError):
+            pgf.attribute(fasta, model, tmp_path / "part" / "x", **options(fasta))
+    assert [p.name for p in (tmp_path / "part").iterdir()] == ["x.pgf-work"]
+    pgf.attribute(fasta, model, tmp_path / "part" / "x", **options(fasta))
+    assert outputs(tmp_path / "part") == outputs(tmp_path / "whole")
+
+
+def test_resumed_run_does_not_repeat_finished_tiles(tmp_path, fasta, model, monkeypatch):
+    write = RecordFile.write
+
+    def stop_in_journal(self, slot, key, tensors):
+        write(self, slot, key, tensors)
+        if self.path.name == "journal" and key == 5:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordFile, "write", stop_in_journal)
+        with pytest.raises(KilledError):
+            pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
+    swept = []
+    adjoint = segment.sweep.adjoint
+
+    def recorded(*args):
+        for tile in adjoint(*args):
+            swept.append(tile.k)
+            yield tile
+
+    monkeypatch.setattr(segment.sweep, "adjoint", recorded)
+    monkeypatch.setattr(segment.sweep, "primal", lambda *args: pytest.fail("primal ran again"))
+    with pytest.raises(pytest.fail.Exception):
+        pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
+    assert swept == [4, 3, 2, 1, 0]  # of the first contig; the next one begins with a primal
+
+
+def test_changed_input_or_options_are_not_resumed_from(tmp_path, fasta, model):
+    task_of = lambda **changed: segment.Task(  # noqa: E731
+        model,
+        _genome({"a": changed.pop("digest", "1")}),
+        segment.Segment("a", 0, 9, ((0, 9),)),
+        (pgf.Likelihood(),),
+        segment.Settings(
+            **(
+                {
+                    "strands": "+",
+                    "tracks": ("sensitivity",),
+                    "method": "corrected",
+                    "tile_length": 4,
+                }
+                | changed
+            )
+        ),  # fmt: skip
+    )
+    same = task_of().identity()
+    assert task_of().identity() == same
+    for change in ({"digest": "2"}, {"strands": "-"}, {"tile_length": 5}, {"method": "saliency"}):
+        assert task_of(**change).identity() != same
+
+
+def _genome(digests: dict[str, str]):
+    class Contig:
+        digest = next(iter(digests.values()))
+
+    class Genome:
+        @staticmethod
+        def contig(name: str) -> type[Contig]:
+            return Contig
+
+    return Genome()
+
+
+def test_damaged_scores_are_noticed(tmp_path, fasta, model, monkeypatch):
+    write = RecordFile.write
+
+    def damage_score(self, slot, key, tensors):
+        write(self, slot, key, tensors)
+        if self.path.name == "scores" and key == 3:
+            with self.path.open("r+b") as file:
+                file.seek(self._stride * slot + 40)
+                file.write(b"\xff\xff\xff")
+
+    monkeypatch.setattr(RecordFile, "write", damage_score)
+    with pytest.raises(IntegrityError, match=r"record 3 .* --restart"):
+        pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
+
+
+def test_restart_forgets_what_was_done(tmp_path, fasta, model, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(segment, "_derive", lambda *args: (_ for _ in ()).throw(KilledError()))
+        with pytest.raises(KilledError):
+            pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
+    steps = []
+    pgf.attribute(
+        fasta, model, tmp_path / "x", lambda n, _: steps.append(n), resume=False, **options(fasta)
+    )
+    assert max(steps) <= 32
+
+
+@pytest.mark.slow
+def test_sigkill_at_random_moments_leaves_the_same_bytes(tmp_path, model):
+    rng, chance = np.random.default_rng(1), random.Random(1)
+    fasta = tmp_path / "in.fa"
+    fasta.write_text(f">a\n{''.join(rng.choice(list('ACGT'), 60_000))}\n")
+    command = [
+        sys.executable, "-c", "from pgf_genome.cli import main; main()", "attribute", str(fasta),
+        "-m", str(ORACLE), "--tile", "256", "-t", "1", "-q",
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONHASHSEED": "0"}
+    started = time.monotonic()
+    subprocess.run([*command, "-o", tmp_path / "whole" / "x"], check=True, env=environment)
+    whole = time.monotonic() - started
+    for _ in range(10):
+        run = subprocess.Popen([*command, "-o", tmp_path / "part" / "x"], env=environment)
+        try:
+            run.wait(chance.uniform(0.3, 0.5) * whole)
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGKILL)
+        run.wait()
+        shutil.rmtree(tmp_path / "part", ignore_errors=True) if run.returncode == 0 else None
+    subprocess.run([*command, "-o", tmp_path / "part" / "x"], check=True, env=environment)
+    assert outputs(tmp_path / "part") == outputs(tmp_path / "whole")
