@@ -1,4 +1,4 @@
-"""Write demo.fa and demo.gff3: three synthetic contigs and the features planted in them.
+"""Write demo.fa and demo.gff3: two synthetic contigs and the features planted in them.
 
 Usage: python make_demo.py [DIRECTORY]    (default: the directory of this script)
 
@@ -107,7 +107,7 @@ def coding_sequence(source: np.random.PCG64, codons: int) -> str:
 
 
 def contigs() -> list[Draft]:
-    """The three contigs with everything planted in them, features in order of position."""
+    """The two contigs with everything planted in them, features in order of position."""
     source = np.random.PCG64(SEED)
 
     def background(length: int) -> list[str]:
@@ -141,10 +141,9 @@ def contigs() -> list[Draft]:
     demo2.plant(2_500, lower, "sequence_feature", ID="softmasked", Note="lower case")
     gene(demo2, 3_500, 500, "-", "geneI")
 
-    control = Draft("demo3", background(2_000))
-    for draft in (demo1, demo2, control):
+    for draft in (demo1, demo2):
         draft.features.sort(key=lambda feature: feature.start)
-    return [demo1, demo2, control]
+    return [demo1, demo2]
 
 
 def fasta(drafts: list[Draft]) -> str:

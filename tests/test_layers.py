@@ -32,8 +32,14 @@ LAYERS: tuple[frozenset[str], ...] = (
 BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()), strict=False))
 UNITS = frozenset.union(*LAYERS)
 
-# What a unit must not see although it lies lower: scan knows only tensors, pgf knows no FASTA.
-HIDDEN = {"scan": UNITS, "mamba": {"sequence", "tracks"}, "pgf": {"sequence", "tracks"}}
+# What a unit must not see although it lies lower: scan knows only tensors, pgf knows no FASTA, the
+# report knows tracks and no model.
+HIDDEN = {
+    "scan": UNITS,
+    "mamba": {"sequence", "tracks"},
+    "pgf": {"sequence", "tracks"},
+    "report": UNITS - {"errors", "files", "intervals", "tracks"},
+}
 
 # What is visible all the same: the alphabet is what connects tokens and sequences.
 EXCEPTIONS = {
@@ -105,6 +111,7 @@ def test_imports_go_downward(module: str) -> None:
         ("pgf_genome.pgf.sweep", "def f():\n    from pgf_genome.sequence import Genome"),
         ("pgf_genome.pgf.sweep", "from pgf_genome import attribution"),
         ("pgf_genome.pretrain", "from pgf_genome.attribution import Segment"),
+        ("pgf_genome.report", "from pgf_genome.attribution.values import UNITS"),
         ("pgf_genome.job", "if TYPE_CHECKING:\n    import pgf_genome.cli"),
     ],
 )
@@ -133,9 +140,10 @@ def test_every_unit_has_its_layer() -> None:
     assert sum(map(len, LAYERS)) == len(UNITS)
 
 
-def test_public_names_resolve() -> None:
+def test_public_names_come_from_the_modules_that_define_them() -> None:
     package = importlib.import_module("pgf_genome")
-    assert {name for name in package.__all__ if not hasattr(package, name)} == set()
+    homes = {name: getattr(package, name).__module__ for name in package.__all__}
+    assert homes == package._HOMES
 
 
 @pytest.mark.parametrize("module", ["pgf_genome", "pgf_genome.cli"])
