@@ -170,7 +170,9 @@ def _bed_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SequenceError(f"{path}: the gzip data is truncated or damaged ({error})") from error
     except OSError as error:
-        raise SequenceError(f"cannot read the BED file {path}: {error.strerror}") from error
+        raise SequenceError(
+            f"cannot read the BED file {path}: {error.strerror}; give a file, plain or gzip"
+        ) from error
     except UnicodeDecodeError as error:
         raise SequenceError(f"{path}: not a BED file: it is not text") from error
     for number, line in enumerate(text.split("\n"), start=1):

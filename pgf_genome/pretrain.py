@@ -114,8 +114,8 @@ def training_intervals(genome: Genome, held_out: Sequence[Interval]) -> list[Int
     for contig in genome.contigs:
         start = 0
         for hole in sorted(h for h in held_out if h.contig == contig.name):
-            if hole.start > start:
-                kept.append(Interval(contig.name, start, hole.start))
+            if min(hole.start, contig.length) > start:
+                kept.append(Interval(contig.name, start, min(hole.start, contig.length)))
             start = max(start, hole.stop)
         if contig.length > start:
             kept.append(Interval(contig.name, start, contig.length))
@@ -241,7 +241,7 @@ def bits_per_base(
     """
     codes = genome.codes(interval.contig, interval.start, interval.stop)
     strands = np.stack([codes, reverse_complement(codes)])
-    state, nats, scored = model.initial_state(2), torch.zeros(2, dtype=torch.float64), 0
+    state, (nats, scored) = model.initial_state(2), torch.zeros(2, 2, dtype=torch.float64)
     for start in range(0, strands.shape[1] - 1, tile_length):
         targets = strands[:, start + 1 : start + tile_length + 1]
         tile = strands[:, start : start + targets.shape[1]]
@@ -249,8 +249,8 @@ def bits_per_base(
         known = torch.from_numpy(targets != N_CODE)
         picked = log_probs.gather(2, model.vocabulary.encode(targets)[..., None])[..., 0]
         nats -= (picked * known).sum(dim=1, dtype=torch.float64)
-        scored += int(known[0].sum())
-    plus, minus = (nats / math.log(2) / max(scored, 1)).tolist()
+        scored += known.sum(dim=1)
+    plus, minus = (nats / math.log(2) / scored.clamp_min(1)).tolist()
     return plus, minus
 
 

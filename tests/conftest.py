@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+import torch
+from models import random_model, small_config
+
+from pgf_genome.cli import main
+from pgf_genome.mamba.model import CausalMamba
 
 SHARED = Path(__file__).parents[1] / ".." / "shared"
 
@@ -27,3 +36,58 @@ def real_data() -> Path:
 def oracles() -> Path:
     """The folder of reference outputs of upstream implementations."""
     return _folder("PGF_GENOME_ORACLES", SHARED / "oracles")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Results and times of the small models here gain nothing from more threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> CausalMamba:
+    """A random model in float64."""
+    return random_model(small_config())
+
+
+class Outcome(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The error, which is one line; click's usage line may stand above it."""
+        lines = [line for line in self.err.splitlines() if not line.startswith("Usage: ")]
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("pgf-genome: error: ")
+        return lines[0]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
+    """Run ``pgf-genome`` in this process; a call takes its arguments."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*arguments: str | os.PathLike[str]) -> Outcome:
+        root.handlers[:] = []  # as in a fresh process, so that the command sets up its own
+        with pytest.raises(SystemExit) as end:
+            main([os.fspath(argument) for argument in arguments])
+        return Outcome(end.value.code, *capsys.readouterr())
+
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Give this process a standard input that holds a text."""
+
+    def hold(text: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+    return hold

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pgf_genome.attribution.segment import Segment
-from pgf_genome.errors import UsageError
+from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.intervals import Interval, merge, parse_region, read_bed, unknown_contig
 from pgf_genome.mamba.tokens import Vocabulary
 from pgf_genome.pgf.objective import Entropy, Likelihood, Logit, Objective, Span, SquaredNorm
@@ -15,23 +15,26 @@ from pgf_genome.sequence import BASES, Genome, segments
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
 
 
-def regions_or_beds(
-    texts: Sequence[str], beds: Sequence[str | Path], genome: Genome
-) -> dict[str, tuple[Span, ...]]:
-    """Merged spans by contig of region strings (samtools style) and BED files."""
-    found = [parse_region(text, genome.lengths) for text in texts]
-    for bed in beds:
-        found += read_bed(bed, genome.lengths)
+def _by_contig(intervals: Iterable[Interval]) -> dict[str, tuple[Span, ...]]:
+    """Merged spans by contig."""
     spans: dict[str, list[Span]] = {}
-    for interval in merge(found):
+    for interval in merge(intervals):
         spans.setdefault(interval.contig, []).append((interval.start, interval.stop))
     return {contig: tuple(sorted(pairs)) for contig, pairs in spans.items()}
 
 
 def targets_of(texts: Sequence[str], genome: Genome) -> dict[str, tuple[Span, ...]]:
     """Spans by contig of ``--target`` values: region strings, or BED files that exist."""
-    beds = [text for text in texts if text not in genome.lengths and Path(text).is_file()]
-    return regions_or_beds([text for text in texts if text not in beds], beds, genome)
+    found = []
+    for text in texts:
+        if text not in genome.lengths and Path(text).is_file():
+            found += read_bed(text, genome.lengths)
+            continue
+        try:
+            found.append(parse_region(text, genome.lengths))
+        except SequenceError as error:
+            raise SequenceError(f"--target: {text!r} is no BED file, and as a {error}") from None
+    return _by_contig(found)
 
 
 def spans_to_write(
@@ -41,12 +44,12 @@ def spans_to_write(
     for name in contigs:
         if name not in genome.lengths:
             raise unknown_contig(name, genome.lengths, str(genome.path))
-    chosen = [Interval(name, 0, genome.lengths[name]) for name in contigs]
-    if texts or beds or contigs:
-        spans = regions_or_beds([*texts, *map(str, chosen)], beds, genome)
-    else:
-        spans = {contig.name: ((0, contig.length),) for contig in genome.contigs}
-    return spans
+    everything = () if texts or beds or contigs else genome.lengths
+    found = [Interval(name, 0, genome.lengths[name]) for name in (*contigs, *everything)]
+    found += [parse_region(text, genome.lengths) for text in texts]
+    for bed in beds:
+        found += read_bed(bed, genome.lengths)
+    return _by_contig(found)
 
 
 def segments_to_run(
@@ -101,7 +104,7 @@ def objective_of(
             raise UsageError("targets go into the objective itself when it is a Python object")
         return spec
     name, _, base = spec.partition(":")
-    if name == "logit" and base in BASES and base:
+    if name == "logit" and base in tuple(BASES):
         return Logit(vocabulary.base_ids[BASES.index(base)], positions=positions)
     kinds = {"likelihood": Likelihood, "entropy": Entropy, "norm": SquaredNorm}
     if base or name not in kinds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -14,8 +15,10 @@ from pgf_genome.errors import PgfError
 
 INTERRUPTED = 130
 
+log = logging.getLogger("pgf_genome")
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.version_option(__version__, prog_name="pgf-genome", message="%(prog)s %(version)s")
 def commands() -> None:
     """Exact sensitivities of pretrained Mamba DNA models to every base of a chromosome."""
@@ -27,26 +30,24 @@ commands.add_command(attribute)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: run a command, print errors as one line, exit 0, 1, 2 or 130."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    verbose = "-v" in given or "--verbose" in given
     try:
         sys.exit(commands.main(given, prog_name="pgf-genome", standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        context = error.ctx or click.Context(commands, info_name="pgf-genome")
+        print(context.get_usage(), file=sys.stderr)
+        _fail(f"{error.format_message()} (help: {context.command_path} -h)", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; run the same command again to resume", INTERRUPTED)
     except PgfError as error:
-        if verbose:
-            raise
         _fail(str(error), error.exit_code)
     except Exception as error:
-        if verbose:
-            raise
         kind = type(error).__name__
         _fail(f"unexpected {kind}: {error}; run again with -v and report what it prints", 1)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
+    """Print the error being handled as one line, below its traceback if ``-v`` was given."""
+    log.debug("where the error below comes from", exc_info=True)
     logging.shutdown()
     print(f"pgf-genome: error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)

@@ -17,7 +17,8 @@ class CommaList(click.ParamType):
     name = "NAME,.."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+        names = map(str.strip, value.split(",")) if isinstance(value, str) else value
+        return tuple(filter(None, names))
 
 
 class Bytes(click.ParamType):
@@ -26,10 +27,18 @@ class Bytes(click.ParamType):
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", str(value).strip(), re.IGNORECASE)
+        match = re.fullmatch(
+            r"(\d{1,15}(?:\.\d{1,15})?)([KMGT]?)i?B?", str(value).strip(), re.IGNORECASE
+        )
         if match is None:
             self.fail(f"{value!r} is not a size such as 800M or 1.5G", param, ctx)
         return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @click.command(short_help="Sensitivity of an objective to every base, as browser tracks.")
@@ -113,11 +122,12 @@ def attribute(
     from pgf_genome.cli.progress import Progress
     from pgf_genome.mamba.checkpoint import load_model
 
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
-    loaded = load_model(model or job.DEFAULT_MODEL, device, getattr(torch, dtype))
+    torch.set_num_threads(threads or _usable_cores())
     options["compress"] = not no_compress
+    chosen = job.Options(**options)
+    loaded = load_model(model or job.DEFAULT_MODEL, device, getattr(torch, dtype))
     if dry_run:
-        click.echo(job.dry_run(fasta, loaded, job.Options(**options)))
+        click.echo(job.dry_run(fasta, loaded, chosen))
         return
     with Progress(quiet) as progress:
         done = job.attribute(fasta, loaded, out_prefix, progress, **options)

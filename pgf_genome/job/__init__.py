@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,11 +12,11 @@ from typing import Any
 import torch
 
 from pgf_genome.attribution.segment import run_segment
-from pgf_genome.files import naming
+from pgf_genome.errors import UsageError
 from pgf_genome.job.options import DEFAULT_MODEL, STRANDS, Options
 from pgf_genome.job.outputs import Attribution, write_outputs
 from pgf_genome.job.prepare import check_disk, prepared
-from pgf_genome.job.workspace import workspace
+from pgf_genome.job.workspace import require_folder, workspace
 from pgf_genome.mamba.checkpoint import load_model
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.pgf.arrays import adjoint
@@ -58,9 +59,8 @@ def attribute(
     started, chosen = time.monotonic(), Options(**options)
     if not isinstance(model, CausalMamba):
         model = load_model(model)
-    prefix = Path(out_prefix) if out_prefix is not None else default_prefix(fasta)
-    with naming(prefix.parent):
-        prefix.parent.mkdir(parents=True, exist_ok=True)
+    prefix = default_prefix(fasta) if out_prefix is None else named_prefix(out_prefix)
+    require_folder(prefix.parent, "--out-prefix")
     scratch_dir = None if chosen.scratch_dir is None else Path(chosen.scratch_dir)
     with (
         workspace(prefix, scratch_dir, chosen.resume) as scratch,
@@ -77,7 +77,9 @@ def attribute(
 
 def dry_run(fasta: str | Path, model: CausalMamba, options: Options) -> str:
     """What a run would take, as tab-separated lines; nothing is written but scratch."""
-    scratch_dir = None if options.scratch_dir is None else str(options.scratch_dir)
+    scratch_dir = None if options.scratch_dir is None else Path(options.scratch_dir)
+    if scratch_dir is not None:
+        require_folder(scratch_dir, "--scratch-dir")
     with (
         tempfile.TemporaryDirectory(prefix="pgf-", dir=scratch_dir) as scratch,
         prepared(fasta, model, options, Path(scratch)) as plan,
@@ -107,6 +109,16 @@ def _seconds_per_base(model: CausalMamba, strands: int, tile_length: int) -> flo
     started = time.monotonic()
     adjoint(model, bases, tile_length=length)
     return strands * (time.monotonic() - started) / len(bases)
+
+
+def named_prefix(prefix: str | Path) -> Path:
+    """The prefix as a path; UsageError if it is a folder without a name for the files."""
+    if os.path.basename(prefix) in ("", ".", ".."):
+        raise UsageError(
+            f"--out-prefix {os.fspath(prefix)!r}: add a name for the files, such as "
+            f"{os.path.join(prefix, 'chr1')}"
+        )
+    return Path(prefix)
 
 
 def default_prefix(fasta: str | Path) -> Path:

@@ -40,6 +40,9 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tracks", track_names(self.tracks))
+        object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))
+        if not self.formats:
+            raise UsageError(f"--format names none; choose from {', '.join(FORMATS)}")
         for option, value, allowed in (
             ("--strand", self.strand, STRANDS),
             ("--method", self.method, METHODS),

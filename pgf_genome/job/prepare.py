@@ -76,12 +76,14 @@ def prepared(
     fasta: str | Path, model: CausalMamba, options: Options, scratch: Path
 ) -> Iterator[Prepared]:
     """Decode the sequence and plan the run; the decoded sequence goes with the context."""
+    # Said before the sequence is read, which may take minutes.
+    objective_of(options.objective, () if options.target else None, model.vocabulary)
     with decode_fasta(fasta, scratch / "codes", options.contig or None) as genome:
         ambiguous = sum(contig.ambiguous for contig in genome.contigs)
         if ambiguous:
             log.warning(
                 "%s: %s IUPAC codes other than N are read as N and not scored",
-                fasta,
+                "standard input" if str(fasta) == "-" else fasta,
                 f"{ambiguous:,}",
             )
         targets = targets_of(options.target, genome)
@@ -106,9 +108,11 @@ def prepared(
 
 def check_disk(plan: Prepared, scratch: Path) -> None:
     """Raise ResourceError if the scratch folder cannot hold what the run will store."""
-    free, need = shutil.disk_usage(scratch).free, plan.disk
+    # What this run, or the one it resumes, already stores; its files have holes.
+    held = sum(512 * path.stat().st_blocks for path in scratch.rglob("*"))
+    free, need = shutil.disk_usage(scratch).free + held, plan.disk
     if need > free:
         raise ResourceError(
             f"{scratch}: the run needs {need / 2**30:.1f} GiB of scratch and "
-            f"{free / 2**30:.1f} GiB are free; choose another --scratch-dir"
+            f"{free / 2**30:.1f} GiB are free for it; choose another --scratch-dir"
         )

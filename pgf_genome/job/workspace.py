@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +25,15 @@ def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[
     ResourceError
         If it cannot be made, or another run is using it.
     """
-    folder = (scratch_dir or prefix.parent) / f"{prefix.name}.pgf-work"
+    if scratch_dir is None:
+        folder = prefix.parent / f"{prefix.name}.pgf-work"
+    else:
+        require_folder(scratch_dir, "--scratch-dir")
+        # Runs in different places may share the scratch folder and the name of their outputs.
+        place = hashlib.sha256(str(prefix.resolve()).encode()).hexdigest()[:12]
+        folder = scratch_dir / f"{prefix.name}.{place}.pgf-work"
     with naming(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         lock = (folder / "lock").open("w")
     with lock:
         try:
@@ -44,6 +52,26 @@ def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder)
+
+
+def require_folder(folder: Path, option: str) -> None:
+    """Make a folder if it is not there, and see that files can be made in it.
+
+    Raises
+    ------
+    ResourceError
+        If not; better now than when the run is done.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        misplaced = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "it is not a folder" if misplaced else error.strerror
+        raise ResourceError(
+            f"{option}: no file can be made in {folder} ({reason}); choose another place"
+        ) from error
 
 
 def _clear(folder: Path) -> None:

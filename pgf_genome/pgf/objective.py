@@ -80,7 +80,9 @@ class Positional:
         """The same objective on the reverse complement of a sequence of that length."""
         if self.positions is None:
             return self
-        mirrored = tuple((length - stop, length - start) for start, stop in self.positions)
+        mirrored = tuple(
+            (max(length - stop, 0), max(length - start, 0)) for start, stop in self.positions
+        )
         return replace(self, positions=mirrored)
 
 
@@ -137,6 +139,8 @@ class Entropy(Positional):
 @dataclass(frozen=True)
 class Logit(Positional):
     """Sum of one output row over the chosen bases, each predicted from the bases before it.
+
+    Without positions every output counts, the one after the last base included.
 
     Parameters
     ----------

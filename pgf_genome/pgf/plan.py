@@ -61,7 +61,7 @@ class Cost:
         projections = c.dt_rank + 2 * c.d_state
         # Per layer: residual, norm and its output; input of the convolution, its output, gate,
         # step size, scan output; B, C and their joint projection; stored states of the scan.
-        layer = 4 * c.d_model + 5 * c.d_inner + 2 * projections + c.d_inner * c.d_state // 16
+        layer = 4 * c.d_model + 6 * c.d_inner + 2 * projections + c.d_inner * c.d_state // 16
         # The backward pass of one layer holds about as many cotangents at once.
         numbers = c.n_layer * layer + 8 * c.d_inner + 8 * c.vocab_rows
         return cls(

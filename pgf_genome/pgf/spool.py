@@ -130,7 +130,9 @@ def _unpack(payload: bytes, like: Sequence[Tensor]) -> list[Tensor]:
         raise IntegrityError(f"a record of {len(payload)} bytes where {nbytes(like)} are expected")
     tensors, offset = [], 0
     for t in like:
-        raw = np.frombuffer(payload, np.uint8, t.numel() * t.element_size(), offset)
-        tensors.append(torch.from_numpy(raw.copy()).view(t.dtype).reshape(t.shape).to(t.device))
+        stored = torch.empty(t.shape, dtype=t.dtype)
+        raw = stored.numpy().reshape(-1).view(np.uint8)
+        raw[:] = np.frombuffer(payload, np.uint8, raw.size, offset)
+        tensors.append(stored.to(t.device))
         offset += raw.size
     return tensors

@@ -127,26 +127,42 @@ def adjoint(
     """
     batch = len(objectives)
     blank = model.initial_state(batch)
-    origins = origins or [0] * batch
     for k in range(plan.tiles - 1 if last is None else last, -1, -1):
+        start, stop = plan.bounds(k)
         before = State.from_tensors(states.require(k, blank.tensors())) if k else blank
-        inputs = [t.requires_grad_() for t in (read(*plan.bounds(k)), *before.tensors())]
-        with torch.enable_grad():
-            x, state = inputs[0], State.from_tensors(inputs[1:])
-            starts = [origin + plan.bounds(k)[0] for origin in origins]
-            tiles, after = _observe(model, x, state, starts)
-            values = torch.stack([f(tile) for f, tile in zip(objectives, tiles, strict=True)])
-        if k + 1 < plan.tiles:
-            _check_replay(after, states.require(k + 1, blank.tensors()), k)
-        gradient, *bars = torch.autograd.grad(
-            [values.sum(), *after.tensors()],
-            inputs,
-            [values.new_ones(()), *cotangent.tensors()],
-            materialize_grads=True,
-        )
-        cotangent = State.from_tensors(bars)
-        log_p = torch.stack([tile.log_p for tile in tiles]).detach()
-        yield AdjointTile(k, gradient, log_p, values.detach().double(), cotangent)
+        after = states.require(k + 1, blank.tensors()) if k + 1 < plan.tiles else None
+        starts = [origin + start for origin in origins or [0] * batch]
+        x = read(start, stop)
+        tile = _adjoint_tile(model, k, x, before, after, objectives, starts, cotangent)
+        cotangent = tile.cotangent
+        yield tile
+
+
+def _adjoint_tile(
+    model: CausalMamba,
+    k: int,
+    x: Tensor,
+    before: State,
+    after: list[Tensor] | None,
+    objectives: Sequence[Objective],
+    starts: Sequence[int],
+    cotangent: State,
+) -> AdjointTile:
+    """Replay one tile with a tape and pull (1, cotangent) back through it."""
+    inputs = [t.requires_grad_() for t in (x, *before.tensors())]
+    with torch.enable_grad():
+        tiles, end = _observe(model, x, State.from_tensors(inputs[1:]), starts)
+        values = torch.stack([f(tile) for f, tile in zip(objectives, tiles, strict=True)])
+    if after is not None:
+        _check_replay(end, after, k)
+    gradient, *bars = torch.autograd.grad(
+        [values.sum(), *end.tensors()],
+        inputs,
+        [values.new_ones(()), *cotangent.tensors()],
+        materialize_grads=True,
+    )
+    log_p = torch.stack([tile.log_p.detach() for tile in tiles])
+    return AdjointTile(k, gradient, log_p, values.detach().double(), State.from_tensors(bars))
 
 
 def _observe(
@@ -164,11 +180,11 @@ def _observe(
     return tiles, State(layers, log_probs[:, -1])
 
 
-def _check_replay(after: State, stored: list[Tensor], k: int) -> None:
-    for replayed, spooled in zip(after.tensors(), stored, strict=True):
+def _check_replay(end: State, stored: list[Tensor], k: int) -> None:
+    for replayed, spooled in zip(end.tensors(), stored, strict=True):
         if not torch.equal(replayed.detach(), spooled):
             raise IntegrityError(
-                f"tile {k}: the replayed state differs from the stored one; the arithmetic of "
-                "this machine is not reproducible, or threads or device changed since the run "
-                "began: run again with --restart"
+                f"tile {k}: the replayed state differs from the stored one; the arithmetic of this "
+                "machine is not reproducible, or the stored states are not of this run: run again "
+                "with --restart"
             )

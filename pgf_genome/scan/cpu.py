@@ -45,7 +45,7 @@ def scan_forward(x, dt, B, C, z, A, D, bias, state) -> tuple[Tensor, Tensor, Ten
     """Outputs, final state, and stored states (batch, ceil(T / CHUNK), N, Di) for the adjoint."""
     batch, length, width = x.shape
     chunks = -(-length // kernels.CHUNK)
-    out, end = torch.empty_like(x, memory_format=torch.contiguous_format), torch.empty_like(state)
+    out, end = x.new_empty(x.shape), state.new_empty(state.shape)
     stored = x.new_empty(batch, chunks, A.shape[0], width)
     per_sequence = list(zip(*_arrays(x, dt, B, C, z), strict=True))
     A, D, bias, h0, o, e, s = _arrays(A, D, bias, state, out, end, stored)
@@ -82,8 +82,7 @@ def scan_adjoint(
     batch, length, width = x.shape
     states = A.shape[0]
     shares = x.new_zeros(2, -(-width // BLOCK), batch, length, states)
-    x_bar, dt_bar, z_bar = (torch.empty_like(v) for v in (x, dt, z))
-    state_bar = torch.empty_like(end_bar)
+    x_bar, dt_bar, z_bar, state_bar = (v.new_empty(v.shape) for v in (x, dt, z, end_bar))
     A_bar = x.new_zeros(batch, *A.shape)
     D_bar, bias_bar = x.new_zeros(batch, width), x.new_zeros(batch, width)
     inputs = list(zip(*_arrays(x, dt, B, C, z), strict=True))
@@ -133,7 +132,7 @@ def conv_tangent(past, weight, bias, past_dot) -> Tensor:
 def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Cotangents of past, weight and bias; of weight and bias zero unless ``weights``."""
     batch, _, width = past.shape
-    past_bar = torch.zeros_like(past)
+    past_bar = past.new_zeros(past.shape)
     weight_bar, bias_bar = past.new_zeros(batch, *weight.shape), past.new_zeros(batch, width)
     past, weight, bias, ob = _arrays(past, weight, bias, out_bar)
     bars = list(zip(*_arrays(past_bar, weight_bar, bias_bar), strict=True))

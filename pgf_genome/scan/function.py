@@ -144,4 +144,5 @@ def selective_scan(
 def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """As ``reference.causal_conv``, by compiled kernels."""
     past = torch.cat([state, x], dim=1)  # (batch, K-1+T, Di)
-    return _Conv.apply(past, weight, bias), past[:, x.shape[1] :]
+    # a copy: a view would keep the whole tile alive with the state
+    return _Conv.apply(past, weight, bias), past[:, x.shape[1] :].clone()

@@ -119,6 +119,8 @@ def _opened(source: str | Path) -> Iterator[io.BufferedReader]:
         with Path(source).open("rb") as file:
             yield file
         return
+    if sys.stdin is None:
+        raise SequenceError("standard input is closed; give a FASTA file or pipe one in")
     stdin = io.BufferedReader(sys.stdin.buffer)
     try:
         yield stdin
@@ -145,7 +147,9 @@ def _blocks(source: str | Path, block: int) -> Iterator[bytes]:
             f"{where}: the gzip data is damaged ({error}); fetch the file again"
         ) from error
     except OSError as error:
-        raise SequenceError(f"cannot read the FASTA {where}: {error.strerror}") from error
+        raise SequenceError(
+            f"cannot read the FASTA {where}: {error.strerror}; give a file, or - for standard input"
+        ) from error
 
 
 @dataclass
@@ -212,7 +216,7 @@ class _Parser:
             self._open_record()
         self._close_record()
         if not self._header_lines:
-            raise SequenceError(f"{self._where}: the FASTA is empty")
+            raise SequenceError(f"{self._where}: the FASTA is empty; fetch or write it again")
         for name in sorted((self._wanted or frozenset()) - self._header_lines.keys()):
             raise unknown_contig(name, self._header_lines, self._where)
         return self._kept

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from models import random_model, small_config
+
+from pgf_genome.errors import UsageError
+from pgf_genome.pgf.plan import LONGEST_TILE, SHORTEST_TILE, Cost, Plan
+from pgf_genome.pgf.spool import nbytes
+
+
+@given(st.integers(1, 500), st.integers(1, 600))
+def test_tiles_cover_every_position_once(length, tile_length):
+    plan = Plan(length, tile_length)
+    bounds = [plan.bounds(k) for k in range(plan.tiles)]
+    assert [t for start, stop in bounds for t in range(start, stop)] == [*range(length)]
+    assert {stop - start for start, stop in bounds[:-1]} <= {tile_length}
+    assert 1 <= bounds[-1][1] - bounds[-1][0] <= tile_length
+
+
+@pytest.mark.parametrize(("length", "tile_length"), [(0, 5), (5, 0), (-1, 5), (5, -1)])
+def test_a_plan_without_positions_is_refused(length, tile_length):
+    with pytest.raises(UsageError, match=f"cannot cut {length} bases into tiles of {tile_length}"):
+        Plan(length, tile_length)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_cost_of_weights_and_state_is_their_size(tiny_model, batch):
+    parameters = sum(p.numel() for p in tiny_model.parameters())
+    cost = Cost.of(tiny_model.config, parameters, batch, itemsize=8)
+    assert cost.weights == nbytes([*tiny_model.parameters()])
+    assert cost.state == nbytes(tiny_model.initial_state(batch).tensors())
+
+
+def test_the_tape_grows_with_batch_precision_and_depth():
+    def tape(layers, batch, itemsize):
+        return Cost.of(small_config(n_layer=layers), 0, batch, itemsize).tape_per_base
+
+    assert tape(2, 2, 4) == tape(2, 1, 8) == 2 * tape(2, 1, 4)
+    assert tape(1, 1, 4) < tape(2, 1, 4) < 2 * tape(1, 1, 4)
+
+
+def test_the_spool_holds_one_state_for_every_inner_boundary():
+    cost = Cost(weights=0, state=100, tape_per_base=1)
+    assert [cost.spool_bytes(Plan(n, 10)) for n in (1, 10, 11, 20, 21)] == [0, 0, 100, 100, 200]
+
+
+costs = st.builds(
+    Cost,
+    weights=st.integers(0, 2**32),
+    state=st.integers(1, 2**24),
+    tape_per_base=st.integers(1, 2**22),
+)
+
+
+@given(costs, st.integers(0, 2**42))
+def test_the_longest_tile_is_the_longest_that_fits(cost, spare):
+    memory = cost.memory(SHORTEST_TILE) + spare
+    tile = cost.longest_tile(memory)
+    assert tile & (tile - 1) == 0
+    assert SHORTEST_TILE <= tile <= LONGEST_TILE
+    assert cost.memory(tile) <= memory
+    assert tile == LONGEST_TILE or cost.memory(2 * tile) > memory
+
+
+@given(costs)
+def test_memory_for_no_tile_is_refused_with_the_least_that_works(cost):
+    with pytest.raises(UsageError, match="is too small for one tile of this model") as caught:
+        cost.longest_tile(cost.memory(SHORTEST_TILE) - 1)
+    message = str(caught.value)
+    least = int(message.removesuffix("M").rsplit(" ", 1)[1])
+    assert message.startswith("--max-memory ")
+    assert cost.longest_tile(least * 2**20) >= SHORTEST_TILE
+    with pytest.raises(UsageError):
+        cost.longest_tile((least - 1) * 2**20)
+
+
+def test_a_model_of_a_few_megabytes_has_room_in_a_gigabyte():
+    model = random_model(small_config(d_model=64, d_inner=128, d_state=16, n_layer=4))
+    parameters = sum(p.numel() for p in model.parameters())
+    cost = Cost.of(model.config, parameters, batch=2, itemsize=4)
+    assert cost.longest_tile(2**30) >= 4096

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+import torch
+from models import random_ids
+
+from pgf_genome.errors import IntegrityError, ResourceError
+from pgf_genome.pgf import sweep
+from pgf_genome.pgf.arrays import adjoint
+from pgf_genome.pgf.objective import Likelihood
+from pgf_genome.pgf.plan import Plan
+from pgf_genome.pgf.spool import RecordFile, nbytes
+
+TENSORS = [
+    torch.tensor([[1.5, -0.0], [float("inf"), 5e-324]], dtype=torch.float64),
+    torch.tensor([3, -4], dtype=torch.int64),
+    torch.tensor(0.25),
+    torch.arange(6, dtype=torch.float32).reshape(2, 3).T,
+]
+OTHERS = [tensor + 1 for tensor in TENSORS]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "records"
+
+
+@pytest.fixture
+def records(path):
+    with RecordFile(path, nbytes(TENSORS), "run") as file:
+        yield file
+
+
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+
+
+def test_records_come_back_with_their_keys(records):
+    records.write(2, 7, TENSORS)
+    records.write(0, -1, OTHERS)
+    key, found = records.read(2, TENSORS)
+    assert key == 7
+    assert_same(found, TENSORS)
+    key, found = records.read(0, TENSORS)
+    assert key == -1
+    assert_same(found, OTHERS)
+
+
+def test_a_record_is_overwritten_in_place(records, path):
+    records.write(1, 1, TENSORS)
+    size = path.stat().st_size
+    records.write(1, 1, OTHERS)
+    assert path.stat().st_size == size
+    assert_same(records.require(1, TENSORS), OTHERS)
+
+
+def test_a_shorter_record_fits_a_slot(records):
+    records.write(0, 0, TENSORS)
+    records.write(0, 0, TENSORS[:2])
+    assert_same(records.require(0, TENSORS[:2]), TENSORS[:2])
+
+
+def test_records_outlive_the_process_that_wrote_them(records, path):
+    records.write(3, 3, TENSORS)
+    with RecordFile(path, nbytes(TENSORS), "run") as again:
+        assert_same(again.require(3, TENSORS), TENSORS)
+
+
+def test_what_is_read_can_be_changed(records):
+    records.write(0, 0, TENSORS)
+    records.require(0, TENSORS)[0].zero_()
+    assert_same(records.require(0, TENSORS), TENSORS)
+
+
+def test_tensors_without_entries_keep_their_place(records):
+    tensors = [torch.ones(2), torch.empty(1, 0, 3), torch.zeros(2)]
+    records.write(0, 0, tensors)
+    assert_same(records.require(0, tensors), tensors)
+
+
+def test_slots_never_written_hold_nothing(records):
+    assert records.read(0, TENSORS) is None
+    records.write(2, 2, TENSORS)
+    assert records.read(1, TENSORS) is None
+    assert records.read(3, TENSORS) is None
+
+
+def test_every_flipped_bit_is_seen(records, path):
+    records.write(0, 0, TENSORS)
+    intact = path.read_bytes()
+    for position in range(len(intact)):
+        for bit in (0, 7):
+            damaged = bytearray(intact)
+            damaged[position] ^= 1 << bit
+            path.write_bytes(damaged)
+            assert records.read(0, TENSORS) is None
+    path.write_bytes(intact)
+    assert_same(records.require(0, TENSORS), TENSORS)
+
+
+def test_every_torn_record_is_seen(records, path):
+    records.write(0, 0, TENSORS)
+    intact = path.read_bytes()
+    for length in range(len(intact)):
+        path.write_bytes(intact[:length])
+        assert records.read(0, TENSORS) is None
+    records.write(0, 0, OTHERS)
+    newer = path.read_bytes()
+    path.write_bytes(newer[:40] + intact[40:])
+    assert records.read(0, TENSORS) is None
+
+
+def test_records_of_another_run_hold_nothing(records, path):
+    records.write(0, 0, TENSORS)
+    with RecordFile(path, nbytes(TENSORS), "other run") as other:
+        assert other.read(0, TENSORS) is None
+        with pytest.raises(IntegrityError, match="record 0 is missing or damaged"):
+            other.require(0, TENSORS)
+
+
+def test_a_record_under_another_key_is_not_the_one_required(records, path):
+    records.write(4, 5, TENSORS)
+    with pytest.raises(IntegrityError, match=rf"{path}: record 4 .*; run again with --restart"):
+        records.require(4, TENSORS)
+
+
+def test_a_record_of_other_tensors_is_refused(records):
+    records.write(0, 0, TENSORS[:2])
+    with pytest.raises(IntegrityError, match="a record of 48 bytes where 32 are expected"):
+        records.read(0, TENSORS[:1])
+
+
+def test_a_record_too_large_for_its_slot_is_a_mistake_of_the_caller(records, path):
+    with pytest.raises(ValueError, match="in slots of"):
+        records.write(0, 0, [*TENSORS, torch.zeros(1)])
+    assert path.stat().st_size == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "No space left on device; free space or choose another --scratch-dir"),
+        (errno.EDQUOT, "free space or choose another --scratch-dir"),
+        (errno.EIO, "check the disk"),
+    ],
+)
+def test_a_full_or_failing_disk_is_told(records, path, monkeypatch, number, advice):
+    def fail(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    with pytest.raises(ResourceError, match=f"{path}: .*{advice}, then run again to resume"):
+        records.write(0, 0, TENSORS)
+
+
+def test_a_partial_write_is_completed(records, monkeypatch):
+    whole = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: whole(file, data[:5], offset))
+    records.write(1, 1, TENSORS)
+    assert_same(records.require(1, TENSORS), TENSORS)
+
+
+def test_a_path_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(ResourceError, match="absent/records: cannot be written: No such file"):
+        RecordFile(tmp_path / "absent" / "records", 8, "run")
+
+
+def test_a_full_disk_ends_a_sweep_with_one_line(tiny_model, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    with pytest.raises(ResourceError, match="No space left on device"):
+        adjoint(tiny_model, random_ids(20), None, 5)
+
+
+@pytest.mark.parametrize("change", ["one unit in the last place", "missing"])
+def test_the_adjoint_refuses_states_that_the_replay_does_not_reach(tiny_model, path, change):
+    plan, blank = Plan(40, 10), tiny_model.initial_state(1)
+    ids = random_ids(40)[None]
+
+    def read(start, stop):
+        return tiny_model.one_hot(ids[:, start:stop])
+
+    with RecordFile(path, nbytes(blank.tensors()), "run") as states:
+        for step in sweep.primal(tiny_model, read, plan, blank):
+            states.write(step.k + 1, step.k + 1, step.state.tensors())
+        tensors = states.require(2, blank.tensors())
+        tensors[1].view(-1)[3] = torch.nextafter(tensors[1].view(-1)[3], torch.tensor(9.0).double())
+        states.write(2, 3 if change == "missing" else 2, tensors)
+        tiles = sweep.adjoint(tiny_model, read, plan, [Likelihood()], states, blank)
+        assert next(tiles).k == 3
+        cause = "record 2 is missing" if change == "missing" else "tile [12]: the replayed state"
+        with pytest.raises(IntegrityError, match=rf"{cause}.*run again with --restart"):
+            list(tiles)
