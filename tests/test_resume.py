@@ -115,7 +115,7 @@ def test_changed_input_or_options_are_not_resumed_from(tmp_path, fasta, model):
                 }
                 | changed
             )
-        ),  # fmt: skip
+        ),
     )
     same = task_of().identity()
     assert task_of().identity() == same

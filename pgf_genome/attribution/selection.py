@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pgf_genome.attribution.segment import Segment
@@ -23,33 +24,66 @@ def _by_contig(intervals: Iterable[Interval]) -> dict[str, tuple[Span, ...]]:
     return {contig: tuple(sorted(pairs)) for contig, pairs in spans.items()}
 
 
-def targets_of(texts: Sequence[str], genome: Genome) -> dict[str, tuple[Span, ...]]:
-    """Spans by contig of ``--target`` values: region strings, or BED files that exist."""
-    found = []
-    for text in texts:
-        if text not in genome.lengths and Path(text).is_file():
-            found += read_bed(text, genome.lengths)
-            continue
-        try:
-            found.append(parse_region(text, genome.lengths))
-        except SequenceError as error:
-            raise SequenceError(f"--target: {text!r} is no BED file, and as a {error}") from None
-    return _by_contig(found)
+@dataclass(frozen=True)
+class Selection:
+    """What is asked of a genome; spans are merged and 0-based half-open, by contig.
+
+    Attributes
+    ----------
+    write : dict
+        Spans that get rows, on the contigs that are read.
+    targets : dict or None
+        Spans that count in the objective; None if every base does.
+    """
+
+    write: dict[str, tuple[Span, ...]]
+    targets: dict[str, tuple[Span, ...]] | None
 
 
-def spans_to_write(
-    genome: Genome, texts: Sequence[str], beds: Sequence[str | Path], contigs: Sequence[str]
-) -> dict[str, tuple[Span, ...]]:
-    """Spans by contig that get rows; every base where nothing is chosen."""
+def select(
+    lengths: Mapping[str, int],
+    regions: Sequence[str] = (),
+    beds: Sequence[str | Path] = (),
+    contigs: Sequence[str] = (),
+    targets: Sequence[str] = (),
+) -> Selection:
+    """Resolve regions (samtools style), BED files, contig names and targets (region or BED).
+
+    With targets only the contigs that hold one are read.
+
+    Raises
+    ------
+    SequenceError
+        For whatever does not fit the contigs.
+    UsageError
+        If no target lies on a contig to be written.
+    """
     for name in contigs:
-        if name not in genome.lengths:
-            raise unknown_contig(name, genome.lengths, str(genome.path))
-    everything = () if texts or beds or contigs else genome.lengths
-    found = [Interval(name, 0, genome.lengths[name]) for name in (*contigs, *everything)]
-    found += [parse_region(text, genome.lengths) for text in texts]
+        if name not in lengths:
+            raise unknown_contig(name, lengths, "--contig")
+    everything = () if regions or beds or contigs else lengths
+    found = [Interval(name, 0, lengths[name]) for name in (*contigs, *everything)]
+    found += [parse_region(text, lengths) for text in regions]
     for bed in beds:
-        found += read_bed(bed, genome.lengths)
-    return _by_contig(found)
+        found += read_bed(bed, lengths)
+    write = _by_contig(found)
+    if not targets:
+        return Selection(write, None)
+    aims = _by_contig(interval for text in targets for interval in _target(text, lengths))
+    write = {name: spans for name, spans in write.items() if name in aims}
+    if not write:
+        raise UsageError("no --target lies on a contig that is to be written")
+    return Selection(write, aims)
+
+
+def _target(text: str, lengths: Mapping[str, int]) -> list[Interval]:
+    """A ``--target``: a BED file that exists, or a region."""
+    if text not in lengths and Path(text).is_file():
+        return read_bed(text, lengths)
+    try:
+        return [parse_region(text, lengths)]
+    except SequenceError as error:
+        raise SequenceError(f"--target: {text!r} is no BED file, and as a {error}") from None
 
 
 def segments_to_run(

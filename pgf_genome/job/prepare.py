@@ -11,18 +11,18 @@ from pathlib import Path
 
 from pgf_genome.attribution.segment import Segment, Settings, Task
 from pgf_genome.attribution.selection import (
+    Selection,
     objective_of,
     on_strands,
     segments_to_run,
-    spans_to_write,
-    targets_of,
+    select,
 )
 from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.job.options import STRANDS, Options
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.pgf.objective import Span
 from pgf_genome.pgf.plan import DEFAULT_MEMORY, Cost, Plan
-from pgf_genome.sequence import Genome, decode_fasta
+from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
 
 log = logging.getLogger("pgf_genome")
 
@@ -35,13 +35,13 @@ class Prepared:
     genome: Genome
     options: Options
     segments: list[Segment]
-    targets: Mapping[str, tuple[Span, ...]]
+    targets: Mapping[str, tuple[Span, ...]] | None
     cost: Cost
     tile_length: int
 
     def task(self, segment: Segment) -> Task:
         options, strands = self.options, STRANDS[self.options.strand]
-        positions = self.targets.get(segment.contig) if options.target else None
+        positions = None if self.targets is None else self.targets[segment.contig]
         objective = objective_of(options.objective, positions, self.model.vocabulary)
         length = self.genome.lengths[segment.contig]
         settings = Settings(strands, options.tracks, options.method, self.tile_length)
@@ -78,20 +78,10 @@ def prepared(
     """Decode the sequence and plan the run; the decoded sequence goes with the context."""
     # Said before the sequence is read, which may take minutes.
     objective_of(options.objective, () if options.target else None, model.vocabulary)
-    with decode_fasta(fasta, scratch / "codes", options.contig or None) as genome:
-        ambiguous = sum(contig.ambiguous for contig in genome.contigs)
-        if ambiguous:
-            log.warning(
-                "%s: %s IUPAC codes other than N are read as N and not scored",
-                "standard input" if str(fasta) == "-" else fasta,
-                f"{ambiguous:,}",
-            )
-        targets = targets_of(options.target, genome)
-        spans = spans_to_write(genome, options.region, options.bed, options.contig)
-        if options.target:
-            spans = {name: pairs for name, pairs in spans.items() if name in targets}
-            if not spans:
-                raise UsageError("no --target lies on a contig that is to be written")
+    with decode_fasta(fasta, scratch / "codes", _contigs_to_read(fasta, options)) as whole:
+        chosen = _selection(whole.lengths, options)
+        genome = whole.only(chosen.write)
+        _warn_of_ambiguous(genome, fasta)
         itemsize = model.dtype.itemsize
         parameters = sum(p.numel() for p in model.parameters())
         cost = Cost.of(model.config, parameters, len(STRANDS[options.strand]), itemsize)
@@ -102,8 +92,30 @@ def prepared(
                 f"--tile {tile} needs {cost.memory(tile) // 2**20}M, more than --max-memory; "
                 "leave --tile out to have it chosen"
             )
-        segments = segments_to_run(genome, spans, options.gap_length, options.context)
-        yield Prepared(model, genome, options, segments, targets, cost, tile)
+        segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
+        yield Prepared(model, genome, options, segments, chosen.targets, cost, tile)
+
+
+def _selection(lengths: Mapping[str, int], options: Options) -> Selection:
+    return select(lengths, options.region, options.bed, options.contig, options.target)
+
+
+def _contigs_to_read(fasta: str | Path, options: Options) -> list[str] | None:
+    """Names of the contigs that matter, if known before the FASTA is read; None is all."""
+    if options.contig:
+        return list(options.contig)
+    lengths = indexed_lengths(fasta) if options.region or options.bed or options.target else None
+    return None if lengths is None else list(_selection(lengths, options).write)
+
+
+def _warn_of_ambiguous(genome: Genome, fasta: str | Path) -> None:
+    ambiguous = sum(contig.ambiguous for contig in genome.contigs)
+    if ambiguous:
+        log.warning(
+            "%s: %s IUPAC codes other than N are read as N and not scored",
+            "standard input" if str(fasta) == "-" else fasta,
+            f"{ambiguous:,}",
+        )
 
 
 def check_disk(plan: Prepared, scratch: Path) -> None:

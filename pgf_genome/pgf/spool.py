@@ -78,7 +78,7 @@ class RecordFile:
         except OSError as error:
             advice = (
                 "free space or choose another --scratch-dir, then run again to resume"
-                if error.errno in (errno.ENOSPC, errno.EDQUOT)
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
                 else "check the disk, then run again to resume"
             )
             raise ResourceError(f"{self.path}: {error.strerror}; {advice}") from error

@@ -3,6 +3,7 @@
 from pgf_genome.sequence.codes import BASES, N_CODE, complement, encode, reverse_complement
 from pgf_genome.sequence.fasta import decode_fasta
 from pgf_genome.sequence.genome import Contig, Genome, segments
+from pgf_genome.sequence.indexed import indexed_lengths
 
 __all__ = [
     "BASES",
@@ -12,6 +13,7 @@ __all__ = [
     "complement",
     "decode_fasta",
     "encode",
+    "indexed_lengths",
     "reverse_complement",
     "segments",
 ]

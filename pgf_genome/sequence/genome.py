@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +73,7 @@ class Genome:
 
     def __init__(self, path: Path, contigs: Iterable[Contig]) -> None:
         self.path = Path(path)
-        self.contigs = tuple(contigs)
-        self.lengths = {contig.name: contig.length for contig in self.contigs}
-        self._by_name = {contig.name: contig for contig in self.contigs}
+        self._show(contigs)
         size, expected = self.path.stat().st_size, sum(self.lengths.values())
         if size != expected:
             raise IntegrityError(
@@ -82,6 +81,11 @@ class Genome:
                 "delete it and decode the FASTA again"
             )
         self._file = self.path.open("rb", buffering=0)
+
+    def _show(self, contigs: Iterable[Contig]) -> None:
+        self.contigs = tuple(contigs)
+        self.lengths = {contig.name: contig.length for contig in self.contigs}
+        self._by_name = {contig.name: contig for contig in self.contigs}
 
     def __enter__(self) -> Genome:
         return self
@@ -92,6 +96,12 @@ class Genome:
     def close(self) -> None:
         """Close the file of codes."""
         self._file.close()
+
+    def only(self, names: Collection[str]) -> Genome:
+        """The same file with only the named contigs in view; closing one closes both."""
+        part = copy(self)
+        part._show(contig for contig in self.contigs if contig.name in names)
+        return part
 
     @property
     def digest(self) -> str:

@@ -32,6 +32,22 @@ def has_index(path: Path) -> bool:
         return False
 
 
+def indexed_lengths(source: str | Path) -> dict[str, int] | None:
+    """Length of every contig by its index, without reading the FASTA; None if it has none."""
+    if str(source) == "-" or not has_index(Path(source)):
+        return None
+    import pysam
+
+    verbosity = pysam.set_verbosity(0)
+    try:
+        with pysam.FastaFile(str(source)) as fasta:
+            return dict(zip(fasta.references, fasta.lengths, strict=True))
+    except (OSError, ValueError):
+        return None  # reading it through will tell what is wrong
+    finally:
+        pysam.set_verbosity(verbosity)
+
+
 def indexed_pieces(
     path: Path, wanted: Collection[str], block: int
 ) -> Iterator[tuple[str, Decoded]]:
