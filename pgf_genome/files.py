@@ -57,3 +57,15 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 with its newlines as they are; see `atomic`."""
     with atomic(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
         file.write(text)
+
+
+@contextmanager
+def quiet_htslib() -> Iterator[None]:
+    """Keep htslib from writing lines of its own to stderr beside the error that is raised."""
+    import pysam
+
+    verbosity = pysam.set_verbosity(0)
+    try:
+        yield
+    finally:
+        pysam.set_verbosity(verbosity)

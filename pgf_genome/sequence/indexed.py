@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgf_genome.errors import SequenceError
+from pgf_genome.files import quiet_htslib
 from pgf_genome.intervals import unknown_contig
 from pgf_genome.sequence.codes import Decoded, InvalidLetterError, decode_letters
 
@@ -38,14 +39,11 @@ def indexed_lengths(source: str | Path) -> dict[str, int] | None:
         return None
     import pysam
 
-    verbosity = pysam.set_verbosity(0)
     try:
-        with pysam.FastaFile(str(source)) as fasta:
+        with quiet_htslib(), pysam.FastaFile(str(source)) as fasta:
             return dict(zip(fasta.references, fasta.lengths, strict=True))
     except (OSError, ValueError):
         return None  # reading it through will tell what is wrong
-    finally:
-        pysam.set_verbosity(verbosity)
 
 
 def indexed_pieces(
@@ -71,10 +69,8 @@ def indexed_pieces(
     # Not pyfaidx: at the start of a bgzip block of 65,536 bases it computes an impossible offset.
     import pysam
 
-    # htslib would write lines of its own to stderr besides the error raised here.
-    verbosity = pysam.set_verbosity(0)
     try:
-        with pysam.FastaFile(str(path)) as fasta:
+        with quiet_htslib(), pysam.FastaFile(str(path)) as fasta:
             for name in sorted(set(wanted).difference(fasta.references)):
                 raise unknown_contig(name, fasta.references, str(path))
             for name in filter(set(wanted).__contains__, fasta.references):
@@ -82,8 +78,6 @@ def indexed_pieces(
                     yield name, decoded
     except (OSError, ValueError) as error:
         raise SequenceError(f"{path}: its index is of no use ({error}); {_remake(path)}") from error
-    finally:
-        pysam.set_verbosity(verbosity)
 
 
 def _contig_pieces(fasta: pysam.FastaFile, path: Path, name: str, block: int) -> Iterator[Decoded]:

@@ -11,7 +11,7 @@ import pysam
 from Bio import bgzf
 
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.files import discard, part_path
+from pgf_genome.files import discard, part_path, quiet_htslib
 from pgf_genome.tracks.blocks import BLOCK, TrackWriter
 from pgf_genome.tracks.rows import (
     POSITION_BYTES,
@@ -110,13 +110,14 @@ class BedGraphWriter(TrackWriter):
 
     def _publish(self) -> None:
         if self._index is not None:
-            pysam.tabix_index(
-                str(self._part),
-                preset="bed",
-                force=True,
-                csi=self._index == ".csi",
-                index=str(self._index_part),
-            )
+            with quiet_htslib():
+                pysam.tabix_index(
+                    str(self._part),
+                    preset="bed",
+                    force=True,
+                    csi=self._index == ".csi",
+                    index=str(self._index_part),
+                )
             os.replace(self._index_part, f"{self.path}{self._index}")
             for stale in {".tbi", ".csi"} - {self._index}:
                 discard(Path(f"{self.path}{stale}"))
