@@ -32,12 +32,6 @@ def real_data() -> Path:
     return _folder("PGF_GENOME_TEST_DATA", SHARED / "data")
 
 
-@pytest.fixture(scope="session")
-def oracles() -> Path:
-    """The folder of reference outputs of upstream implementations."""
-    return _folder("PGF_GENOME_ORACLES", SHARED / "oracles")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Results and times of the small models here gain nothing from more threads."""

@@ -137,9 +137,9 @@ def scan_tangent(
 
 
 @kernel
-def _replay_chunk(x, B, C, A2, D, dt, bias, start, stop, lo, hi, stored, states, decays, ys,
-                  deltas,
-                  slopes):  # fmt: skip
+def _replay_chunk(
+    x, B, C, A2, D, dt, bias, start, stop, lo, hi, stored, states, decays, ys, deltas, slopes
+):
     """Recompute one chunk's decays, states and ungated outputs from its stored state."""
     for n in range(A2.shape[0]):
         for d in range(lo, hi):
