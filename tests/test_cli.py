@@ -108,7 +108,7 @@ def test_every_output_named_in_help_is_written(command, attribute):
     assert len(promised) == 5
     assert done.out == ""
     assert len(done.err.splitlines()) == 1
-    assert "90 bases on strand both" in done.err
+    assert "90 bases, strand both" in done.err
 
 
 def test_default_prefix_is_the_stem_of_the_fasta_in_the_current_folder(attribute, tmp_path):

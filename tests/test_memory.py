@@ -28,6 +28,13 @@ def peak_memory(folder: Path, length: int, *options: str) -> int:
     return run["performance"]["peak_memory_bytes"]
 
 
+def test_peak_memory_is_not_that_of_the_program_that_started_ours():
+    held = np.ones(300 * 2**17)  # 300 MiB
+    script = "from pgf_genome.job.outputs import peak_memory; print(peak_memory())"
+    started = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert int(started.stdout) < held.nbytes + 150 * 2**20
+
+
 @pytest.mark.slow
 def test_peak_memory_is_the_same_for_a_sequence_six_times_as_long(tmp_path):
     options = ("-m", str(ORACLE), "--tile", "1024", "--strand", "+", "--no-report")

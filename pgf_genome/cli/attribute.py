@@ -131,13 +131,14 @@ def attribute(
         return
     with Progress(quiet) as progress:
         done = job.attribute(fasta, loaded, out_prefix, progress, **options)
-    speed = done.run["performance"]
+    run, speed = done.run, done.run["performance"]
     logging.getLogger("pgf_genome").info(
-        "%s bases on strand %s in %.1f s, %.2f kbp/s, peak memory %d MiB; wrote %s",
-        f"{sum(c['length'] for c in done.run['contigs']):,}",
-        done.run["strand"],
+        "%s bases, strand %s, %.1f s, %.2f kbp/s of strand, peak memory %d MiB; %d files: %s.*",
+        f"{sum(contig['length'] for contig in run['contigs']):,}",
+        run["strand"],
         speed["seconds"],
         speed["bases_per_second"] / 1e3,
         speed["peak_memory_bytes"] // 2**20,
-        ", ".join(str(path) for path in done.files.values()),
+        len(done.files),
+        str(done.files["run"]).removesuffix(".run.json"),
     )
