@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pgf_genome import __version__
 from pgf_genome.attribution.values import (
     Scores,
     mean_of_strands,
@@ -102,6 +103,7 @@ class Task(NamedTuple):
         """Digest of all that the result depends on; names the segment's folder."""
         contig = self.genome.contig(self.segment.contig)
         parts = (
+            __version__,
             self.model.digest,
             str(self.model.dtype),
             str(self.model.device),
