@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.scan import conv_kernels, kernels
+from pgf_genome.scan import conv_kernels, kernels, norm_kernels, tangent_kernels
+from pgf_genome.scan.kernels import BLOCK, CHUNK, GROUP
 
-# Channels whose states one thread keeps in its cache.
-BLOCK = 128
+# Rows of a matrix that one thread normalises at a time.
+ROWS = 256
 
 
 @functools.cache
@@ -28,13 +29,30 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 def _over_blocks(task: Callable[[int, int, int], None], batch: int, width: int) -> None:
     """Call ``task(sequence, first channel, past last channel)`` for every block, in threads."""
     spans = [(lo, min(lo + BLOCK, width)) for lo in range(0, width, BLOCK)]
-    blocks = [(b, np.uintp(lo), np.uintp(hi)) for b in range(batch) for lo, hi in spans]
-    threads = min(torch.get_num_threads(), len(blocks))
-    if threads == 1:
-        for block in blocks:
-            task(*block)
+    _over(task, [(b, np.uintp(lo), np.uintp(hi)) for b in range(batch) for lo, hi in spans])
+
+
+def _over_rows(task: Callable[[int, int, int], None], rows: int) -> None:
+    """Call ``task(i, first row, past last row)`` for every piece of a matrix, in threads."""
+    _over(task, [(i, lo, min(lo + ROWS, rows)) for i, lo in enumerate(range(0, rows, ROWS))])
+
+
+def _over(task: Callable[..., None], pieces: list[tuple]) -> None:
+    threads = min(torch.get_num_threads(), len(pieces))
+    if threads <= 1:
+        for piece in pieces:
+            task(*piece)
     else:
-        list(_pool(threads).map(lambda block: task(*block), blocks))
+        list(_pool(threads).map(lambda piece: task(*piece), pieces))
+
+
+def _whole_groups(value: Tensor, dim: int, front: bool = False) -> Tensor:
+    """Zeros added along ``dim`` up to a multiple of ``GROUP``: states and taps that do nothing."""
+    lack = -value.shape[dim] % GROUP
+    if not lack:
+        return value
+    zeros = value.new_zeros([lack if d == dim else n for d, n in enumerate(value.shape)])
+    return torch.cat([zeros, value] if front else [value, zeros], dim)
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
@@ -42,11 +60,15 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
 
 
 def scan_forward(x, dt, B, C, z, A, D, bias, state) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs, final state, and stored states (batch, ceil(T / CHUNK), N, Di) for the adjoint."""
+    """Outputs, final state, and stored states (batch, ceil(T / CHUNK), N', Di) for the adjoint.
+
+    N' is N rounded up to whole groups.
+    """
     batch, length, width = x.shape
-    chunks = -(-length // kernels.CHUNK)
+    states = A.shape[0]
+    B, C, A, state = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (state, 1)))
     out, end = x.new_empty(x.shape), state.new_empty(state.shape)
-    stored = x.new_empty(batch, chunks, A.shape[0], width)
+    stored = x.new_empty(batch, -(-length // CHUNK), A.shape[0], width)
     per_sequence = list(zip(*_arrays(x, dt, B, C, z), strict=True))
     A, D, bias, h0, o, e, s = _arrays(A, D, bias, state, out, end, stored)
 
@@ -54,25 +76,30 @@ def scan_forward(x, dt, B, C, z, A, D, bias, state) -> tuple[Tensor, Tensor, Ten
         kernels.scan_forward(*per_sequence[b], A, D, bias, h0[b], lo, hi, o[b], e[b], s[b])
 
     _over_blocks(task, batch, width)
-    return out, end, stored
+    return out, end[:, :states].contiguous(), stored
 
 
 def scan_tangent(
     x, dt, B, C, z, A, D, bias, state, x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot
 ) -> tuple[Tensor, Tensor]:
     """Tangents in k directions; every dotted tensor is (k, batch, ..) beside its primal."""
-    batch, _, width = x.shape
-    k = x_dot.shape[0]
-    out_dot, end_dot = x.new_empty(batch, k, *x.shape[1:]), x.new_empty(batch, k, *state.shape[1:])
+    k, batch, length, width = x_dot.shape
+    states = A.shape[0]
+    B, C, A, state = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (state, 1)))
+    B_dot, C_dot, state_dot = (
+        _whole_groups(v, d) for v, d in ((B_dot, 3), (C_dot, 3), (state_dot, 2))
+    )
+    out_dot = x.new_empty(batch, k, length, width)
+    end_dot = x.new_empty(batch, k, *state.shape[1:])
     dots = [d.transpose(0, 1) for d in (x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot)]
     primals, dots = (list(zip(*_arrays(*v), strict=True)) for v in ((x, dt, B, C, z), dots))
     A, D, bias, h0, o, e = _arrays(A, D, bias, state, out_dot, end_dot)
 
     def task(b, lo, hi):
-        kernels.scan_tangent(*primals[b], A, D, bias, h0[b], *dots[b], lo, hi, o[b], e[b])
+        tangent_kernels.scan_tangent(*primals[b], A, D, bias, h0[b], *dots[b], lo, hi, o[b], e[b])
 
     _over_blocks(task, batch, width)
-    return out_dot.transpose(0, 1).contiguous(), end_dot.transpose(0, 1).contiguous()
+    return out_dot.transpose(0, 1).contiguous(), end_dot[:, :, :states].transpose(0, 1).contiguous()
 
 
 def scan_adjoint(
@@ -81,9 +108,10 @@ def scan_adjoint(
     """Cotangents of x, dt, B, C, z, A, D, bias and state; of A, D, bias zero unless ``weights``."""
     batch, length, width = x.shape
     states = A.shape[0]
-    shares = x.new_zeros(2, -(-width // BLOCK), batch, length, states)
+    B, C, A, end_bar = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (end_bar, 1)))
+    shares = x.new_empty(2, -(-width // BLOCK), batch, length, A.shape[0])
     x_bar, dt_bar, z_bar, state_bar = (v.new_empty(v.shape) for v in (x, dt, z, end_bar))
-    A_bar = x.new_zeros(batch, *A.shape)
+    A_bar = x.new_empty(batch, *A.shape)
     D_bar, bias_bar = x.new_zeros(batch, width), x.new_zeros(batch, width)
     inputs = list(zip(*_arrays(x, dt, B, C, z), strict=True))
     outer = list(zip(*_arrays(stored, out_bar, end_bar), strict=True))
@@ -97,15 +125,16 @@ def scan_adjoint(
         kernels.scan_adjoint(*inputs[b], A, D, bias, *outer[b], lo, hi, *bars, weights)
 
     _over_blocks(task, batch, width)
-    B_bar, C_bar = shares.sum(dim=1)
-    totals = (A_bar.sum(0), D_bar.sum(0), bias_bar.sum(0))
-    return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, state_bar
+    B_bar, C_bar = shares[..., :states].sum(dim=1)
+    totals = (A_bar[:, :states].sum(0), D_bar.sum(0), bias_bar.sum(0))
+    return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, state_bar[:, :states]
 
 
 def conv_forward(past, weight, bias) -> Tensor:
     """SiLU of the causal convolution; ``past`` is (batch, K-1+T, Di), the result (batch, T, Di)."""
     batch, rows, width = past.shape
     out = past.new_empty(batch, rows - weight.shape[0] + 1, width)
+    past, weight = _whole_taps(past, weight)
     past, weight, bias, o = _arrays(past, weight, bias, out)
 
     def task(b, lo, hi):
@@ -115,15 +144,25 @@ def conv_forward(past, weight, bias) -> Tensor:
     return out
 
 
+def _whole_taps(past: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Taps in whole groups: zero taps first, and rows of zeros (.., K', Di) for them to meet."""
+    lack = -weight.shape[0] % GROUP
+    if not lack:
+        return past, weight
+    zeros = past.new_zeros(*past.shape[:-2], lack, past.shape[-1])
+    return torch.cat([zeros, past], dim=-2), _whole_groups(weight, 0, front=True)
+
+
 def conv_tangent(past, weight, bias, past_dot) -> Tensor:
     """Tangents of the convolution's output in k directions (leading axis of ``past_dot``)."""
-    _, batch, rows, width = past_dot.shape
-    dots = past_dot.transpose(0, 1)
-    out = past.new_empty(batch, past_dot.shape[0], rows - weight.shape[0] + 1, width)
-    past, weight, bias, dots, o = _arrays(past, weight, bias, dots, out)
+    k, batch, rows, width = past_dot.shape
+    out = past.new_empty(batch, k, rows - weight.shape[0] + 1, width)
+    past_dot, _ = _whole_taps(past_dot, weight)
+    past, weight = _whole_taps(past, weight)
+    past, weight, bias, dots, o = _arrays(past, weight, bias, past_dot.transpose(0, 1), out)
 
     def task(b, lo, hi):
-        conv_kernels.conv_tangent(past[b], weight, bias, dots[b], lo, hi, o[b])
+        tangent_kernels.conv_tangent(past[b], weight, bias, dots[b], lo, hi, o[b])
 
     _over_blocks(task, batch, width)
     return out.transpose(0, 1).contiguous()
@@ -132,7 +171,9 @@ def conv_tangent(past, weight, bias, past_dot) -> Tensor:
 def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Cotangents of past, weight and bias; of weight and bias zero unless ``weights``."""
     batch, _, width = past.shape
-    past_bar = past.new_zeros(past.shape)
+    lack = -weight.shape[0] % GROUP
+    past, weight = _whole_taps(past, weight)
+    past_bar = past.new_empty(past.shape)
     weight_bar, bias_bar = past.new_zeros(batch, *weight.shape), past.new_zeros(batch, width)
     past, weight, bias, ob = _arrays(past, weight, bias, out_bar)
     bars = list(zip(*_arrays(past_bar, weight_bar, bias_bar), strict=True))
@@ -141,4 +182,35 @@ def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor, Te
         conv_kernels.conv_adjoint(past[b], weight, bias, ob[b], lo, hi, *bars[b], weights)
 
     _over_blocks(task, batch, width)
-    return past_bar, weight_bar.sum(0), bias_bar.sum(0)
+    return past_bar[:, lack:], weight_bar.sum(0)[lack:], bias_bar.sum(0)
+
+
+def norm_forward(x, weight, eps) -> Tensor:
+    """RMSNorm over the last axis of ``x`` (.., D)."""
+    out = x.new_empty(x.shape)
+    rows, weight, o = _arrays(x.flatten(0, -2), weight, out.view(-1, x.shape[-1]))
+    _over_rows(lambda _, lo, hi: norm_kernels.norm_forward(rows, weight, eps, lo, hi, o), len(rows))
+    return out
+
+
+def norm_tangent(x, weight, eps, x_dot) -> Tensor:
+    """Tangents of RMSNorm in k directions (leading axis of ``x_dot``)."""
+    out = x.new_empty(x_dot.shape)
+    x, weight, dots = _arrays(x.flatten(0, -2), weight, x_dot.flatten(1, -2))
+    o = out.view(dots.shape).numpy()
+    _over_rows(lambda _, lo, hi: norm_kernels.norm_tangent(x, weight, eps, dots, lo, hi, o), len(x))
+    return out
+
+
+def norm_adjoint(x, weight, eps, out_bar, weights: bool) -> tuple[Tensor, Tensor]:
+    """Cotangents of x and weight; of weight zero unless ``weights``."""
+    x_bar = x.new_empty(x.shape)
+    x, w, ob = _arrays(x.flatten(0, -2), weight, out_bar.flatten(0, -2))
+    shares = weight.new_zeros(-(-len(x) // ROWS), *weight.shape)
+    xb, shared = x_bar.view(x.shape).numpy(), shares.numpy()
+
+    def task(i, lo, hi):
+        norm_kernels.norm_adjoint(x, w, eps, ob, lo, hi, xb, shared[i], weights)
+
+    _over_rows(task, len(x))
+    return x_bar, shares.sum(0)

@@ -18,23 +18,23 @@ FLAGS = {"contract", "nsz", "arcp", "reassoc"}
 
 @njit(fastmath=FLAGS, error_model="numpy")
 def _exp2_f32(x):
-    x = max(x, np.float32(-150.0))
+    x = max(x, np.float32(-127.0))
     whole = np.floor(x + np.float32(0.5))
     f = x - whole
-    p = np.float32(1.535336188319500e-4)
-    p = p * f + np.float32(1.339887440266574e-3)
-    p = p * f + np.float32(9.618437357674640e-3)
-    p = p * f + np.float32(5.550332471162809e-2)
-    p = p * f + np.float32(2.402264791363012e-1)
-    p = p * f + np.float32(6.931472028550421e-1)
+    p = np.float32(1.559467753734e-4)  # minimax on [-1/2, 1/2]
+    p = p * f + np.float32(1.340664390448e-3)
+    p = p * f + np.float32(9.617692974936e-3)
+    p = p * f + np.float32(5.550310550998e-2)
+    p = p * f + np.float32(2.402265278288e-1)
+    p = p * f + np.float32(6.931472149680e-1)
     p = p * f + np.float32(1.0)
-    exponent = np.int32(max(whole, np.float32(-127.0))) + np.int32(127)
-    return p * np.int32(exponent << 23).view(np.float32)
+    bits = np.float32(p).view(np.int32) + np.int32(np.int32(whole) << 23)
+    return np.int32(bits).view(np.float32)
 
 
 @njit(fastmath=FLAGS, error_model="numpy")
 def _exp2_f64(x):
-    x = max(x, -1080.0)
+    x = max(x, -1023.0)
     whole = np.floor(x + 0.5)
     r = (x - whole) * 0.6931471805599453
     p = 1.0 / 6227020800.0
@@ -51,12 +51,16 @@ def _exp2_f64(x):
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    exponent = np.int64(max(whole, -1023.0)) + 1023
-    return p * np.int64(exponent << 52).view(np.float64)
+    bits = np.float64(p).view(np.int64) + (np.int64(whole) << 52)
+    return np.int64(bits).view(np.float64)
 
 
 def exp2_neg(x):
-    """2**x for x <= 0; zero where the result would be subnormal."""
+    """2**x for x <= 0; zero below the normal numbers (from half the smallest one down).
+
+    The integer part of x is added to the exponent bits of a polynomial in the rest; at the clamp
+    that leaves all bits zero.
+    """
     return np.exp2(x)
 
 

@@ -1,168 +1,229 @@
 """Numba kernels of the selective scan, for one sequence and one block of channels.
 
-A block's states stay in cache while time runs; ``cpu.py`` spreads blocks and sequences over
-threads. A block is the channels ``lo <= d < hi``, both unsigned: a signed index may count from
-the end, and the test for it would keep LLVM from vectorising. Arrays are C-contiguous with
-channels last. Names and equations are those of ``reference.py``; a trailing ``_bar`` is a
-cotangent, a trailing ``_dot`` a tangent.
+Time runs in chunks of ``CHUNK`` positions whose scratch rows stay in cache: first everything
+that has no state, then the recurrence, four states of every channel at a time, then the outputs.
+``cpu.py`` spreads blocks and sequences over threads.
+
+Arrays are C-contiguous with channels last, and N is a multiple of ``GROUP``. A block is the
+channels ``lo <= d < lo + width``, unsigned, because the test for a negative index would keep LLVM
+from vectorising. For the same reason a scratch row is one flat array with a field of ``BLOCK``
+numbers for every quantity: LLVM then knows what does not overlap. Names and equations are those
+of ``reference.py``; a trailing ``_bar`` is a cotangent, a trailing ``_dot`` a tangent.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from pgf_genome.compiled import cached
 from pgf_genome.scan.fastmath import FLAGS, LOG2_E, exp2_neg, log1p_unit
 
-# Positions between two stored states; the adjoint recomputes the states of one chunk in cache.
-CHUNK = 16
+# Channels of a block; positions between two stored states; states advanced together.
+BLOCK, CHUNK, GROUP = 128, 16, 4
 
-kernel = njit(nogil=True, cache=True, fastmath=FLAGS, error_model="numpy")
+# Fields of a scratch row. The last three exist in the adjoint only, and hold GROUP numbers each.
+FIELDS = range(0, 13 * BLOCK, BLOCK)
+DELTA, SLOPE, X, DX, Y, GATE, GATE_SLOPE, OUT_BAR, Y_BAR, B_SUM, A_SUM, H, _ = FIELDS
+DECAY = H + GROUP * BLOCK
+FORWARD_ROW, ADJOINT_ROW = GATE_SLOPE + BLOCK, DECAY + GROUP * BLOCK
+
+kernel = cached(nogil=True, fastmath=FLAGS, error_model="numpy")
 
 
 @kernel
-def softplus_row(dt, t, bias, lo, hi, delta, slope):
-    """delta = softplus(dt + bias) and its derivative; linear above 20, as in torch."""
-    real = dt.dtype.type
+def load_step(x, dt, D, bias, t, lo, width, row):
+    """delta = softplus(dt + bias), linear above 20 as in torch; its slope; delta x; skip D x."""
+    real = x.dtype.type
     zero, one, linear, log2_e = real(0), real(1), real(20), real(LOG2_E)
-    for d in range(lo, hi):
-        v = dt[t, d] + bias[d]
+    for d in range(width):
+        v = dt[t, lo + d] + bias[lo + d]
         u = exp2_neg(-abs(v) * log2_e)
         soft = max(v, zero) + log1p_unit(u)
         above = one / (one + u)
         below = u * above
         sigmoid = above if v >= zero else below
-        delta[d - lo] = v if v > linear else soft
-        slope[d - lo] = one if v > linear else sigmoid
+        delta = v if v > linear else soft
+        row[DELTA + d] = delta
+        row[SLOPE + d] = one if v > linear else sigmoid
+        row[X + d] = x[t, lo + d]
+        row[DX + d] = delta * x[t, lo + d]
+        row[Y + d] = D[lo + d] * x[t, lo + d]
 
 
 @kernel
-def silu_row(z, t, lo, hi, gate, slope):
-    """gate = silu(z) and its derivative."""
+def load_gate(z, t, lo, width, row):
+    """gate = silu(z) and its slope."""
     real = z.dtype.type
     zero, one, log2_e = real(0), real(1), real(LOG2_E)
-    for d in range(lo, hi):
-        v = z[t, d]
+    for d in range(width):
+        v = z[t, lo + d]
         u = exp2_neg(-abs(v) * log2_e)
         above = one / (one + u)
         below = u * above
         sigmoid = above if v >= zero else below
-        gate[d - lo] = v * sigmoid
-        slope[d - lo] = sigmoid * (one + v * (one - sigmoid))
+        row[GATE + d] = v * sigmoid
+        row[GATE_SLOPE + d] = sigmoid * (one + v * (one - sigmoid))
 
 
 @kernel
-def scan_forward(x, dt, B, C, z, A, D, bias, h0, lo, hi, out, h_end, stored):
-    """Outputs, final state, and the states before every ``CHUNK``-th position."""
-    length, states, width = x.shape[0], A.shape[0], hi - lo
-    A2 = A[:, lo:hi] * x.dtype.type(LOG2_E)
-    h = h0[:, lo:hi].copy()
-    rows = np.empty((5, width), x.dtype)
-    delta, slope, dx, y, gate = rows[0], rows[1], rows[2], rows[3], rows[4]
-    for t in range(length):
-        if t % CHUNK == 0:
-            for n in range(states):
-                for d in range(lo, hi):
-                    stored[t // CHUNK, n, d] = h[n, d - lo]
-        softplus_row(dt, t, bias, lo, hi, delta, slope)
-        silu_row(z, t, lo, hi, gate, slope)
-        for d in range(lo, hi):
-            dx[d - lo] = delta[d - lo] * x[t, d]
-            y[d - lo] = D[d] * x[t, d]
-        for n in range(states):
-            b, c = B[t, n], C[t, n]
-            for d in range(lo, hi):
-                hd = exp2_neg(delta[d - lo] * A2[n, d - lo]) * h[n, d - lo] + b * dx[d - lo]
-                h[n, d - lo] = hd
-                y[d - lo] += c * hd
-        for d in range(lo, hi):
-            out[t, d] = y[d - lo] * gate[d - lo]
-    h_end[:, lo:hi] = h
+def grouped(matrix, lo, width):
+    """The block's channels of an (N, Di) matrix: (N / GROUP, GROUP * BLOCK), padded with zeros."""
+    out = np.zeros((matrix.shape[0] // GROUP, GROUP * BLOCK), matrix.dtype)
+    for n in range(matrix.shape[0]):
+        for d in range(width):
+            out[n // GROUP, n % GROUP * BLOCK + d] = matrix[n, lo + d]
+    return out
 
 
 @kernel
-def scan_tangent(
-    x, dt, B, C, z, A, D, bias, h0, x_dot, dt_dot, B_dot, C_dot, z_dot, h0_dot,
-    lo, hi, out_dot, h_end_dot,
-):  # fmt: skip
-    """Tangents of outputs and final state in k directions that share one primal.
+def ungroup(blocks, lo, width, matrix):
+    """Inverse of ``grouped``, into the block's channels of ``matrix``."""
+    for n in range(matrix.shape[0]):
+        for d in range(width):
+            matrix[n, lo + d] = blocks[n // GROUP, n % GROUP * BLOCK + d]
 
-    The dotted arrays have a leading axis of k. Each decay is computed once for all directions:
 
-        h'_t = a h'_{t-1} + (A a h_{t-1}) delta'_t + (delta x)'_t B_t + delta_t x_t B'_t
+@kernel
+def advance(row, b, c, poles, h):
+    """h_t = exp(delta A) h_{t-1} + delta x B and y += C h, in place, for one group of states.
+
+    ``poles`` is A log2 e.
     """
-    length, states, width, k = x.shape[0], A.shape[0], hi - lo, x_dot.shape[0]
-    A2 = A[:, lo:hi] * x.dtype.type(LOG2_E)
-    h, h_dot = h0[:, lo:hi].copy(), h0_dot[:, :, lo:hi].copy()
-    rows = np.empty((9, width), x.dtype)
-    delta, slope, dx, y, gate = rows[0], rows[1], rows[2], rows[3], rows[4]
-    gate_slope, decay, pole, now = rows[5], rows[6], rows[7], rows[8]
-    tangents = np.empty((3, k, width), x.dtype)
-    delta_dot, dx_dot, y_dot = tangents[0], tangents[1], tangents[2]
-    for t in range(length):
-        softplus_row(dt, t, bias, lo, hi, delta, slope)
-        silu_row(z, t, lo, hi, gate, gate_slope)
-        for d in range(lo, hi):
-            dx[d - lo] = delta[d - lo] * x[t, d]
-            y[d - lo] = D[d] * x[t, d]
-        for i in range(k):
-            for d in range(lo, hi):
-                dd = slope[d - lo] * dt_dot[i, t, d]
-                delta_dot[i, d - lo] = dd
-                dx_dot[i, d - lo] = dd * x[t, d] + delta[d - lo] * x_dot[i, t, d]
-                y_dot[i, d - lo] = D[d] * x_dot[i, t, d]
-        for n in range(states):
-            b, c = B[t, n], C[t, n]
-            for d in range(lo, hi):
-                decay[d - lo] = exp2_neg(delta[d - lo] * A2[n, d - lo])
-                carried = decay[d - lo] * h[n, d - lo]
-                pole[d - lo] = A[n, d] * carried
-                now[d - lo] = carried + b * dx[d - lo]
-                h[n, d - lo] = now[d - lo]
-                y[d - lo] += c * now[d - lo]
-            for i in range(k):
-                b_dot, c_dot = B_dot[i, t, n], C_dot[i, t, n]
-                for d in range(lo, hi):
-                    moved = (
-                        decay[d - lo] * h_dot[i, n, d - lo] + pole[d - lo] * delta_dot[i, d - lo]
-                    )
-                    moved += b * dx_dot[i, d - lo] + b_dot * dx[d - lo]
-                    h_dot[i, n, d - lo] = moved
-                    y_dot[i, d - lo] += c * moved + c_dot * now[d - lo]
-        for i in range(k):
-            for d in range(lo, hi):
-                bent = y[d - lo] * gate_slope[d - lo] * z_dot[i, t, d]
-                out_dot[i, t, d] = y_dot[i, d - lo] * gate[d - lo] + bent
-    h_end_dot[:, :, lo:hi] = h_dot
+    for d in range(BLOCK):
+        delta, dx = row[DELTA + d], row[DX + d]
+        h0 = exp2_neg(delta * poles[d]) * h[d] + b[0] * dx
+        h1 = exp2_neg(delta * poles[BLOCK + d]) * h[BLOCK + d] + b[1] * dx
+        h2 = exp2_neg(delta * poles[2 * BLOCK + d]) * h[2 * BLOCK + d] + b[2] * dx
+        h3 = exp2_neg(delta * poles[3 * BLOCK + d]) * h[3 * BLOCK + d] + b[3] * dx
+        h[d] = h0
+        h[BLOCK + d] = h1
+        h[2 * BLOCK + d] = h2
+        h[3 * BLOCK + d] = h3
+        row[Y + d] += c[0] * h0 + c[1] * h1 + c[2] * h2 + c[3] * h3
 
 
 @kernel
-def _replay_chunk(
-    x, B, C, A2, D, dt, bias, start, stop, lo, hi, stored, states, decays, ys, deltas, slopes
-):
-    """Recompute one chunk's decays, states and ungated outputs from its stored state."""
-    for n in range(A2.shape[0]):
-        for d in range(lo, hi):
-            states[0, n, d - lo] = stored[start // CHUNK, n, d]
-    for t in range(start, stop):
-        s = t - start
-        softplus_row(dt, t, bias, lo, hi, deltas[s], slopes[s])
-        for d in range(lo, hi):
-            ys[s, d - lo] = D[d] * x[t, d]
-        for n in range(A2.shape[0]):
-            b, c = B[t, n], C[t, n]
-            for d in range(lo, hi):
-                a = exp2_neg(deltas[s, d - lo] * A2[n, d - lo])
-                hd = a * states[s, n, d - lo] + b * (deltas[s, d - lo] * x[t, d])
-                decays[s, n, d - lo] = a
-                states[s + 1, n, d - lo] = hd
-                ys[s, d - lo] += c * hd
+def scan_forward(x, dt, B, C, z, A, D, bias, h_start, lo, hi, out, h_end, stored):
+    """Outputs, final state, and the states before every ``CHUNK``-th position."""
+    width = hi - lo
+    poles, h = grouped(A, lo, width), grouped(h_start, lo, width)
+    poles *= x.dtype.type(LOG2_E)
+    rows = np.zeros((CHUNK, FORWARD_ROW), x.dtype)
+    for chunk in range(stored.shape[0]):
+        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, x.shape[0])
+        ungroup(h, lo, width, stored[chunk])
+        for t in range(start, stop):
+            load_step(x, dt, D, bias, t, lo, width, rows[t - start])
+            load_gate(z, t, lo, width, rows[t - start])
+        for g in range(h.shape[0]):
+            now = slice(g * GROUP, g * GROUP + GROUP)
+            for t in range(start, stop):
+                advance(rows[t - start], B[t, now], C[t, now], poles[g], h[g])
+        for t in range(start, stop):
+            row = rows[t - start]
+            for d in range(width):
+                out[t, lo + d] = row[Y + d] * row[GATE + d]
+    ungroup(h, lo, width, h_end)
+
+
+@kernel
+def replay(row, after, b, c, poles):
+    """As ``advance``, but from ``row``'s states to those of the row after; keeps the decays."""
+    for d in range(BLOCK):
+        delta, dx = row[DELTA + d], row[DX + d]
+        a0 = exp2_neg(delta * poles[d])
+        a1 = exp2_neg(delta * poles[BLOCK + d])
+        a2 = exp2_neg(delta * poles[2 * BLOCK + d])
+        a3 = exp2_neg(delta * poles[3 * BLOCK + d])
+        h0 = a0 * row[H + d] + b[0] * dx
+        h1 = a1 * row[H + BLOCK + d] + b[1] * dx
+        h2 = a2 * row[H + 2 * BLOCK + d] + b[2] * dx
+        h3 = a3 * row[H + 3 * BLOCK + d] + b[3] * dx
+        row[DECAY + d] = a0
+        row[DECAY + BLOCK + d] = a1
+        row[DECAY + 2 * BLOCK + d] = a2
+        row[DECAY + 3 * BLOCK + d] = a3
+        after[H + d] = h0
+        after[H + BLOCK + d] = h1
+        after[H + 2 * BLOCK + d] = h2
+        after[H + 3 * BLOCK + d] = h3
+        row[Y + d] += c[0] * h0 + c[1] * h1 + c[2] * h2 + c[3] * h3
+
+
+@kernel
+def reverse(row, after, b, c, A, carry, b_bar, c_bar):
+    """One step back in time for one group of states; ``carry`` is a_{t+1} g_{t+1}.
+
+    Adds to sum_n g B and to sum_n g a h_{t-1} A, and writes this block's shares of B_bar, C_bar.
+    """
+    zero = row.dtype.type(0)
+    b0, b1, b2, b3 = zero, zero, zero, zero
+    c0, c1, c2, c3 = zero, zero, zero, zero
+    for d in range(BLOCK):
+        y_bar, dx = row[Y_BAR + d], row[DX + d]
+        g0 = carry[d] + c[0] * y_bar
+        g1 = carry[BLOCK + d] + c[1] * y_bar
+        g2 = carry[2 * BLOCK + d] + c[2] * y_bar
+        g3 = carry[3 * BLOCK + d] + c[3] * y_bar
+        b0 += g0 * dx
+        b1 += g1 * dx
+        b2 += g2 * dx
+        b3 += g3 * dx
+        c0 += y_bar * after[H + d]
+        c1 += y_bar * after[H + BLOCK + d]
+        c2 += y_bar * after[H + 2 * BLOCK + d]
+        c3 += y_bar * after[H + 3 * BLOCK + d]
+        row[B_SUM + d] += g0 * b[0] + g1 * b[1] + g2 * b[2] + g3 * b[3]
+        g0 *= row[DECAY + d]
+        g1 *= row[DECAY + BLOCK + d]
+        g2 *= row[DECAY + 2 * BLOCK + d]
+        g3 *= row[DECAY + 3 * BLOCK + d]
+        carry[d] = g0
+        carry[BLOCK + d] = g1
+        carry[2 * BLOCK + d] = g2
+        carry[3 * BLOCK + d] = g3
+        moved = g0 * row[H + d] * A[d] + g1 * row[H + BLOCK + d] * A[BLOCK + d]
+        moved += g2 * row[H + 2 * BLOCK + d] * A[2 * BLOCK + d]
+        moved += g3 * row[H + 3 * BLOCK + d] * A[3 * BLOCK + d]
+        row[A_SUM + d] += moved
+    b_bar[0], b_bar[1], b_bar[2], b_bar[3] = b0, b1, b2, b3
+    c_bar[0], c_bar[1], c_bar[2], c_bar[3] = c0, c1, c2, c3
+
+
+@kernel
+def load_cotangent(out_bar, t, lo, width, row):
+    """Cotangents of gated and ungated output; empty sums."""
+    zero = row.dtype.type(0)
+    for d in range(width):
+        row[OUT_BAR + d] = out_bar[t, lo + d]
+        row[Y_BAR + d] = out_bar[t, lo + d] * row[GATE + d]
+        row[B_SUM + d] = zero
+        row[A_SUM + d] = zero
+
+
+@kernel
+def add_pole_share(row, carry, A_sum):
+    """A_bar += g a delta h_{t-1}, for one group of states."""
+    for j in range(GROUP):
+        for d in range(BLOCK):
+            A_sum[j * BLOCK + d] += carry[j * BLOCK + d] * row[H + j * BLOCK + d] * row[DELTA + d]
+
+
+@kernel
+def store_cotangents(row, D, t, lo, width, x_bar, dt_bar, z_bar):
+    """Cotangents of signal, step size before softplus, and gate before SiLU, from their sums."""
+    for d in range(width):
+        z_bar[t, lo + d] = row[OUT_BAR + d] * row[Y + d] * row[GATE_SLOPE + d]
+    for d in range(width):
+        x_bar[t, lo + d] = row[DELTA + d] * row[B_SUM + d] + D[lo + d] * row[Y_BAR + d]
+    for d in range(width):
+        dt_bar[t, lo + d] = (row[A_SUM + d] + row[X + d] * row[B_SUM + d]) * row[SLOPE + d]
 
 
 @kernel
 def scan_adjoint(
     x, dt, B, C, z, A, D, bias, stored, out_bar, h_end_bar, lo, hi,
-    x_bar, dt_bar, B_bar, C_bar, z_bar, h0_bar, A_bar, D_bar, bias_bar, weights,
+    x_bar, dt_bar, B_bar, C_bar, z_bar, h_start_bar, A_bar, D_bar, bias_bar, weights,
 ):  # fmt: skip
     """Cotangents of every input, of the initial state and, if ``weights``, of A, D and the bias.
 
@@ -173,50 +234,35 @@ def scan_adjoint(
 
     ``B_bar`` and ``C_bar`` hold this block's share of the sum over channels.
     """
-    length, n_states, width = x.shape[0], A.shape[0], hi - lo
-    A2 = A[:, lo:hi] * x.dtype.type(LOG2_E)
-    carry = h_end_bar[:, lo:hi].copy()  # a_{t+1} g_{t+1}
-    states = np.empty((CHUNK + 1, n_states, width), x.dtype)
-    decays = np.empty((CHUNK, n_states, width), x.dtype)
-    chunk_rows = np.empty((3, CHUNK, width), x.dtype)
-    ys, deltas, slopes = chunk_rows[0], chunk_rows[1], chunk_rows[2]
-    rows = np.empty((6, width), x.dtype)
-    gate, gate_slope, y_bar, gB, gA, dx = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    zero = x.dtype.type(0)
-    for chunk in range((length + CHUNK - 1) // CHUNK - 1, -1, -1):
-        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, length)
-        _replay_chunk(x, B, C, A2, D, dt, bias, start, stop, lo, hi, stored, states, decays, ys,
-                      deltas, slopes)  # fmt: skip
-        for t in range(stop - 1, start - 1, -1):
-            s = t - start
-            silu_row(z, t, lo, hi, gate, gate_slope)
-            for d in range(lo, hi):
-                y_bar[d - lo] = out_bar[t, d] * gate[d - lo]
-                z_bar[t, d] = out_bar[t, d] * ys[s, d - lo] * gate_slope[d - lo]
-                dx[d - lo] = deltas[s, d - lo] * x[t, d]
-                gB[d - lo] = zero
-                gA[d - lo] = zero
-            for n in range(n_states):
-                b, c = B[t, n], C[t, n]
-                b_bar, c_bar = zero, zero
-                for d in range(lo, hi):
-                    g = carry[n, d - lo] + c * y_bar[d - lo]
-                    b_bar += g * dx[d - lo]
-                    c_bar += y_bar[d - lo] * states[s + 1, n, d - lo]
-                    gB[d - lo] += g * b
-                    carry[n, d - lo] = g * decays[s, n, d - lo]
-                for d in range(lo, hi):
-                    gA[d - lo] += carry[n, d - lo] * states[s, n, d - lo] * A[n, d]
-                B_bar[t, n], C_bar[t, n] = b_bar, c_bar
+    width = hi - lo
+    A_block, carry = grouped(A, lo, width), grouped(h_end_bar, lo, width)
+    poles, A_sum = A_block * x.dtype.type(LOG2_E), np.zeros_like(carry)
+    rows = np.zeros((CHUNK + 1, ADJOINT_ROW), x.dtype)
+    for chunk in range(stored.shape[0] - 1, -1, -1):
+        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, x.shape[0])
+        h = grouped(stored[chunk], lo, width)
+        for t in range(start, stop):
+            row = rows[t - start]
+            load_step(x, dt, D, bias, t, lo, width, row)
+            load_gate(z, t, lo, width, row)
+            load_cotangent(out_bar, t, lo, width, row)
+        for g in range(carry.shape[0]):
+            now = slice(g * GROUP, g * GROUP + GROUP)
+            rows[0, H:DECAY] = h[g]
+            for t in range(start, stop):
+                replay(rows[t - start], rows[t - start + 1], B[t, now], C[t, now], poles[g])
+            for t in range(stop - 1, start - 1, -1):
+                row, after = rows[t - start], rows[t - start + 1]
+                reverse(row, after, B[t, now], C[t, now], A_block[g], carry[g], B_bar[t, now],
+                        C_bar[t, now])  # fmt: skip
+                if weights:
+                    add_pole_share(row, carry[g], A_sum[g])
+        for t in range(start, stop):
+            row = rows[t - start]
+            store_cotangents(row, D, t, lo, width, x_bar, dt_bar, z_bar)
             if weights:
-                for n in range(n_states):
-                    for d in range(lo, hi):
-                        A_bar[n, d] += carry[n, d - lo] * states[s, n, d - lo] * deltas[s, d - lo]
-            for d in range(lo, hi):
-                x_bar[t, d] = deltas[s, d - lo] * gB[d - lo] + D[d] * y_bar[d - lo]
-                dt_bar[t, d] = (gA[d - lo] + x[t, d] * gB[d - lo]) * slopes[s, d - lo]
-            if weights:
-                for d in range(lo, hi):
-                    D_bar[d] += y_bar[d - lo] * x[t, d]
-                    bias_bar[d] += dt_bar[t, d]
-    h0_bar[:, lo:hi] = carry
+                for d in range(width):
+                    D_bar[lo + d] += row[Y_BAR + d] * row[X + d]
+                    bias_bar[lo + d] += dt_bar[t, lo + d]
+    ungroup(carry, lo, width, h_start_bar)
+    ungroup(A_sum, lo, width, A_bar)
