@@ -133,6 +133,23 @@ def test_the_convolution_equals_its_equations(batch, length, width, taps, dtype)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 17, 5), (2, 700, 1), (3, 130, 64)])
+def test_the_norm_equals_its_equation(shape, dtype):
+    inputs = random_like([torch.empty(shape, dtype=dtype), torch.empty(shape[-1:], dtype=dtype)])
+    exact = [v.double() for v in inputs]
+    fast, slow = ((lambda *v, of=of: (of.rms_norm(*v, 1e-5),)) for of in (function, reference))
+    assert_as_reference(
+        values_and_cotangents(fast, inputs),
+        values_and_cotangents(slow, exact),
+        ("out", "x", "weight"),
+    )
+    for k in (None, 3):
+        assert_as_reference(
+            tangents(fast, inputs, (0,), k), tangents(slow, exact, (0,), k), ("tangents of out",)
+        )
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
 def test_one_direction_needs_no_batch_of_them(dtype):
     for op, slow, inputs, moving in (
         (function.selective_scan, reference.selective_scan,
@@ -270,6 +287,8 @@ def test_what_is_not_differentiable_says_so():
         tangents(function.selective_scan, scan, (5,), None)
     with pytest.raises(NotImplementedError, match="forward mode in the weights"):
         tangents(function.causal_conv, conv, (1,), None)
+    with pytest.raises(NotImplementedError, match="forward mode in the weights of the norm"):
+        tangents(lambda *v: (function.rms_norm(*v, 1e-5),), [conv[0], conv[2]], (1,), None)
     with pytest.raises(NotImplementedError, match="use the leading batch axis"):
         torch.func.vmap(lambda x: function.causal_conv(x, *conv[1:]))(conv[0][None])
     with pytest.raises(NotImplementedError, match="use the leading batch axis"):

@@ -1,5 +1,8 @@
 """Autograd over the scan kernels: reverse mode, forward mode, and batches of tangents.
 
+The kernels are those of ``cpu.py`` or ``gpu.py``, modules of the same functions; a module is
+loaded when the first tensor on its device comes, because not every machine has both compilers.
+
 ``torch.func.vmap`` over ``torch.func.jvp`` gives k tangents that share one primal: the rules
 below hand the k directions to one tangent kernel. The primal itself is batched by its leading
 axis, never by ``vmap``.
@@ -7,12 +10,21 @@ axis, never by ``vmap``.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from pgf_genome.scan import cpu
+
+def kernels(tensor: Tensor) -> ModuleType:
+    """The launchers of the kernels for this tensor's device."""
+    if tensor.is_cpu:
+        from pgf_genome.scan import cpu as module
+    else:
+        from pgf_genome.scan import gpu as module
+    return module
 
 
 def _no_primal_vmap(info, in_dims, *args):
@@ -37,7 +49,7 @@ def _or_zeros(tangents, primals):
 class _ScanTangent(Function):
     @staticmethod
     def forward(*args: Tensor):
-        out, end = cpu.scan_tangent(*args[:9], *(dot[None] for dot in args[9:]))
+        out, end = kernels(args[0]).scan_tangent(*args[:9], *(dot[None] for dot in args[9:]))
         return out[0], end[0]
 
     @staticmethod
@@ -46,7 +58,7 @@ class _ScanTangent(Function):
 
     @staticmethod
     def vmap(info, in_dims, *args):
-        return cpu.scan_tangent(*args[:9], *_directions(in_dims, args, 9)), (0, 0)
+        return kernels(args[0]).scan_tangent(*args[:9], *_directions(in_dims, args, 9)), (0, 0)
 
 
 class _Scan(Function):
@@ -54,7 +66,7 @@ class _Scan(Function):
 
     @staticmethod
     def forward(x, dt, B, C, z, A, D, bias, state):
-        return cpu.scan_forward(x, dt, B, C, z, A, D, bias, state)
+        return kernels(x).scan_forward(x, dt, B, C, z, A, D, bias, state)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -69,7 +81,7 @@ class _Scan(Function):
         *primals, state, stored = ctx.saved_tensors
         bars = _or_zeros([out_bar, end_bar], [primals[0], state])
         weights = any(ctx.needs_input_grad[5:8])
-        return cpu.scan_adjoint(*primals, stored, *bars, weights)
+        return kernels(state).scan_adjoint(*primals, stored, *bars, weights)
 
     @staticmethod
     def jvp(ctx, *tangents):
@@ -84,7 +96,7 @@ class _Scan(Function):
 class _ConvTangent(Function):
     @staticmethod
     def forward(past, weight, bias, past_dot):
-        return cpu.conv_tangent(past, weight, bias, past_dot[None])[0]
+        return kernels(past).conv_tangent(past, weight, bias, past_dot[None])[0]
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -92,7 +104,7 @@ class _ConvTangent(Function):
 
     @staticmethod
     def vmap(info, in_dims, *args):
-        return cpu.conv_tangent(*args[:3], *_directions(in_dims, args, 3)), 0
+        return kernels(args[0]).conv_tangent(*args[:3], *_directions(in_dims, args, 3)), 0
 
 
 class _Conv(Function):
@@ -100,7 +112,7 @@ class _Conv(Function):
 
     @staticmethod
     def forward(past, weight, bias):
-        return cpu.conv_forward(past, weight, bias)
+        return kernels(past).conv_forward(past, weight, bias)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -113,13 +125,58 @@ class _Conv(Function):
     def backward(ctx, out_bar):
         if out_bar is None:
             return None, None, None
-        return cpu.conv_adjoint(*ctx.saved_tensors, out_bar, any(ctx.needs_input_grad[1:]))
+        weights = any(ctx.needs_input_grad[1:])
+        return kernels(out_bar).conv_adjoint(*ctx.saved_tensors, out_bar, weights)
 
     @staticmethod
     def jvp(ctx, past_dot, weight_dot, bias_dot):
         if weight_dot is not None or bias_dot is not None:
             raise NotImplementedError("forward mode in the weights of the convolution")
         return _ConvTangent.apply(*ctx.saved_tensors, past_dot)
+
+
+class _NormTangent(Function):
+    @staticmethod
+    def forward(x, weight, eps, x_dot):
+        return kernels(x).norm_tangent(x, weight, eps, x_dot[None])[0]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def vmap(info, in_dims, x, weight, eps, x_dot):
+        (dots,) = _directions((*in_dims[:2], in_dims[3]), (x, weight, x_dot), 2)
+        return kernels(x).norm_tangent(x, weight, eps, dots), 0
+
+
+class _Norm(Function):
+    vmap = staticmethod(_no_primal_vmap)
+
+    @staticmethod
+    def forward(x, weight, eps):
+        return kernels(x).norm_forward(x, weight, eps)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, weight, ctx.eps = inputs
+        ctx.save_for_backward(x, weight)
+        ctx.save_for_forward(x, weight)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, out_bar):
+        x, weight = ctx.saved_tensors
+        weights = ctx.needs_input_grad[1]
+        return *kernels(x).norm_adjoint(x, weight, ctx.eps, out_bar, weights), None
+
+    @staticmethod
+    def jvp(ctx, x_dot, weight_dot, _):
+        if weight_dot is not None:
+            raise NotImplementedError("forward mode in the weights of the norm")
+        x, weight = ctx.saved_tensors
+        return _NormTangent.apply(x, weight, ctx.eps, x_dot)
 
 
 def selective_scan(
@@ -146,3 +203,8 @@ def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> tuple
     past = torch.cat([state, x], dim=1)  # (batch, K-1+T, Di)
     # a copy: a view would keep the whole tile alive with the state
     return _Conv.apply(past, weight, bias), past[:, x.shape[1] :].clone()
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """As ``reference.rms_norm``, by compiled kernels."""
+    return _Norm.apply(x, weight, eps)

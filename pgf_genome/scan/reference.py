@@ -1,10 +1,10 @@
-"""The two recurrences of a Mamba-1 block, as equations. Slow, and the truth for every kernel.
+"""What a Mamba-1 block does between its products, as equations. Slow, and the truth for kernels.
 
 Shapes: ``batch`` independent sequences, T positions, Di channels (``d_inner``), N states per
 channel (``d_state``), K taps (``d_conv``). Channels are last everywhere, so a state is
 ``(batch, N, Di)`` and the poles A are ``(N, Di)``.
 
-Each function takes the state before the tile and returns the state after it, and is
+The recurrences take the state before the tile and return the state after it, and are
 differentiable in both; running two tiles with the state handed over equals running them joined.
 """
 
@@ -13,6 +13,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import silu, softplus
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """RMSNorm over the last axis (Zhang and Sennrich 2019): x w / sqrt(mean(x^2) + eps).
+
+    Parameters
+    ----------
+    x : Tensor, (.., D)
+    weight : Tensor, (D,)
+    """
+    return weight * x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + eps)
 
 
 def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

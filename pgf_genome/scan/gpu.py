@@ -1,0 +1,227 @@
+"""The scan and the convolution on CUDA tensors: Triton kernels over sequences, channels and time.
+
+Same values as ``reference.py``. So that one sequence fills the chip, time is cut into chunks:
+
+1. every chunk by itself, from a zero state: the state it ends in, and the sum of its step sizes,
+   whose exponential with the pole is its decay;
+2. over the chunks, in order: the state that enters each of them;
+3. every chunk again, from the state that enters it: outputs.
+
+The adjoint does the same backwards with the cotangent of the state, and the tangents forwards with
+their own. What is stored for the adjoint are the states that enter the chunks.
+
+Inside a chunk the adjoint needs every state in reverse order. Step 1 leaves the state before every
+``STEPS``-th position, in memory that lives as long as one call: N / STEPS activations. Step 3 makes
+the few states between out of these, in registers: to write all of them would cost several times
+the exponentials. Sums over channels and over time are of one share per program, so that equal calls
+give equal bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pgf_genome.scan import gpu_conv_kernels, gpu_kernels
+
+# Positions of a chunk, of a tile in registers (half of it for doubles, which take two registers),
+# and of a program of the convolution.
+CHUNK = 128
+STEPS = 8
+ROWS = 32
+# Chunks whose end states are in registers at once.
+CARRIED = 16
+# Channels of a program: one per thread of a warp, so that sums over states cross no threads of it.
+# The states are spread over Triton's default of four warps: with one, a tile does not fit.
+BLOCK = 32
+
+
+def _settings(x: Tensor) -> dict:
+    # Fused multiply-add is asked for because its default differs between versions of Triton.
+    accumulator = tl.float64 if x.dtype == torch.float64 else tl.float32
+    return {"ACC": accumulator, "BD": BLOCK, "enable_fp_fusion": True}
+
+
+def _steps(x: Tensor) -> int:
+    return STEPS // 2 if x.dtype == torch.float64 else STEPS
+
+
+def _tiles(x: Tensor, states: int) -> dict:
+    tile = {"CHUNK": CHUNK, "STEPS": _steps(x), "BN": triton.next_power_of_2(states)}
+    return _settings(x) | tile
+
+
+def _grid(length: int, per_program: int, batch: int, width: int) -> tuple[int, int]:
+    return triton.cdiv(length, per_program) * triton.cdiv(width, BLOCK), batch
+
+
+def _on_its_device(launcher: Callable) -> Callable:
+    """Triton launches on the current device, wherever the tensors are."""
+
+    @functools.wraps(launcher)
+    def launch(x: Tensor, *args):
+        with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
+            return launcher(x, *args)
+
+    return launch
+
+
+def _sums(x: Tensor, *shape: int) -> Tensor:
+    """Uninitialised memory in the type of the arithmetic."""
+    return x.new_empty(shape, dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def _contiguous(*tensors: Tensor) -> list[Tensor]:
+    return [tensor.detach().contiguous() for tensor in tensors]
+
+
+def _carry(ends: Tensor, sums: Tensor, A: Tensor, first: Tensor, reverse: bool) -> Tensor:
+    """Turn ``ends`` (.., chunks, N, Di) into what enters each chunk; return what leaves the last.
+
+    ``first`` (.., N, Di) enters the first chunk, or the last if ``reverse``.
+    """
+    last = torch.empty_like(first)
+    batch, chunks, width = sums.shape
+    states = A.shape[0]
+    grid = (states * triton.cdiv(width, BLOCK), first.numel() // A.numel())
+    gpu_kernels.carry[grid](
+        ends, sums, A, first, last, chunks, batch, width, states,
+        REVERSE=reverse, STEPS=CARRIED, num_warps=1, **_settings(ends),
+    )  # fmt: skip
+    return last
+
+
+def _entering(inputs: list[Tensor], state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """States that enter the chunks (batch, chunks, N, Di), sums of step sizes, final state."""
+    x, A = inputs[0], inputs[5]
+    (batch, length, width), states = x.shape, A.shape[0]
+    chunks = triton.cdiv(length, CHUNK)
+    entering, sums = _sums(x, batch, chunks, states, width), _sums(x, batch, chunks, width)
+    gpu_kernels.scan_chunk[_grid(length, CHUNK, batch, width)](
+        *inputs, entering, sums, x, length, width, states,
+        OUTPUTS=False, **_tiles(x, states),
+    )  # fmt: skip
+    return entering, sums, _carry(entering, sums, A, state, reverse=False)
+
+
+@_on_its_device
+def scan_forward(x, dt, B, C, z, A, D, bias, state) -> tuple[Tensor, Tensor, Tensor]:
+    """Outputs, final state, and stored states (batch, ceil(T / CHUNK), N, Di) for the adjoint."""
+    *inputs, state = _contiguous(x, dt, B, C, z, A, D, bias, state)
+    (batch, length, width), states = x.shape, A.shape[0]
+    entering, sums, end = _entering(inputs, state)
+    out = torch.empty_like(inputs[0])
+    gpu_kernels.scan_chunk[_grid(length, CHUNK, batch, width)](
+        *inputs, entering, sums, out, length, width, states,
+        OUTPUTS=True, **_tiles(x, states),
+    )  # fmt: skip
+    return out, end, entering
+
+
+@_on_its_device
+def scan_tangent(
+    x, dt, B, C, z, A, D, bias, state, x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot
+) -> tuple[Tensor, Tensor]:
+    """Tangents in k directions; every dotted tensor is (k, batch, ..) beside its primal."""
+    *inputs, state = _contiguous(x, dt, B, C, z, A, D, bias, state)
+    *dots, state_dot = _contiguous(x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot)
+    (batch, length, width), states, k = x.shape, A.shape[0], x_dot.shape[0]
+    entering, sums, _ = _entering(inputs, state)
+    moving = _sums(x, k, *entering.shape).zero_()
+    out_dot = torch.empty_like(dots[0])
+
+    def walk(outputs: bool) -> None:
+        gpu_kernels.tangent_chunk[_grid(length, CHUNK, batch, width)](
+            *inputs, entering, *dots, moving, out_dot, k, batch, length, width, states,
+            OUTPUTS=outputs, **_tiles(x, states),
+        )  # fmt: skip
+
+    walk(outputs=False)
+    end_dot = _carry(moving, sums, inputs[5], state_dot, reverse=False)
+    walk(outputs=True)
+    return out_dot, end_dot
+
+
+@_on_its_device
+def scan_adjoint(
+    x, dt, B, C, z, A, D, bias, stored, out_bar, end_bar, weights: bool
+) -> tuple[Tensor, ...]:
+    """Cotangents of x, dt, B, C, z, A, D, bias and state; of A, D, bias zero unless ``weights``."""
+    *inputs, stored, out_bar, end_bar = _contiguous(
+        x, dt, B, C, z, A, D, bias, stored, out_bar, end_bar
+    )
+    (batch, length, width), states = x.shape, A.shape[0]
+    grid, sizes = _grid(length, CHUNK, batch, width), (length, width, states)
+    tiles = _tiles(x, states)
+    tile_states = _sums(x, batch, triton.cdiv(length, _steps(x)), states, width)
+    leaving, sums = torch.empty_like(stored), _sums(x, batch, stored.shape[1], width)
+    gpu_kernels.adjoint_local[grid](
+        *inputs[:6], inputs[7], out_bar, stored, tile_states, leaving, sums, *sizes, **tiles
+    )
+    state_bar = _carry(leaving, sums, inputs[5], end_bar, reverse=True)
+    x_bar, dt_bar, z_bar = (torch.empty_like(inputs[i]) for i in (0, 1, 4))
+    shares = _sums(x, 2, triton.cdiv(width, BLOCK), batch, length, states)
+    A_bar = torch.zeros_like(stored if weights else stored[:, :1])
+    D_bar, bias_bar = sums.new_zeros(2, *sums.shape)
+    gpu_kernels.adjoint_chunk[grid](
+        *inputs, out_bar, tile_states, leaving, x_bar, dt_bar, *shares, z_bar,
+        A_bar, D_bar, bias_bar, *sizes, WEIGHTS=weights, **tiles,
+    )  # fmt: skip
+    totals = [total.sum((0, 1)).to(x.dtype) for total in (A_bar, D_bar, bias_bar)]
+    B_bar, C_bar = shares.sum(dim=1).to(x.dtype)
+    return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, state_bar
+
+
+@_on_its_device
+def conv_forward(past, weight, bias) -> Tensor:
+    """SiLU of the causal convolution; ``past`` is (batch, K-1+T, Di), the result (batch, T, Di)."""
+    past, weight, bias = _contiguous(past, weight, bias)
+    batch, rows, width = past.shape
+    length = rows - weight.shape[0] + 1
+    out = past.new_empty(batch, length, width)
+    gpu_conv_kernels.conv_rows[_grid(length, ROWS, batch, width)](
+        past, weight, bias, out, length, width,
+        K=weight.shape[0], ROWS=ROWS, **_settings(past),
+    )  # fmt: skip
+    return out
+
+
+@_on_its_device
+def conv_tangent(past, weight, bias, past_dot) -> Tensor:
+    """Tangents of the convolution's output in k directions (leading axis of ``past_dot``)."""
+    past, weight, bias, past_dot = _contiguous(past, weight, bias, past_dot)
+    k, batch, rows, width = past_dot.shape
+    length = rows - weight.shape[0] + 1
+    out_dot = past.new_empty(k, batch, length, width)
+    gpu_conv_kernels.conv_tangent_rows[_grid(length, ROWS, batch, width)](
+        past, weight, bias, past_dot, out_dot, k, batch, length, width,
+        K=weight.shape[0], ROWS=ROWS, **_settings(past),
+    )  # fmt: skip
+    return out_dot
+
+
+@_on_its_device
+def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Cotangents of past, weight and bias; of weight and bias zero unless ``weights``."""
+    past, weight, bias, out_bar = _contiguous(past, weight, bias, out_bar)
+    (batch, length, width), taps = out_bar.shape, weight.shape[0]
+    settings = _settings(past) | {"K": taps, "ROWS": ROWS}
+    total_bar, past_bar = _sums(past, *out_bar.shape), torch.empty_like(past)
+    shares = (batch, triton.cdiv(length, ROWS)) if weights else (1, 1)
+    weight_bar = _sums(past, *shares, taps, width).zero_()
+    bias_bar = _sums(past, *shares, width).zero_()
+    gpu_conv_kernels.conv_total_bar[_grid(length, ROWS, batch, width)](
+        past, weight, bias, out_bar, total_bar, weight_bar, bias_bar, length, width,
+        WEIGHTS=weights, **settings,
+    )  # fmt: skip
+    gpu_conv_kernels.conv_past_bar[_grid(past.shape[1], ROWS, batch, width)](
+        total_bar, weight, past_bar, length, width, **settings
+    )
+    totals = [total.sum((0, 1)).to(past.dtype) for total in (weight_bar, bias_bar)]
+    return past_bar, *totals

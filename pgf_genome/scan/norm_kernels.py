@@ -1,0 +1,61 @@
+"""Numba kernels of RMSNorm, for the rows ``lo <= t < hi`` of a matrix (rows, D).
+
+Conventions as in ``kernels.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pgf_genome.scan.kernels import kernel
+
+
+@kernel
+def inverse_rms(x, t, eps):
+    """r = (mean x^2 + eps)^(-1/2) of one row."""
+    real = x.dtype.type
+    total = real(0)
+    for d in range(x.shape[1]):
+        total += x[t, d] * x[t, d]
+    return real(1) / np.sqrt(total / real(x.shape[1]) + real(eps))
+
+
+@kernel
+def norm_forward(x, weight, eps, lo, hi, out):
+    """y = r x w."""
+    for t in range(lo, hi):
+        r = inverse_rms(x, t, eps)
+        for d in range(x.shape[1]):
+            out[t, d] = r * x[t, d] * weight[d]
+
+
+@kernel
+def norm_tangent(x, weight, eps, x_dot, lo, hi, out_dot):
+    """y' = w (r x' - r^3 x mean(x x')) in k directions (leading axis of the dotted arrays)."""
+    real = x.dtype.type
+    for t in range(lo, hi):
+        r = inverse_rms(x, t, eps)
+        for i in range(x_dot.shape[0]):
+            overlap = real(0)
+            for d in range(x.shape[1]):
+                overlap += x[t, d] * x_dot[i, t, d]
+            pull = r * r * r * overlap / real(x.shape[1])
+            for d in range(x.shape[1]):
+                out_dot[i, t, d] = weight[d] * (r * x_dot[i, t, d] - pull * x[t, d])
+
+
+@kernel
+def norm_adjoint(x, weight, eps, out_bar, lo, hi, x_bar, weight_bar, weights):
+    """x_bar = r w y_bar - r^3 x mean(x w y_bar), and adds to w_bar = sum_t r x y_bar."""
+    real = x.dtype.type
+    for t in range(lo, hi):
+        r = inverse_rms(x, t, eps)
+        overlap = real(0)
+        for d in range(x.shape[1]):
+            overlap += x[t, d] * weight[d] * out_bar[t, d]
+        pull = r * r * r * overlap / real(x.shape[1])
+        for d in range(x.shape[1]):
+            x_bar[t, d] = r * weight[d] * out_bar[t, d] - pull * x[t, d]
+        if weights:
+            for d in range(x.shape[1]):
+                weight_bar[d] += r * x[t, d] * out_bar[t, d]
