@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from models import (
     random_model,
     small_config,
 )
+from torch.nn import functional
 from transformers import MambaConfig as HfConfig
 from transformers import MambaForCausalLM
 from transformers.models.mamba import modeling_mamba
@@ -22,6 +24,7 @@ from transformers.models.mamba import modeling_mamba
 from pgf_genome.errors import ModelError
 from pgf_genome.mamba.checkpoint import load_model
 from pgf_genome.mamba.model import Norm
+from pgf_genome.mamba.projection import project
 from pgf_genome.mamba.state import State
 from pgf_genome.pgf.arrays import adjoint, log_probs
 from pgf_genome.pgf.objective import Likelihood
@@ -189,3 +192,32 @@ def test_random_models_agree_with_transformers(tmp_path, monkeypatch, changes, d
         assert_within(tolerance, log_probs(ours, ids, 16), predictions, length)
         found = adjoint(ours, ids, Likelihood(targets="fixed"), 16).gradient
         assert_within(tolerance, found, gradient, length)
+
+
+def test_bfloat16_is_for_the_factors_of_products_alone():
+    exact, rough = (random_model(small_config(), torch.float32) for _ in range(2))
+    rough.precision = torch.bfloat16
+    ids = random_ids(40)
+    assert not np.array_equal(log_probs(rough, ids), log_probs(exact, ids))
+    assert log_probs(rough, ids).dtype == np.float32
+    assert_within(0.03, *(torch.from_numpy(log_probs(m, ids)) for m in (rough, exact)))
+    found, expected = (adjoint(m, ids, Likelihood(), tile_length=16) for m in (rough, exact))
+    assert_within(0.05, *(torch.from_numpy(a.gradient) for a in (found, expected)))
+
+
+def test_a_weight_of_a_product_has_no_forward_mode():
+    x, weight = torch.ones(2, 3), torch.ones(4, 3)
+    with pytest.raises(NotImplementedError, match="forward mode in the weights of a projection"):
+        torch.func.jvp(lambda w: project(x, w), (weight,), (weight,))
+
+
+@pytest.mark.parametrize("bias", [None, torch.ones(4, dtype=torch.float64)])
+def test_a_product_has_the_derivatives_of_a_linear_map(bias):
+    x, weight = random_like([torch.empty(2, 5, 3).double(), torch.empty(4, 3).double()])
+    leaves = [v.requires_grad_() for v in (x, weight)]
+    for mine, other in zip(
+        torch.autograd.grad(project(*leaves, bias).sin().sum(), leaves),
+        torch.autograd.grad(functional.linear(*leaves, bias).sin().sum(), leaves),
+        strict=True,
+    ):
+        assert_within(1e-14, mine, other)

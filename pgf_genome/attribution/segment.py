@@ -106,6 +106,7 @@ class Task(NamedTuple):
             __version__,
             self.model.digest,
             str(self.model.dtype),
+            str(self.model.precision),
             str(self.model.device),
             torch.get_num_threads(),
             contig.digest,

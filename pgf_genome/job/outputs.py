@@ -136,7 +136,7 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
             "sha256": model.digest,
             "parameters": sum(p.numel() for p in model.parameters()),
             "tokens": str(model.vocabulary),
-            "dtype": str(model.dtype).removeprefix("torch."),
+            "dtype": str(model.precision).removeprefix("torch."),
         },
         "fasta": {"name": Path(fasta).name, "sha256_of_bases": plan.genome.digest},
         "objective": str(options.objective),

@@ -28,7 +28,8 @@ from pgf_genome.mamba.tokens import Vocabulary, read_vocabulary
 from pgf_genome.mamba.weights import read_json, read_weights
 
 BUNDLED = Path(__file__).parents[1] / "models"
-DTYPES = (torch.float32, torch.float64)
+# dtype asked for -> that of everything but the products of the blocks
+DTYPES = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloat16: torch.float32}
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def load_model(
     device : str or torch.device
         "cpu", "cuda", "cuda:INDEX" or "auto" (the first GPU, or the CPU if there is none).
     dtype : torch.dtype
-        float32 or float64.
+        float32, float64, or bfloat16: the products inside the blocks take bfloat16 factors, and
+        everything else, states and sums among it, is float32.
 
     Returns
     -------
@@ -89,12 +91,13 @@ def load_model(
         If the device is not there, or device or dtype is not one of those above.
     """
     if dtype not in DTYPES:
-        raise UsageError(f"--dtype must be float32 or float64, not {dtype}")
+        raise UsageError(f"--dtype must be float32, float64 or bfloat16, not {dtype}")
     place = resolve_device(device)
     checkpoint = read_checkpoint(resolve_source(source))
     name = checkpoint.source.resolve().name
     model = CausalMamba(checkpoint.config, checkpoint.vocabulary, name, checkpoint.digest)
-    model.to(dtype).load_state_dict(checkpoint.tensors, strict=True)
+    model.to(DTYPES[dtype]).load_state_dict(checkpoint.tensors, strict=True)
+    model.precision = dtype
     return model.to(place).requires_grad_(False).eval()
 
 

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.projection import project
 from pgf_genome.mamba.state import LayerState, State
 from pgf_genome.mamba.tokens import Vocabulary
-from pgf_genome.scan import causal_conv, selective_scan
+from pgf_genome.scan import causal_conv, rms_norm, selective_scan
 
 
 class Norm(nn.Module):
@@ -41,7 +42,7 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.bias is None:
-            return functional.rms_norm(x, x.shape[-1:], self.weight, self.eps)
+            return rms_norm(x, self.weight, self.eps)
         return functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
 
 
@@ -52,6 +53,7 @@ class Mixer(nn.Module):
         super().__init__()
         D, Di, N, R = config.d_model, config.d_inner, config.d_state, config.dt_rank
         self.sizes = (R, N, N)
+        self.precision: torch.dtype | None = None  # of the products; None: that of the weights
         self.in_proj = nn.Linear(D, 2 * Di, bias=config.proj_bias)
         self.conv1d = nn.Conv1d(Di, Di, config.d_conv, groups=Di, bias=config.conv_bias)
         self.x_proj = nn.Linear(Di, R + 2 * N, bias=False)
@@ -63,16 +65,20 @@ class Mixer(nn.Module):
     def forward(self, u: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         # Two products instead of one and a split: both halves come out contiguous.
         x, z = (
-            functional.linear(u, weight, bias) for weight, bias in zip(*self._halves(), strict=True)
+            project(u, weight, bias, self.precision)
+            for weight, bias in zip(*self._halves(), strict=True)
         )  # (batch, T, Di) each
         taps = self.conv1d.weight[:, 0, :].T  # (K, Di)
         bias = self.conv1d.bias if self.conv1d.bias is not None else torch.zeros_like(self.D)
         x, conv = causal_conv(x, taps, bias, state.conv)
-        dt, B, C = self.x_proj(x).split(self.sizes, dim=-1)  # (batch, T, R), (.., N), (.., N)
-        dt = functional.linear(dt, self.dt_proj.weight)  # (batch, T, Di); bias inside the scan
+        projected = project(x, self.x_proj.weight, precision=self.precision)
+        dt, B, C = projected.split(self.sizes, dim=-1)  # (batch, T, R), (.., N), (.., N)
+        # (batch, T, Di); the bias is added inside the scan
+        dt = project(dt, self.dt_proj.weight, precision=self.precision)
         A = -torch.exp(self.A_log).T  # (N, Di)
         y, scan = selective_scan(x, dt, B, C, z, A, self.D, self.dt_proj.bias, state.scan)
-        return self.out_proj(y), LayerState(conv, scan)
+        out = project(y, self.out_proj.weight, self.out_proj.bias, self.precision)
+        return out, LayerState(conv, scan)
 
     def _halves(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor | None, Tensor | None]]:
         bias = self.in_proj.bias
@@ -126,6 +132,16 @@ class CausalMamba(nn.Module):
     def device(self) -> torch.device:
         return self.embeddings.weight.device
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Of the products inside the blocks; ``dtype`` is that of everything else."""
+        return self.layers[0].mixer.precision or self.dtype
+
+    @precision.setter
+    def precision(self, precision: torch.dtype) -> None:
+        for block in self.layers:
+            block.mixer.precision = precision
+
     def tokenize(self, sequence: str) -> Tensor:
         """Token ids of a DNA string, (L,), one per base."""
         return self.vocabulary.tokenize(sequence)
@@ -145,7 +161,7 @@ class CausalMamba(nn.Module):
 
     def hidden(self, x: Tensor, state: State) -> tuple[Tensor, tuple[LayerState, ...]]:
         """Normalised last hidden layer (batch, T, D) and the layers' states after the tile."""
-        h = x @ self.embeddings.weight
+        h = project(x, self.embeddings.weight.T)
         layers = []
         for block, layer_state in zip(self.layers, state.layers, strict=True):
             h, layer_state = block(h, layer_state)
@@ -155,7 +171,7 @@ class CausalMamba(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """(.., V)."""
         head = self.embeddings.weight if self.lm_head is None else self.lm_head.weight
-        return functional.linear(hidden, head)
+        return project(hidden, head)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, layers = self.hidden(x, state)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -33,3 +35,14 @@ class State(NamedTuple):
         *layered, log_probs = tensors
         pairs = zip(layered[::2], layered[1::2], strict=True)
         return cls(tuple(LayerState(conv, scan) for conv, scan in pairs), log_probs)
+
+    def part(self, sequences: slice) -> State:
+        """The state of some of the batch's sequences."""
+        return State.from_tensors([t[sequences] for t in self.tensors()])
+
+    @classmethod
+    def joined(cls, parts: Sequence[State]) -> State:
+        """Inverse of ``part``: the states of consecutive sequences as one batch."""
+        return cls.from_tensors(
+            [torch.cat(t) for t in zip(*(s.tensors() for s in parts), strict=True)]
+        )

@@ -19,6 +19,8 @@ from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
 
 TILE_LENGTH = 4096
+# Positions times directions of one tile of tangents: longer ones outgrow the caches.
+ROWS_OF_TANGENTS = 4 * TILE_LENGTH
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def tangent(
     ----------
     direction : (L, V) or (k, L, V)
         The k directions share one primal sweep.
+    tile_length : int
+        Positions per tile; many directions make tiles shorter, to bound k times the positions.
 
     Returns
     -------
@@ -108,9 +112,8 @@ def tangent(
             f"a vocabulary of {rows} rows; expected ({length}, {rows}) or (k, {length}, {rows})"
         )
     stacked = directions.reshape(-1, 1, length, rows)
-    tiles = sweep.tangent(
-        model, read, lambda start, stop: stacked[:, :, start:stop], Plan(length, tile_length), 1
-    )
+    plan = Plan(length, min(tile_length, -(-ROWS_OF_TANGENTS // len(stacked))))
+    tiles = sweep.tangent(model, read, lambda start, stop: stacked[:, :, start:stop], plan, 1)
     moved = torch.cat([tile.tangents[:, 0] for tile in tiles], dim=1)
     return moved.reshape(directions.shape).cpu().numpy()
 

@@ -1,0 +1,72 @@
+"""The matrix products of a block: with a tangent of one product, in a precision of their own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+
+def _product(x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
+    return functional.linear(x.to(precision), weight.to(precision)).to(x.dtype)
+
+
+class _Project(Function):
+    """x W^T. The tangent is that of x alone: torch's own rule also multiplies by a zero W'."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
+        return _product(x, weight, precision)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, weight, ctx.precision = inputs
+        # x is large, and only the weight's cotangent needs it
+        ctx.save_for_backward(x if weight.requires_grad else None, weight)
+        ctx.save_for_forward(weight)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, bar):
+        x, weight = ctx.saved_tensors
+        x_bar = weight_bar = None
+        if ctx.needs_input_grad[0]:
+            x_bar = _product(bar, weight.T, ctx.precision)
+        if ctx.needs_input_grad[1]:
+            rows = bar.flatten(0, -2).T.to(ctx.precision), x.flatten(0, -2).to(ctx.precision)
+            weight_bar = (rows[0] @ rows[1]).to(weight.dtype)
+        return x_bar, weight_bar, None
+
+    @staticmethod
+    def jvp(ctx, x_dot, weight_dot, _):
+        if weight_dot is not None:
+            raise NotImplementedError("forward mode in the weights of a projection")
+        (weight,) = ctx.saved_tensors
+        return _product(x_dot, weight, ctx.precision)
+
+
+def project(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, precision: torch.dtype | None = None
+) -> Tensor:
+    """x W^T + b, with the product in ``precision`` and everything else in the dtype of ``x``.
+
+    Parameters
+    ----------
+    x : Tensor, (.., n)
+    weight : Tensor, (m, n)
+    bias : Tensor, (m,), optional
+    precision : torch.dtype, optional
+        Of the two factors; sums are at least float32. Default: the dtype of ``x``.
+
+    Returns
+    -------
+    Tensor, (.., m)
+        Differentiable in reverse mode by all arguments, in forward mode by ``x``.
+    """
+    y = _Project.apply(x, weight, precision or x.dtype)
+    return y if bias is None else y + bias
