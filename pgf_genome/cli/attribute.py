@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from pgf_genome import process
+
 
 class CommaList(click.ParamType):
     """A comma-separated list of names."""
@@ -71,8 +73,8 @@ def _usable_cores() -> int:
 @click.option("--report/--no-report", default=True, show_default=True, help="HTML report.")
 @click.option("-t", "--threads", type=click.IntRange(min=0), default=0, help="0 is all [0].")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32",
-              show_default=True)  # fmt: skip
+@click.option("--dtype", type=click.Choice(["float32", "float64", "bfloat16"]), default="float32",
+              show_default=True, help="bfloat16: of matrix products only.")  # fmt: skip
 @click.option("--tile", type=int, metavar="BASES", help="Positions per tile [by --max-memory].")
 @click.option("--max-memory", type=Bytes(), help="Resident memory to stay under [1.2G].")
 @click.option("--scratch-dir", help="Where states and scores go while running [beside outputs].")
@@ -114,8 +116,7 @@ def attribute(
     )
     for noisy in ("numba", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # Threads that spin while they wait would take the cores from the scan's own threads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    process.tune()
     import torch
 
     from pgf_genome import job
