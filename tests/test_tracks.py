@@ -14,6 +14,7 @@ import pybigtools
 import pyBigWig
 import pysam
 import pytest
+from bench_writers import FORMATS, measure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -368,6 +369,14 @@ def test_track_line_is_the_first_line_of_plain_text_only(tmp_path: Path) -> None
 def test_name_and_compression_must_agree(tmp_path: Path, name: str, compress: bool) -> None:
     with pytest.raises(UsageError, match="the name must end in"):
         BedGraphWriter(tmp_path / name, {"a": 5}, compress=compress)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+def test_peak_memory_does_not_grow_with_the_rows(kind: str) -> None:
+    short, long = (measure(kind, rows).peak_memory for rows in (500_000, 4_000_000))
+    # what grows, the index, takes less than a byte for ten rows
+    assert long - short < 4 * 2**20
 
 
 def test_chrom_sizes_keep_the_order_of_the_fasta(tmp_path: Path) -> None:

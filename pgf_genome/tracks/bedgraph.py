@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pysam
-from Bio import bgzf
 
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.files import discard, part_path, quiet_htslib
+from pgf_genome.files import discard, part_path
+from pgf_genome.tracks.bgzf import BgzfWriter
 from pgf_genome.tracks.blocks import BLOCK, TrackWriter
-from pgf_genome.tracks.rows import (
-    POSITION_BYTES,
-    VALUE_BYTES,
-    powers_of_ten,
-    put_rows,
-)
-
-# a .tbi index ends at 2**29 - 1 (tabix specification, section 1)
-TBI_LIMIT = 2**29 - 1
-# level 6 makes the files 6 % smaller and the writer four times slower
-COMPRESSION = 1
+from pgf_genome.tracks.rows import POSITION_BYTES, VALUE_BYTES, powers_of_ten, put_rows, runs_of
+from pgf_genome.tracks.tabix import TabixIndex
 
 
 class BedGraphWriter(TrackWriter):
@@ -71,22 +62,22 @@ class BedGraphWriter(TrackWriter):
                 f"{os.fspath(path)}: contig {comment!r} would read as a comment; rename it"
             )
         super().__init__(path, sizes)
-        longest = max(sizes.values(), default=0)
-        self._index = f".{'csi' if longest > TBI_LIMIT else 'tbi'}" if compress else None
-        self._text = (
-            bgzf.BgzfWriter(fileobj=self._file, compresslevel=COMPRESSION)
-            if compress
-            else self._file
-        )
-        if track_line is not None:
-            self._text.write(f"{track_line}\n".encode())
+        self._text = BgzfWriter(self._file) if compress else self._file
+        self._index = TabixIndex(max(sizes.values(), default=0)) if compress else None
         self._powers = powers_of_ten()
         self._names = [np.frombuffer(contig.encode(), np.uint8) for contig in self.sizes]
         widest = max((len(name) for name in self._names), default=0)
         row_bytes = widest + 2 * POSITION_BYTES + VALUE_BYTES + 4
         self._rows = np.empty((BLOCK + 1) * row_bytes, np.uint8)
+        self._runs = np.empty((runs_of(BLOCK), 3), np.int64)
         self._rank = 0
-        self._open_row = np.zeros(3, np.int64)
+        self._state = np.zeros(5, np.int64)
+        self._length = 0
+        # text is compressed and written while the rows behind it are made
+        self._worker = ThreadPoolExecutor(1)
+        self._last: Future | None = None
+        if track_line is not None:
+            self._submit(f"{track_line}\n".encode())
 
     def _consume(self, rank: int, start: int, block: np.ndarray) -> None:
         if rank != self._rank:
@@ -99,33 +90,49 @@ class BedGraphWriter(TrackWriter):
 
     def _write(self, start: int, values: np.ndarray, finish: bool) -> None:
         name = self._names[self._rank]
-        written = put_rows(self._rows, name, start, values, self._powers, self._open_row, finish)
-        self._text.write(self._rows[:written].tobytes())
+        written, found = put_rows(
+            self._rows, name, start, values, self._powers, self._state, self._runs, finish
+        )
+        if self._index is not None:
+            self._index.add(self._rank, self._runs[:found], self._length)
+        self._submit(self._rows[:written].tobytes())
+
+    def _submit(self, text: bytes) -> None:
+        self._settle()
+        self._length += len(text)
+        self._last = self._worker.submit(self._text.write, text)
+
+    def _settle(self) -> None:
+        """Wait until what was submitted is written; raises what went wrong with it."""
+        if self._last is not None:
+            self._last.result()
 
     def _finish(self) -> None:
         if self.sizes:
             self._write_open_row()
+        self._settle()
+        self._worker.shutdown()
         if self._index is not None:
-            self._text.close()
+            self._text.finish()
+            with open(self._index_part, "wb") as file:
+                packed = BgzfWriter(file)
+                packed.write(self._index.content(list(self.sizes), self._text))
+                packed.finish()
+
+    def abort(self) -> None:
+        self._worker.shutdown()
+        super().abort()
 
     def _publish(self) -> None:
         if self._index is not None:
-            with quiet_htslib():
-                pysam.tabix_index(
-                    str(self._part),
-                    preset="bed",
-                    force=True,
-                    csi=self._index == ".csi",
-                    index=str(self._index_part),
-                )
-            os.replace(self._index_part, f"{self.path}{self._index}")
-            for stale in {".tbi", ".csi"} - {self._index}:
+            os.replace(self._index_part, f"{self.path}{self._index.suffix}")
+            for stale in {".tbi", ".csi"} - {self._index.suffix}:
                 discard(Path(f"{self.path}{stale}"))
         super()._publish()
 
     @property
     def _index_part(self) -> Path:
-        return part_path(f"{self.path}{self._index}")
+        return part_path(f"{self.path}{self._index.suffix}")
 
     def _parts(self) -> list[Path]:
         return [self._part, self._index_part] if self._index is not None else [self._part]

@@ -35,7 +35,7 @@ VARIABLE_ITEM = np.dtype([("start", "<u4"), ("value", "<f4")])
 class BigWigWriter(TrackWriter):
     """One float32 per scored position, with zoom levels; contigs in FASTA order.
 
-    The same scores give the same bytes, whatever the calls (for one build of zlib).
+    The same scores give the same bytes, whatever the calls (for one build of ISA-L).
 
     Parameters
     ----------

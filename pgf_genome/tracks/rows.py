@@ -12,13 +12,20 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numba import njit
+
+from pgf_genome.compiled import cached
+from pgf_genome.tracks.tabix import LEAF_SHIFT
 
 # sign, point, 16 digits of an integer below 1e16; every other form is shorter
 VALUE_BYTES = 18
+# a float32 has nine digits at most, and the kernel always writes nine
+DIGITS = 9
 POSITION_BYTES = 20
 SMALLEST_POWER, LARGEST_POWER = -31, 45
 ZERO, POINT, MINUS, PLUS, EXPONENT, TAB, NEWLINE = b"0.-+e\t\n"
+TENS = 10 ** np.arange(DIGITS + 1)
+
+kernel = cached(nogil=True)
 
 
 @functools.cache
@@ -37,7 +44,7 @@ def powers_of_ten() -> np.ndarray:
     return np.array(table, np.uint64)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _scaled(power, number):
     """power * number / 2**64 with the discarded bits kept as a sticky last bit."""
     low = (power & np.uint64(0xFFFFFFFF)) * number
@@ -46,7 +53,7 @@ def _scaled(power, number):
     return np.int64((high >> np.uint64(32)) | sticky)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _shortest(bits, powers):
     """Digits and decimal exponent of the float32 with these bits (positive, finite, not zero)."""
     fraction = np.int64(bits & 0x7FFFFF)
@@ -75,7 +82,7 @@ def _shortest(bits, powers):
     return digits + (value > middle or (value == middle and digits & 1 == 1)), k
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _put_integer(out, at, number):
     count = 1
     bound = np.int64(10)
@@ -88,52 +95,91 @@ def _put_integer(out, at, number):
     return at + count
 
 
-@njit(nogil=True, cache=True)
-def _open_gap(out, at, end, width):
-    """Move what stands in [at, end) right by `width` and fill the gap with zeros."""
-    for i in range(end - 1, at - 1, -1):
-        out[i + width] = out[i]
-    for i in range(at, at + width):
-        out[i] = ZERO
-    return end + width
+@kernel
+def _put_digits(out, at, digits, point):
+    """Write nine digits, with room for a point behind the first `point` of them.
+
+    There is no branch here that depends on the value: a wrong guess costs more than nine digits.
+    """
+    digits = np.uint32(digits)
+    for i in range(DIGITS - 1, -1, -1):
+        rest = digits // np.uint32(10)
+        out[at + i + (i >= point)] = ZERO + (digits - rest * np.uint32(10))
+        digits = rest
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _put_value(out, at, bits, powers):
+    """Write a value; the bytes behind it are scratch, DIGITS of them at most."""
     if bits == 0:
         out[at] = ZERO
         return at + 1
-    if bits >> 31:
-        out[at] = MINUS
-        at += 1
+    out[at] = MINUS
+    at += bits >> 31
     digits, exponent = _shortest(bits & 0x7FFFFFFF, powers)
     while digits % 10 == 0:
         digits //= 10
         exponent += 1
-    end = _put_integer(out, at, digits)
-    point = end - at + exponent  # the value is 0.DIGITS * 10**point
+    count = 1
+    for i in range(1, DIGITS):
+        count += digits >= TENS[i]
+    digits *= TENS[DIGITS - count]
+    point = count + exponent  # the value is 0.DIGITS * 10**point
     if -4 < point <= 0:
-        end = _open_gap(out, at, end, 2 - point)
+        for i in range(2 - point):
+            out[at + i] = ZERO
         out[at + 1] = POINT
-        return end
+        at += 2 - point
+        _put_digits(out, at, digits, DIGITS)
+        return at + count
     if 0 < point <= 16:
-        if exponent >= 0:
-            return _open_gap(out, end, end, exponent)
-        end = _open_gap(out, at + point, end, 1)
+        _put_digits(out, at, digits, point)
+        for i in range(at + count, at + point):
+            out[i] = ZERO
+        if point >= count:
+            return at + point
         out[at + point] = POINT
-        return end
-    if end - at > 1:
-        end = _open_gap(out, at + 1, end, 1)
-        out[at + 1] = POINT
-    out[end] = EXPONENT
-    out[end + 1] = MINUS if point < 1 else PLUS
+        return at + count + 1
+    _put_digits(out, at, digits, 1)
+    out[at + 1] = POINT
+    at += count + (count > 1)
+    out[at] = EXPONENT
+    out[at + 1] = MINUS if point < 1 else PLUS
     magnitude = abs(point - 1)
-    out[end + 2] = ZERO
-    return _put_integer(out, end + 2 + (magnitude < 10), magnitude)
+    out[at + 2] = ZERO + magnitude // 10
+    out[at + 3] = ZERO + magnitude % 10
+    return at + 4
 
 
-@njit(nogil=True, cache=True)
-def put_rows(out, name, start, values, powers, row, finish):
+@kernel
+def _put_row(out, at, name, start_text, start, stop, bits, powers):
+    """Write a row; returns where its stop stands and where the row ends.
+
+    `start_text` is where the text of `start` stands in `out` already, or -1.
+    """
+    for letter in name:
+        out[at] = letter
+        at += 1
+    out[at] = TAB
+    at += 1
+    if start_text < 0:
+        at = _put_integer(out, at, start)
+    else:
+        while out[start_text] != TAB:
+            out[at] = out[start_text]
+            start_text += 1
+            at += 1
+    out[at] = TAB
+    stop_text = at + 1
+    at = _put_integer(out, stop_text, stop)
+    out[at] = TAB
+    at = _put_value(out, at + 1, bits, powers)
+    out[at] = NEWLINE
+    return stop_text, at + 1
+
+
+@kernel
+def put_rows(out, name, start, values, powers, state, runs, finish):
     """Write the rows that `values` complete.
 
     Parameters
@@ -148,18 +194,23 @@ def put_rows(out, name, start, values, powers, row, finish):
         (n,) float32, NaN = no row, no negative zero.
     powers
         `powers_of_ten()`.
-    row
-        (3,) int64: start, stop and float32 bits of the row that is still open, none if start
-        equals stop. Updated in place.
+    state
+        (5,) int64, all zero at first, updated in place: start, stop and float32 bits of the row
+        that is still open, none if start equals stop; and of the last row written the windows of
+        the index (2**LEAF_SHIFT positions) that its first and its last position lie in, plus 1.
+    runs
+        (r, 3) int64, filled: start, stop and place in `out` of every row whose windows are not
+        those of the row before it; `runs_of` says how many there can be.
     finish
-        Whether the row that is open at the end is written too.
+        Whether the row that is open at the end is written too; the next row is another contig's.
 
     Returns
     -------
-    int
-        Bytes written to `out`.
+    tuple of int
+        Bytes written to `out`, and entries to `runs`.
     """
-    at = 0
+    at, found = 0, 0
+    known, text = np.int64(-1), np.int64(-1)
     count = len(values)
     bits = values.view(np.uint32)
     for i in range(count + finish):
@@ -168,20 +219,24 @@ def put_rows(out, name, start, values, powers, row, finish):
             if np.isnan(values[i]):
                 continue
             current = np.int64(bits[i])
-            if row[1] == start + i and row[2] == current:
-                row[1] += 1
+            if state[1] == start + i and state[2] == current:
+                state[1] += 1
                 continue
-        if row[0] < row[1]:
-            for letter in name:
-                out[at] = letter
-                at += 1
-            out[at] = TAB
-            at = _put_integer(out, at + 1, row[0])
-            out[at] = TAB
-            at = _put_integer(out, at + 1, row[1])
-            out[at] = TAB
-            at = _put_value(out, at + 1, row[2], powers)
-            out[at] = NEWLINE
-            at += 1
-        row[0], row[1], row[2] = start + i, start + i + (i < count), current
-    return at
+        if state[0] < state[1]:
+            first, last = (state[0] >> LEAF_SHIFT) + 1, ((state[1] - 1) >> LEAF_SHIFT) + 1
+            if state[3] != first or state[4] != last:
+                runs[found] = state[0], state[1], at
+                found += 1
+                state[3], state[4] = first, last
+            held = text if state[0] == known else np.int64(-1)
+            known = state[1]
+            text, at = _put_row(out, at, name, held, state[0], known, state[2], powers)
+        state[0], state[1], state[2] = start + i, start + i + (i < count), current
+    if finish:
+        state[:] = 0
+    return at, found
+
+
+def runs_of(count: int) -> int:
+    """Entries that `put_rows` can make from so many values: a run for every window and between."""
+    return 2 * (count >> LEAF_SHIFT) + 6

@@ -1,0 +1,78 @@
+"""BGZF: gzip in blocks, so that a reader can start in the middle.
+
+Format: section 4.1 of the SAM specification. Compression is ISA-L's, at a quarter of the time that
+zlib takes at its fastest, and smaller.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from typing import BinaryIO
+
+import numpy as np
+from isal import igzip_lib
+
+# bytes of text in every block but the last; those of htslib and Biopython
+BLOCK_BYTES = 65_280
+# the higher levels are slower and no smaller on rows of digits
+COMPRESSION = 1
+# gzip with one extra field, BC, which holds the block's length less one
+HEADER = struct.Struct("<4BI2BH2BHH")
+END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+
+class BgzfWriter:
+    """Bytes on their way to `file`, one block after the other.
+
+    Attributes
+    ----------
+    length
+        Bytes taken so far.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._rest = bytearray()
+        self._starts = array("Q", [0])
+        self.length = 0
+
+    def write(self, text: bytes | memoryview) -> None:
+        """Take any number of bytes; the blocks do not depend on how they are cut into calls."""
+        self.length += len(text)
+        self._rest += text
+        whole = len(self._rest) // BLOCK_BYTES * BLOCK_BYTES
+        with memoryview(self._rest) as rest:
+            for start in range(0, whole, BLOCK_BYTES):
+                self._write_block(rest[start : start + BLOCK_BYTES])
+        del self._rest[:whole]
+
+    def finish(self) -> None:
+        """Write what is left and the mark of the end."""
+        if self._rest:
+            self._write_block(self._rest)
+        self._file.write(END_OF_FILE)
+
+    def virtual_offsets(self, at: np.ndarray) -> np.ndarray:
+        """Where a reader finds bytes of what was written: start of the block << 16 | place in it.
+
+        Parameters
+        ----------
+        at
+            (n,) places in the bytes taken, up to `length`; call it after `finish`.
+
+        Returns
+        -------
+        np.ndarray
+            (n,) uint64.
+        """
+        block, inside = np.divmod(np.asarray(at, np.uint64), np.uint64(BLOCK_BYTES))
+        return (np.array(self._starts, np.uint64)[block] << np.uint64(16)) | inside
+
+    def _write_block(self, text: bytes | memoryview) -> None:
+        # deflate followed by gzip's checksum and length
+        body = igzip_lib.compress(text, COMPRESSION, igzip_lib.COMP_GZIP_NO_HDR)
+        size = HEADER.size + len(body)
+        self._file.write(HEADER.pack(31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, size - 1))
+        self._file.write(body)
+        self._starts.append(self._starts[-1] + size)

@@ -1,0 +1,119 @@
+"""The index of a bgzip-compressed bedGraph, gathered while its rows are written.
+
+tabix would read the whole file again, in as much time as it takes to write it. The formats are
+those of the tabix and CSI specifications (``tabix.pdf`` and ``CSIv1.pdf`` of samtools/hts-specs).
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pgf_genome.tracks.bgzf import BgzfWriter
+
+# the smallest bins and the windows of the linear index are 2**14 positions wide
+LEAF_SHIFT = 14
+# levels of bins below the one that holds everything; that of a .tbi reaches to 2**29
+TBI_DEPTH = 5
+# format of the columns (0-based half-open), columns of name, start and end, comment, lines to skip
+COLUMNS = (0x10000, 1, 2, 3, ord("#"), 0)
+
+
+class TabixIndex:
+    """Index of rows that come in file order: `.tbi`, or `.csi` past the reach of the former.
+
+    Memory grows by 64 bytes for every 2**LEAF_SHIFT positions.
+
+    Parameters
+    ----------
+    longest
+        Bases of the longest contig.
+
+    Attributes
+    ----------
+    suffix
+        ``.tbi`` or ``.csi``.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self._depth = TBI_DEPTH
+        while longest >= 2 ** (LEAF_SHIFT + 3 * self._depth):
+            self._depth += 1
+        self.suffix = ".tbi" if self._depth == TBI_DEPTH else ".csi"
+        self._runs = array("q")
+
+    def add(self, rank: int, rows: np.ndarray, at: int) -> None:
+        """Take rows that do not lie in the same windows as the row before them.
+
+        Parameters
+        ----------
+        rank
+            Place of their contig in the list of contigs.
+        rows
+            (n, 3) int64: start, stop, and place in the text less `at`.
+        at
+            Bytes of text before that.
+        """
+        for start, stop, place in rows.tolist():
+            self._runs.extend((rank, start, stop, at + place))
+
+    def content(self, names: Sequence[str], text: BgzfWriter) -> bytes:
+        """The index before its own compression.
+
+        Parameters
+        ----------
+        names
+            The list of contigs.
+        text
+            The finished text; there is nothing in it but rows.
+        """
+        rank, start, stop, place = np.array(self._runs, np.int64).reshape(-1, 4).T
+        offsets = text.virtual_offsets(np.append(place, text.length))
+        # a run of rows ends where the next begins
+        chunks = np.stack([offsets[:-1], offsets[1:]], axis=1)
+        ranks = np.unique(rank)
+        used = b"".join(names[i].encode() + b"\0" for i in ranks)
+        columns = struct.pack("<7i", *COLUMNS, len(used)) + used
+        if self._depth == TBI_DEPTH:
+            head = struct.pack("<4si", b"TBI\1", len(ranks)) + columns
+        else:
+            head = struct.pack("<4s3i", b"CSI\1", LEAF_SHIFT, self._depth, len(columns))
+            head += columns + struct.pack("<i", len(ranks))
+        parts = [head]
+        for i in ranks:
+            at = rank == i
+            parts += self._contig(start[at], stop[at], chunks[at])
+        return b"".join(parts)
+
+    def _contig(self, start: np.ndarray, stop: np.ndarray, chunks: np.ndarray) -> Iterator[bytes]:
+        """Bins with their chunks, and the linear index: where the first row of a window starts."""
+        last = (stop - 1) >> LEAF_SHIFT
+        linear = chunks[np.searchsorted(last, np.arange(last[-1] + 1)), 0]
+        bins, windows = self._bins(start, stop)
+        order = np.argsort(bins, kind="stable")
+        cuts = np.flatnonzero(np.diff(bins[order])) + 1
+        groups = np.split(order, cuts)
+        yield struct.pack("<i", len(groups))
+        for group in groups:
+            first = group[0]
+            if self._depth == TBI_DEPTH:
+                yield struct.pack("<Ii", bins[first], len(group))
+            else:
+                yield struct.pack("<IQi", bins[first], linear[windows[first]], len(group))
+            yield chunks[group].tobytes()
+        if self._depth == TBI_DEPTH:
+            yield struct.pack("<i", len(linear)) + linear.tobytes()
+
+    def _bins(self, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest bin that holds each row, and that bin's first window."""
+        bins, windows = np.zeros_like(start), np.zeros_like(start)
+        for level in range(1, self._depth + 1):
+            below = 3 * (self._depth - level)
+            place = start >> (LEAF_SHIFT + below)
+            inside = place == (stop - 1) >> (LEAF_SHIFT + below)
+            bins = np.where(inside, (8**level - 1) // 7 + place, bins)
+            windows = np.where(inside, place << below, windows)
+        return bins, windows
