@@ -18,7 +18,6 @@ IMPORT_NAMES = {"biopython": "Bio"}
 # Core dependencies that no module imports, and why they are listed all the same.
 NOT_IMPORTED = {
     "biopython": "required by the project's owner; the tests read what is written with it",
-    "pandas": "required by the project's owner; a run streams and needs no table",
     "pyfaidx": "required by the project's owner; pysam reads the index of a FASTA",
     "pyBigWig": "required by the project's owner; pgf_genome.tracks writes bigWig as a stream",
 }

@@ -39,11 +39,16 @@ def _over_rows(task: Callable[[int, int, int], None], rows: int) -> None:
 
 def _over(task: Callable[..., None], pieces: list[tuple]) -> None:
     threads = min(torch.get_num_threads(), len(pieces))
-    if threads <= 1:
-        for piece in pieces:
+
+    def every(first: int) -> None:
+        for piece in pieces[first::threads]:
             task(*piece)
-    else:
-        list(_pool(threads).map(lambda piece: task(*piece), pieces))
+
+    # the calling thread works too: it is awake
+    others = [_pool(threads - 1).submit(every, i) for i in range(1, threads)] if threads > 1 else []
+    every(0)
+    for other in others:
+        other.result()
 
 
 def _whole_groups(value: Tensor, dim: int, front: bool = False) -> Tensor:
