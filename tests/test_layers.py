@@ -20,13 +20,13 @@ PACKAGE = ROOT / "pgf_genome"
 # in lower layers; units of one layer do not know each other.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
-    frozenset({"files", "intervals"}),
+    frozenset({"compiled", "files", "intervals", "process"}),
     frozenset({"sequence", "tracks", "scan"}),
     frozenset({"mamba"}),
     frozenset({"pgf"}),
     frozenset({"attribution", "pretrain"}),
     frozenset({"report"}),
-    frozenset({"job"}),
+    frozenset({"job", "experiments"}),
     frozenset({"cli"}),
 )
 BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()), strict=False))
@@ -35,7 +35,7 @@ UNITS = frozenset.union(*LAYERS)
 # What a unit must not see although it lies lower: scan knows only tensors, pgf knows no FASTA, the
 # report knows tracks and no model.
 HIDDEN = {
-    "scan": UNITS,
+    "scan": UNITS - {"compiled"},
     "mamba": {"sequence", "tracks"},
     "pgf": {"sequence", "tracks"},
     "report": UNITS - {"errors", "files", "intervals", "tracks"},

@@ -11,6 +11,7 @@ import click
 
 from pgf_genome import __version__
 from pgf_genome.cli.attribute import attribute
+from pgf_genome.cli.experiment import experiment
 from pgf_genome.errors import PgfError
 
 INTERRUPTED = 130
@@ -25,6 +26,7 @@ def commands() -> None:
 
 
 commands.add_command(attribute)
+commands.add_command(experiment)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,91 @@
+"""``pgf-genome experiment NAME``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pgf_genome.cli.attribute import Bytes, CommaList
+from pgf_genome.experiments import EXPERIMENTS, load
+
+
+class Numbers(CommaList):
+    """A comma-separated list of whole numbers."""
+
+    name = "INT,.."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        words = super().convert(value, param, ctx)
+        if not all(str(word).isdecimal() for word in words):
+            self.fail(f"{value!r} is not a list of whole numbers such as 1024,4096", param, ctx)
+        return tuple(map(int, words))
+
+
+@click.group()
+def experiment() -> None:
+    """Rerun an experiment of the PGF paper (arXiv 2512.23068) on this machine.
+
+    \b
+    Writes
+      DIR/NAME.csv    every measurement, and the machine
+      DIR/NAME.html   paragraph, interactive figure and table; needs no network
+      DIR/NAME.md     paragraph and table
+    """
+
+
+def _common(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every experiment."""
+    folder = "Where the results go; made if need be."
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Tracebacks of errors."),
+        click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."),
+        click.option("--device", help="auto, cpu or cuda[:INDEX] [cpu]."),
+        click.option("-t", "--threads", type=click.IntRange(min=0), help="0 is all [0]."),
+        click.option("--quick", is_flag=True, help="Tiny sizes: under a minute."),
+        click.option("-o", "--out", default=".", show_default=True, metavar="DIR", help=folder),
+    ):
+        command = option(command)
+    return command
+
+
+def _run(name: str, out: str, quick: bool, quiet: bool, verbose: bool, **options: Any) -> None:
+    """Run an experiment with the options that were given, and print its table."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        format="pgf-genome: %(message)s",
+        level=logging.ERROR if quiet else logging.INFO,
+    )
+    logging.getLogger("pgf_genome").setLevel(logging.DEBUG if verbose else logging.NOTSET)
+    given = {key: value for key, value in options.items() if value is not None}
+    findings = load(name).run(out, quick, **given)
+    if sys.stdout.isatty():
+        click.echo(findings.shown.to_string(index=False))
+    else:
+        click.echo(findings.shown.to_csv(sep="\t", index=False), nl=False)
+
+
+@experiment.command(short_help=EXPERIMENTS["throughput"])
+@click.option("--lengths", type=Numbers(), help="Bases [1024,4096,16384].")
+@click.option("--methods", type=CommaList(), help="Any of pgf, transformers, mambapy, "
+              "transformers-compiled, checkpoint, segments, mamba_ssm [all].")  # fmt: skip
+@click.option("--layers", type=int, help="Layers of the model [4].")
+@click.option("--width", type=int, help="Its d_model [128].")
+@click.option("--segments", type=Numbers(), help="Lengths that the method segments tries, of "
+              "which the best counts [256,512,1024,2048].")  # fmt: skip
+@click.option("--repeat", type=int, help="Runs whose median counts, after a first [3].")
+@click.option("--timeout", type=float, metavar="SECONDS", help="For one method at one length, all "
+              "its runs and compilation [300].")  # fmt: skip
+@click.option("--max-memory", type=Bytes(), help="Stop a method that holds more [80 % of all].")
+@_common
+def throughput(**options: Any) -> None:
+    """Gradient of one strand by our adjoint sweep and by its peers, side by side.
+
+    Every method differentiates the same log-likelihood of the same random model with respect to
+    the same sequence, in a process of its own. One that is not installed, or runs out of memory
+    or time, is a row that says so, and is not tried at a longer length.
+    """
+    _run("throughput", **options)

@@ -1,0 +1,51 @@
+"""The machine that an experiment runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from pgf_genome import __version__
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use: that of the machine, or of the container if it is less."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    stated = limit.read_text().strip() if limit.exists() else "max"
+    return min(physical, int(stated)) if stated.isdigit() else physical
+
+
+def describe(device: str, packages: Sequence[str]) -> str:
+    """One line: processor, cores, memory, accelerator in use, versions of what is installed."""
+    parts = [f"{_cpu()}, {usable_cores()} cores, {memory_bytes() / 2**30:.0f} GiB"]
+    if device.startswith("cuda"):
+        parts.append(torch.cuda.get_device_name(device))
+    versions = [f"pgf-genome {__version__}", f"Python {platform.python_version()}"]
+    return "; ".join([*parts, ", ".join([*versions, *filter(None, map(_installed, packages))])])
+
+
+def _cpu() -> str:
+    facts = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", facts.read_text(), re.M) if facts.exists() else 0
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _installed(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,271 @@
+"""Speed and memory of one gradient by our adjoint sweep and by its peers (paper, Fig. 3)."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgf_genome.errors import UsageError
+from pgf_genome.experiments import machine, throughput_text
+from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments.measure import OK, Measurement, Request, measure_apart
+from pgf_genome.experiments.peers import METHODS, OURS
+from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits
+from pgf_genome.mamba.checkpoint import resolve_device
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.pgf.arrays import TILE_LENGTH
+from pgf_genome.pgf.plan import DEFAULT_MEMORY, Cost
+from pgf_genome.pretrain import Training, new_model, save_model
+
+NOT_INSTALLED, NOT_TRIED = "not installed", "not tried"
+PACKAGES = ("torch", "numba", "transformers", "mambapy", "mamba_ssm")
+QUICK: Mapping[str, Any] = {
+    "lengths": (128, 512),
+    "methods": (OURS, "mambapy", "segments"),
+    "layers": 2,
+    "width": 32,
+    "segments": (64,),
+    "repeat": 1,
+}
+
+log = logging.getLogger("pgf_genome")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and how.
+
+    Attributes
+    ----------
+    lengths : tuple of int
+        Bases, L.
+    methods : tuple of str
+        Keys of ``peers.METHODS``.
+    layers, width, states : int
+        Sizes of the model; D = ``width``, N = ``states``.
+    segments : tuple of int
+        Lengths that the method "segments" tries; its best is reported.
+    threads : int
+        0 is all cores.
+    repeat : int
+        Runs whose median counts, after one that does not.
+    timeout : float
+        Seconds of wall time for one method at one length, all its runs and their preparation.
+    max_memory : int, optional
+        Resident bytes at which a method is stopped. Default: 80 % of the machine.
+    device : str
+        "cpu", "cuda[:INDEX]" or "auto".
+    seed : int
+        Of model and sequence.
+    """
+
+    lengths: Sequence[int] = (1024, 4096, 16384)
+    methods: Sequence[str] = tuple(METHODS)
+    layers: int = 4
+    width: int = 128
+    states: int = 16
+    segments: Sequence[int] = (256, 512, 1024, 2048)
+    threads: int = 0
+    repeat: int = 3
+    timeout: float = 300.0
+    max_memory: int | None = None
+    device: str = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("lengths", "methods", "segments"):
+            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
+            if not getattr(self, name):
+                raise UsageError(f"--{name} names none; leave it out for the default")
+        object.__setattr__(self, "lengths", tuple(sorted(self.lengths)))
+        object.__setattr__(self, "device", str(resolve_device(self.device)))
+        for name in self.methods:
+            if name not in METHODS:
+                raise UsageError(f"--methods {name}: choose from {', '.join(METHODS)}")
+        least = {"lengths": 2, "segments": 1, "layers": 1, "width": 1, "states": 1, "repeat": 1}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if number < bound:
+                    raise UsageError(f"--{name} must be at least {bound}, not {number}")
+        if self.timeout <= 0:
+            raise UsageError(f"--timeout must be positive, not {self.timeout:g}")
+
+    @property
+    def limits(self) -> Limits:
+        memory = self.max_memory or int(0.8 * machine.memory_bytes())
+        return Limits(self.timeout, memory)
+
+
+@dataclass
+class Bench:
+    """The model and the folder that all measurements share, and who gave up."""
+
+    settings: Settings
+    folder: Path
+    model: CausalMamba
+    gave_up: dict[str, str] = field(default_factory=dict)
+
+    def reference(self, length: int) -> np.ndarray | None:
+        """The gradient in float64, (L, V); None if it could not be had."""
+        setting = {"tile_length": TILE_LENGTH, "dtype": "float64"}
+        measured = self._measure(OURS, length, setting, "reference.npy", runs=0)
+        if measured.status != OK:
+            log.warning("L = %s: no float64 reference (%s)", f"{length:,}", measured.status)
+            return None
+        return np.load(self.folder / "reference.npy")
+
+    def row(self, name: str, length: int, reference: np.ndarray | None) -> dict[str, Any]:
+        """Measure a method at a length with each of its settings; the fastest one's figures."""
+        lacks = METHODS[name].lacks(self.settings.device)
+        if lacks:
+            return _row(length, name, {}, Measurement(NOT_INSTALLED, lacks))
+        if name in self.gave_up:
+            return _row(length, name, {}, Measurement(NOT_TRIED, self.gave_up[name]))
+        tried = []
+        for setting in self._settings_of(name, length):
+            measured = self._measure(name, length, setting, "gradient.npy", self.settings.repeat)
+            error = None
+            if measured.status == OK and reference is not None:
+                error = _difference(np.load(self.folder / "gradient.npy"), reference)
+            tried.append(_row(length, name, setting, measured, error))
+        best = min(tried, key=lambda row: row["seconds"] or np.inf)
+        if best["status"] in (OUT_OF_MEMORY, OUT_OF_TIME):
+            self.gave_up[name] = f"{best['status']} at {length:,}"
+        return best
+
+    def _settings_of(self, name: str, length: int) -> list[dict[str, int]]:
+        if name == "segments":
+            shortest = min(self.settings.segments)
+            return [{"segment": s} for s in self.settings.segments if s <= max(length, shortest)]
+        if name == OURS:
+            parameters = sum(p.numel() for p in self.model.parameters())
+            cost = Cost.of(self.model.config, parameters, batch=1, itemsize=4)
+            fits = cost.memory(length) <= DEFAULT_MEMORY
+            tiles = [TILE_LENGTH, length] if length > TILE_LENGTH and fits else [TILE_LENGTH]
+            return [{"tile_length": tile} for tile in tiles]
+        return [{}]
+
+    def _measure(
+        self, name: str, length: int, setting: Mapping[str, Any], result: str, runs: int
+    ) -> Measurement:
+        settings, limits = self.settings, self.settings.limits
+        request = Request(
+            method=name,
+            weights=str(self.folder / "model"),
+            ids=str(self._ids(length)),
+            gradient=str(self.folder / result),
+            device=settings.device,
+            threads=settings.threads or machine.usable_cores(),
+            runs=runs,
+            seconds=0.8 * limits.seconds,
+            setting=setting,
+        )
+        return measure_apart(request, limits, METHODS[name].environment)
+
+    def _ids(self, length: int) -> Path:
+        """The file of a random sequence, the same for every method."""
+        path = self.folder / f"{length}.npy"
+        if not path.exists():
+            bases = np.array(self.model.vocabulary.base_ids)
+            np.save(path, np.random.default_rng(self.settings.seed).choice(bases, length))
+        return path
+
+
+def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
+    """Measure every method at every length, and write table, figure and paragraph.
+
+    Parameters
+    ----------
+    directory : path
+        Where ``throughput.csv``, ``throughput.html`` and ``throughput.md`` go.
+    quick : bool
+        Tiny sizes and few methods, where ``options`` say nothing else.
+    **options
+        Fields of `Settings`.
+
+    Raises
+    ------
+    UsageError, ResourceError
+        If the options or the directory are at fault. A peer that fails is a row of the table.
+    """
+    settings = Settings(**({**QUICK, **options} if quick else options))
+    folder = prepared_directory(directory)
+    with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
+        rows = list(_rows(settings, Path(scratch)))
+    sizes = ("layers", "width", "states", "device", "seed")
+    shared = {name: getattr(settings, name) for name in sizes}
+    shared["threads"] = settings.threads or machine.usable_cores()
+    shared["machine"] = machine.describe(settings.device, PACKAGES)
+    table = stored([row | shared for row in _with_ratios(rows)], folder / "throughput.csv")
+    findings = throughput_text.findings(table)
+    findings.write(folder)
+    return findings
+
+
+def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
+    """Lengths one after the other; at each of them the methods in turn."""
+    model = new_model(
+        Training(
+            d_model=settings.width,
+            n_layer=settings.layers,
+            d_state=settings.states,
+            seed=settings.seed,
+        )
+    )
+    save_model(model, folder / "model", "Random weights of a measurement.\n")
+    bench = Bench(settings, folder, model)
+    for length in settings.lengths:
+        reference = bench.reference(length)
+        for name in settings.methods:
+            row = bench.row(name, length, reference)
+            log.info("%s", throughput_text.one_line(row))
+            yield row
+
+
+def _row(
+    length: int,
+    name: str,
+    setting: Mapping[str, int],
+    measured: Measurement,
+    error: float | None = None,
+) -> dict[str, Any]:
+    rate = length / measured.seconds if measured.seconds else None
+    return {
+        "length": length,
+        "method": name,
+        "setting": " ".join(f"{key}={value}" for key, value in setting.items()),
+        "status": measured.status,
+        "note": measured.note,
+        "bases_per_second": rate,
+        "seconds": measured.seconds,
+        "first_seconds": measured.first_seconds,
+        "runs": measured.runs,
+        "peak_bytes": measured.peak_bytes,
+        "baseline_bytes": measured.baseline_bytes,
+        "error": error,
+    }
+
+
+def _difference(gradient: np.ndarray, reference: np.ndarray) -> float:
+    """Largest difference, relative to the largest entry of the reference."""
+    return float(np.abs(gradient - reference).max() / np.abs(reference).max())
+
+
+def _with_ratios(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Our speed over each method's, and our share of its peak memory, at the same length."""
+    ours = {row["length"]: row for row in rows if row["method"] == OURS and row["status"] == OK}
+    for row in rows:
+        mine, ratios = ours.get(row["length"]), (None, None)
+        if mine is not None and row["status"] == OK and row["method"] != OURS:
+            ratios = (
+                mine["bases_per_second"] / row["bases_per_second"],
+                mine["peak_bytes"] / row["peak_bytes"],
+            )
+        yield {**row, **dict(zip(("times_faster", "memory_share"), ratios, strict=True))}
