@@ -147,9 +147,9 @@ class Bench:
         if name == OURS:
             parameters = sum(p.numel() for p in self.model.parameters())
             cost = Cost.of(self.model.config, parameters, batch=1, itemsize=4)
-            fits = cost.memory(length) <= DEFAULT_MEMORY
-            tiles = [TILE_LENGTH, length] if length > TILE_LENGTH and fits else [TILE_LENGTH]
-            return [{"tile_length": tile} for tile in tiles]
+            # the default of `adjoint`, and what the command `attribute` chooses
+            tiles = {TILE_LENGTH, min(length, cost.longest_tile(DEFAULT_MEMORY))}
+            return [{"tile_length": tile} for tile in sorted(tiles)]
         return [{}]
 
     def _measure(
