@@ -17,6 +17,7 @@ _HOMES = {
     "tangent": "pgf_genome.pgf.arrays",
     "log_probs": "pgf_genome.pgf.arrays",
     "Likelihood": "pgf_genome.pgf.objective",
+    "PseudoLikelihood": "pgf_genome.pgf.objective",
     "Entropy": "pgf_genome.pgf.objective",
     "Logit": "pgf_genome.pgf.objective",
     "SquaredNorm": "pgf_genome.pgf.objective",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
-from pgf_genome.mamba.config import MambaConfig
-from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.config import Heads, MambaConfig, TwoWay
+from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.mamba.tokens import vocabulary_of
 
 # As in plant-dnamamba the bases are not in alphabetical order and not the first tokens.
@@ -28,12 +32,24 @@ def small_config(**changes: object) -> MambaConfig:
     return MambaConfig(**(sizes | changes))
 
 
+# Complements of the rows of ``TOKENS`` and of one padding row.
+COMPLEMENT = (0, 2, 1, 4, 3, 5, 6)
+MAMBA2 = {"dt_rank": 5, "mamba2": Heads(5)}
+
+
+def bidirectional_config(both_strands: bool = False, **changes: object) -> MambaConfig:
+    """As ``small_config``, reading in both directions, and both strands if asked to."""
+    two_way = TwoWay(complement=COMPLEMENT if both_strands else None)
+    return small_config(**({"two_way": two_way} | changes))
+
+
 def random_model(
     config: MambaConfig, dtype: torch.dtype = torch.float64, seed: int = 0
-) -> CausalMamba:
+) -> LanguageModel:
     """A frozen model in which no weight sits at zero, one or a structured default."""
     vocabulary = vocabulary_of({t: i for i, t in enumerate(TOKENS)}, config.vocab_rows)
-    model = CausalMamba(config, vocabulary, "random").to(dtype).requires_grad_(False).eval()
+    kind = BidirectionalMamba if config.two_way else CausalMamba
+    model = kind(config, vocabulary, "random").to(dtype).requires_grad_(False).eval()
     perturb(model, seed)
     return model
 
@@ -45,7 +61,7 @@ def perturb(model: torch.nn.Module, seed: int = 0) -> None:
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
             ones = name.endswith((".D", "norm.weight", "norm_f.weight"))
-            centre = -1.0 if name.endswith("dt_proj.bias") else float(ones)
+            centre = -1.0 if name.endswith(("dt_proj.bias", "dt_bias")) else float(ones)
             weight.copy_(centre + noise / max(4, weight[0].numel()) ** 0.5)
 
 
@@ -79,3 +95,28 @@ def assert_within(tolerance: float, actual, expected, name: object = "") -> None
 def as_tensor(value: object) -> Tensor:
     """By way of NumPy, because torch would take a Python float as float32."""
     return value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+
+
+class TorchInDouble(ModuleType):
+    """``torch`` for transformers' modelling code, which casts to float32 in many places."""
+
+    float32 = torch.float64
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(torch, name)
+
+
+def keep_double(monkeypatch: pytest.MonkeyPatch, modelling: ModuleType) -> None:
+    """Let a modelling module of transformers compute in float64 throughout."""
+    monkeypatch.setattr(modelling, "torch", TorchInDouble("torch"))
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+
+
+def log_probs_and_gradient(model: torch.nn.Module, ids: torch.Tensor):
+    """By the modelling code and autograd; the gradient for targets held fixed."""
+    table = model.backbone.embeddings.weight.detach()
+    embeds = table[ids][None].requires_grad_()
+    predictions = model(inputs_embeds=embeds, use_cache=False).logits[0].log_softmax(dim=-1)
+    total = predictions[:-1].gather(1, ids[1:, None]).sum()
+    (gradient,) = torch.autograd.grad(total, embeds)
+    return predictions.detach(), gradient[0] @ table.T

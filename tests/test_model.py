@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +8,8 @@ from hypothesis import strategies as st
 from models import (
     TOKENS,
     assert_within,
+    keep_double,
+    log_probs_and_gradient,
     perturb,
     random_ids,
     random_like,
@@ -136,15 +136,6 @@ def test_impossible_sizes_are_refused(changes):
         small_config(**changes)
 
 
-class TorchInDouble(ModuleType):
-    """``torch`` for transformers' modelling code, which casts to float32 in many places."""
-
-    float32 = torch.float64
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(torch, name)
-
-
 def hugging_face(directory, changes: dict[str, object]) -> MambaForCausalLM:
     """A random transformers model, also saved to the directory with a tokenizer."""
     sizes = {"vocab_size": 8, "hidden_size": 10, "num_hidden_layers": 2, "state_size": 3}
@@ -153,16 +144,6 @@ def hugging_face(directory, changes: dict[str, object]) -> MambaForCausalLM:
     model.save_pretrained(directory)
     (directory / "vocab.txt").write_text("\n".join(TOKENS) + "\n")
     return model
-
-
-def log_probs_and_gradient(model: MambaForCausalLM, ids: torch.Tensor):
-    """By the modelling code and autograd; the gradient for targets held fixed."""
-    table = model.backbone.embeddings.weight.detach()
-    embeds = table[ids][None].requires_grad_()
-    predictions = model(inputs_embeds=embeds, use_cache=False).logits[0].log_softmax(dim=-1)
-    total = predictions[:-1].gather(1, ids[1:, None]).sum()
-    (gradient,) = torch.autograd.grad(total, embeds)
-    return predictions.detach(), gradient[0] @ table.T
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -183,8 +164,7 @@ def test_random_models_agree_with_transformers(tmp_path, monkeypatch, changes, d
     theirs = hugging_face(tmp_path, changes).to(dtype)
     ours = load_model(tmp_path, dtype=dtype)
     if dtype == torch.float64:
-        monkeypatch.setattr(modeling_mamba, "torch", TorchInDouble("torch"))
-        monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        keep_double(monkeypatch, modeling_mamba)
     tolerance = 1e-9 if dtype == torch.float64 else 1e-4
     for length in (1, 2, 50):
         ids = random_ids(length, seed=length)

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import pgf_genome as pgf
-from pgf_genome.attribution import segment
+from pgf_genome.attribution import causal, segment
+from pgf_genome.attribution.task import Segment, Settings, Task
 from pgf_genome.errors import IntegrityError
 from pgf_genome.pgf.spool import RecordFile
 
@@ -85,27 +86,27 @@ def test_resumed_run_does_not_repeat_finished_tiles(tmp_path, fasta, model, monk
         with pytest.raises(KilledError):
             pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
     swept = []
-    adjoint = segment.sweep.adjoint
+    adjoint = causal.sweep.adjoint
 
     def recorded(*args):
         for tile in adjoint(*args):
             swept.append(tile.k)
             yield tile
 
-    monkeypatch.setattr(segment.sweep, "adjoint", recorded)
-    monkeypatch.setattr(segment.sweep, "primal", lambda *args: pytest.fail("primal ran again"))
+    monkeypatch.setattr(causal.sweep, "adjoint", recorded)
+    monkeypatch.setattr(causal.sweep, "primal", lambda *args: pytest.fail("primal ran again"))
     with pytest.raises(pytest.fail.Exception):
         pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
     assert swept == [4, 3, 2, 1, 0]  # of the first contig; the next one begins with a primal
 
 
 def test_changed_input_or_options_are_not_resumed_from(tmp_path, fasta, model):
-    task_of = lambda **changed: segment.Task(  # noqa: E731
+    task_of = lambda **changed: Task(  # noqa: E731
         model,
         _genome({"a": changed.pop("digest", "1")}),
-        segment.Segment("a", 0, 9, ((0, 9),)),
+        Segment("a", 0, 9, ((0, 9),)),
         (pgf.Likelihood(),),
-        segment.Settings(
+        Settings(
             **(
                 {
                     "strands": "+",

@@ -6,14 +6,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgf_genome.attribution.segment import Segment
+from pgf_genome.attribution.task import Segment
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.intervals import Interval, merge, parse_region, read_bed, unknown_contig
-from pgf_genome.mamba.tokens import Vocabulary
-from pgf_genome.pgf.objective import Entropy, Likelihood, Logit, Objective, Span, SquaredNorm
+from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.model import LanguageModel
+from pgf_genome.pgf.objective import (
+    Entropy,
+    Likelihood,
+    Logit,
+    Objective,
+    PseudoLikelihood,
+    Span,
+    SquaredNorm,
+    check_objective,
+)
 from pgf_genome.sequence import BASES, Genome, segments
 
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
+# `likelihood` stands for this one when the model reads in both directions.
+BIDIRECTIONAL = "pseudo-likelihood"
 
 
 def _by_contig(intervals: Iterable[Interval]) -> dict[str, tuple[Span, ...]]:
@@ -124,26 +136,40 @@ def _overlap(span: Span, start: int, stop: int) -> Span:
 
 
 def objective_of(
-    spec: str | Objective, positions: tuple[Span, ...] | None, vocabulary: Vocabulary
+    spec: str | Objective, positions: tuple[Span, ...] | None, model: LanguageModel
 ) -> Objective:
     """The objective that an ``--objective`` value means; a callable stands for itself.
 
     Raises
     ------
     UsageError
-        For an unknown name, a base that is none, or positions for a callable.
+        For an unknown name, a base that is none, positions for a callable, or an objective that
+        this kind of model has not.
     """
+    bidirectional = isinstance(model, BidirectionalMamba)
     if not isinstance(spec, str):
         if positions is not None:
             raise UsageError("targets go into the objective itself when it is a Python object")
+        check_objective(spec, bidirectional)
         return spec
     name, _, base = spec.partition(":")
     if name == "logit" and base in tuple(BASES):
-        return Logit(vocabulary.base_ids[BASES.index(base)], positions=positions)
-    kinds = {"likelihood": Likelihood, "entropy": Entropy, "norm": SquaredNorm}
+        return Logit(model.vocabulary.base_ids[BASES.index(base)], positions=positions)
+    likelihood = PseudoLikelihood if bidirectional else Likelihood
+    kinds = {"likelihood": likelihood, "entropy": Entropy, "norm": SquaredNorm}
+    kinds[BIDIRECTIONAL] = PseudoLikelihood
     if base or name not in kinds:
         raise UsageError(f"--objective {spec}: choose from {', '.join(OBJECTIVES)}")
-    return kinds[name](positions=positions)
+    objective = kinds[name](positions=positions)
+    check_objective(objective, bidirectional)
+    return objective
+
+
+def objective_name(spec: str | Objective, model: LanguageModel) -> str:
+    """What outputs call an objective."""
+    if spec == "likelihood" and isinstance(model, BidirectionalMamba):
+        return BIDIRECTIONAL
+    return str(spec)
 
 
 def on_strands(objective: Objective, strands: str, length: int) -> tuple[Objective, ...]:

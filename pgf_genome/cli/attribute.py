@@ -45,7 +45,8 @@ def _usable_cores() -> int:
 
 @click.command(short_help="Sensitivity of an objective to every base, as browser tracks.")
 @click.argument("fasta")
-@click.option("-m", "--model", help="Bundled name or checkpoint directory [bundled model].")
+@click.option("-m", "--model", help="Bundled name, checkpoint directory or hub id "
+              "[bundled model].")  # fmt: skip
 @click.option("-o", "--out-prefix", help="Prefix of the outputs [stem of FASTA, here].")
 @click.option("-r", "--region", multiple=True, help="Write only this: chr1:1,001-2,000, 1-based.")
 @click.option("-b", "--bed", multiple=True, help="Write only the intervals of a BED file.")
@@ -55,7 +56,8 @@ def _usable_cores() -> int:
 @click.option("--target", multiple=True, metavar="REGION|BED", help="Count only these bases in "
               "the objective [all].")  # fmt: skip
 @click.option("--objective", default="likelihood", show_default=True,
-              help="likelihood, entropy, logit:BASE or norm.")  # fmt: skip
+              help="likelihood (pseudo- of a bidirectional model), entropy, logit:BASE or "
+              "norm.")  # fmt: skip
 @click.option("--method", default="corrected", show_default=True,
               help="corrected (gradient on the simplex) or saliency (raw gradient).")  # fmt: skip
 @click.option("--track", "tracks", type=CommaList(),
@@ -76,6 +78,12 @@ def _usable_cores() -> int:
 @click.option("--dtype", type=click.Choice(["float32", "float64", "bfloat16"]), default="float32",
               show_default=True, help="bfloat16: of matrix products only.")  # fmt: skip
 @click.option("--tile", type=int, metavar="BASES", help="Positions per tile [by --max-memory].")
+@click.option("--window", type=int, metavar="BASES", help="What a bidirectional model sees at a "
+              "time [trained context].")  # fmt: skip
+@click.option("--halo", type=int, metavar="BASES", help="Of a window, on either side: seen and "
+              "not written [1/8].")  # fmt: skip
+@click.option("--n-as-pad", is_flag=True, help="Feed N as the padding token, as Caduceus was "
+              "trained.")  # fmt: skip
 @click.option("--max-memory", type=Bytes(), help="Resident memory to stay under [1.2G].")
 @click.option("--scratch-dir", help="Where states and scores go while running [beside outputs].")
 @click.option("--resume/--restart", default=True, help="Go on where a killed run stopped, or "
@@ -91,6 +99,7 @@ def attribute(
     threads: int,
     device: str,
     dtype: str,
+    n_as_pad: bool,
     dry_run: bool,
     quiet: bool,
     verbose: bool,
@@ -99,7 +108,8 @@ def attribute(
     """Exact derivative of an objective with respect to every base of FASTA.
 
     FASTA is plain, gzip or bgzip; "-" is standard input. Every contig is streamed through a
-    pretrained causal Mamba model, forward and back, in memory that does not grow with it.
+    pretrained causal Mamba model, forward and back, in memory that does not grow with it. A
+    bidirectional model (Caduceus) reads windows with halos instead.
 
     \b
     Writes
@@ -126,7 +136,9 @@ def attribute(
     torch.set_num_threads(threads or _usable_cores())
     options["compress"] = not no_compress
     chosen = job.Options(**options)
-    loaded = load_model(model or job.DEFAULT_MODEL, device, getattr(torch, dtype))
+    loaded = load_model(
+        model or job.DEFAULT_MODEL, device, getattr(torch, dtype), n_as_pad=n_as_pad
+    )
     if dry_run:
         click.echo(job.dry_run(fasta, loaded, chosen))
         return

@@ -13,21 +13,21 @@ import torch
 
 from pgf_genome.attribution.segment import run_segment
 from pgf_genome.errors import UsageError
-from pgf_genome.job.options import DEFAULT_MODEL, STRANDS, Options
+from pgf_genome.job.options import DEFAULT_MODEL, Options
 from pgf_genome.job.outputs import Attribution, write_outputs
 from pgf_genome.job.prepare import check_disk, prepared
+from pgf_genome.job.shape import Shape
 from pgf_genome.job.workspace import require_folder, workspace
 from pgf_genome.mamba.checkpoint import load_model
-from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.pgf.arrays import adjoint
-from pgf_genome.pgf.plan import Plan
 
 __all__ = ["DEFAULT_MODEL", "Attribution", "Options", "attribute", "dry_run"]
 
 
 def attribute(
     fasta: str | Path,
-    model: CausalMamba | str | Path = DEFAULT_MODEL,
+    model: LanguageModel | str | Path = DEFAULT_MODEL,
     out_prefix: str | Path | None = None,
     progress: Callable[[float, float], None] | None = None,
     **options: Any,
@@ -38,7 +38,7 @@ def attribute(
     ----------
     fasta : path or "-"
         FASTA, plain, gzip or bgzip; "-" is standard input.
-    model : CausalMamba, bundled name, or checkpoint directory
+    model : LanguageModel, bundled name, checkpoint directory, or hub id
     out_prefix : path, optional
         Default: the FASTA's stem in the current directory.
     progress : callable, optional
@@ -53,11 +53,12 @@ def attribute(
 
     Notes
     -----
-    Memory is that of one tile, whatever the length of the contigs. Time: two primal sweeps and
-    one backward pass per strand. A killed run goes on where it stopped when called again.
+    Memory is that of one tile, or of one window of a bidirectional model, whatever the length of
+    the contigs. Time: two primal sweeps and one backward pass per strand. A killed run goes on
+    where it stopped when called again.
     """
     started, chosen = time.monotonic(), Options(**options)
-    if not isinstance(model, CausalMamba):
+    if not isinstance(model, LanguageModel):
         model = load_model(model)
     prefix = default_prefix(fasta) if out_prefix is None else named_prefix(out_prefix)
     require_folder(prefix.parent, "--out-prefix")
@@ -75,7 +76,7 @@ def attribute(
         return write_outputs(plan, results, prefix, str(fasta), started)
 
 
-def dry_run(fasta: str | Path, model: CausalMamba, options: Options) -> str:
+def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
     """What a run would take, as tab-separated lines; nothing is written but scratch."""
     scratch_dir = None if options.scratch_dir is None else Path(options.scratch_dir)
     if scratch_dir is not None:
@@ -84,15 +85,14 @@ def dry_run(fasta: str | Path, model: CausalMamba, options: Options) -> str:
         tempfile.TemporaryDirectory(prefix="pgf-", dir=scratch_dir) as scratch,
         prepared(fasta, model, options, Path(scratch)) as plan,
     ):
-        strands = len(STRANDS[options.strand])
-        seconds = plan.bases * _seconds_per_base(model, strands, plan.tile_length)
+        seconds = plan.bases * len(plan.strands) * _seconds_per_base(model, plan.shape)
         lines = [("contig", "start", "stop", "tiles", "write")]
         for s in plan.segments:
             written = sum(stop - start for start, stop in s.write)
-            tiles = Plan(s.length, plan.tile_length).tiles
+            tiles = len(plan.task(s).tiles)
             lines.append((s.contig, *map(str, (s.start, s.stop, tiles, written))))
         lines += [
-            ("# tile length", f"{plan.tile_length:,} bases"),
+            plan.shape.line(),
             ("# memory", f"{plan.memory / 2**20:,.0f} MiB, whatever the length of the contigs"),
             ("# scratch disk", f"{plan.disk / 2**20:,.1f} MiB, linear in the length"),
             ("# time", f"{seconds:,.0f} s on {model.device}, about"),
@@ -100,15 +100,15 @@ def dry_run(fasta: str | Path, model: CausalMamba, options: Options) -> str:
     return "\n".join("\t".join(line) for line in lines)
 
 
-def _seconds_per_base(model: CausalMamba, strands: int, tile_length: int) -> float:
-    """Time of an adjoint sweep per base, from two short tiles of random sequence."""
-    length = min(tile_length, 2048)
+def _seconds_per_base(model: LanguageModel, shape: Shape) -> float:
+    """Time of an adjoint sweep per base of a strand, from two short tiles of random sequence."""
+    length = min(shape.at_once, 2048)
     ids = torch.randint(4, (2 * length,), generator=torch.Generator().manual_seed(0))
     bases = torch.tensor(model.vocabulary.base_ids)[ids]
     adjoint(model, bases[: length + 1], tile_length=length)  # compiles the kernels
     started = time.monotonic()
     adjoint(model, bases, tile_length=length)
-    return strands * (time.monotonic() - started) / len(bases)
+    return (time.monotonic() - started) / len(bases)
 
 
 def named_prefix(prefix: str | Path) -> Path:

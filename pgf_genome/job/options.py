@@ -34,6 +34,8 @@ class Options:
     track_line: bool = False
     report: bool = True
     tile: int | None = None
+    window: int | None = None
+    halo: int | None = None
     max_memory: int | None = None
     scratch_dir: str | Path | None = None
     resume: bool = True
@@ -53,6 +55,8 @@ class Options:
         for option, value, least in (
             ("--gap-length", self.gap_length, 1),
             ("--tile", self.tile, 1),
+            ("--window", self.window, 1),
+            ("--halo", self.halo, 0),
             ("--context", self.context, 0),
         ):
             if value is not None and value < least:

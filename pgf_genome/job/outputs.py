@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pgf_genome import __version__
 from pgf_genome.attribution.segment import Result
-from pgf_genome.attribution.values import MEANINGS, UNITS
+from pgf_genome.attribution.selection import objective_name
+from pgf_genome.attribution.values import UNITS
 from pgf_genome.files import atomic_write_text
-from pgf_genome.job.options import STRANDS
 from pgf_genome.job.prepare import Prepared
-from pgf_genome.report import write_report
-from pgf_genome.sequence import BASES, Genome
+from pgf_genome.report import Gathered, Gathering, cut, write_report
 from pgf_genome.tracks import (
     BedGraphWriter,
     BigWigWriter,
-    Summary,
-    TrackSummary,
     TrackWriter,
     write_chrom_sizes,
 )
@@ -53,14 +52,22 @@ def write_outputs(
     plan: Prepared, results: list[Result], prefix: Path, fasta: str, started: float
 ) -> Attribution:
     """Write everything a run promises; no file appears under its name before it is whole."""
-    files, summaries = _write_tracks(plan, results, prefix)
+    files, gathered = _write_tracks(plan, results, prefix)
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
     run = _facts(plan, results, fasta)
     if plan.options.report:
         files["report"] = Path(f"{prefix}.report.html")
-        write_report(files["report"], run, summaries, _letters(plan.genome))
+        tracks = len(plan.options.tracks)
+        write_report(
+            files["report"],
+            run,
+            gathered,
+            lambda windows: cut(windows, _pieces(results), tracks),
+            plan.genome.codes,
+        )
     files["run"] = Path(f"{prefix}.run.json")
+    run["fasta"]["path"] = None if fasta == "-" else os.path.abspath(fasta)
     run |= {"performance": _performance(plan, started)}
     run |= {"files": {kind: path.name for kind, path in files.items()}}
     atomic_write_text(files["run"], json.dumps(run, indent=2) + "\n")
@@ -69,28 +76,34 @@ def write_outputs(
 
 def _write_tracks(
     plan: Prepared, results: list[Result], prefix: Path
-) -> tuple[dict[str, Path], dict[str, Summary]]:
-    """Stream the values of all segments once, into every writer and summary."""
+) -> tuple[dict[str, Path], Gathered]:
+    """Stream the values of all segments once, into every writer and the report."""
     tracks, files = plan.options.tracks, {}
-    summaries = {track: TrackSummary(plan.genome.lengths) for track in tracks}
+    gathering = Gathering(plan.genome.lengths, tracks, plan.targets)
     with ExitStack() as stack:
         takers = []
         for track in tracks:
             writers = [_writer(kind, track, prefix, plan) for kind in plan.options.formats]
             kinds = zip(plan.options.formats, writers, strict=True)
             files |= {f"{track}.{kind}": Path(writer.path) for kind, writer in kinds}
-            takers.append([summaries[track], *map(stack.enter_context, writers)])
-        for result in results:
-            for start, table in result.tracks():
-                for row, consumers in zip(table, takers, strict=True):
-                    for consumer in consumers:
-                        consumer.add(result.task.segment.contig, start, row)
-    return files, {track: summary.result() for track, summary in summaries.items()}
+            takers.append([*gathering.takers(track), *map(stack.enter_context, writers)])
+        for contig, start, table in _pieces(results):
+            for row, consumers in zip(table, takers, strict=True):
+                for consumer in consumers:
+                    consumer.add(contig, start, row)
+    return files, gathering.result()
+
+
+def _pieces(results: list[Result]) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Contig, start and values (tracks, n) of everything that was scored, in FASTA order."""
+    for result in results:
+        for start, table in result.tracks():
+            yield result.task.segment.contig, start, table
 
 
 def _performance(plan: Prepared, started: float) -> dict[str, Any]:
     seconds = time.monotonic() - started
-    bases = plan.bases * len(STRANDS[plan.options.strand])
+    bases = plan.bases * len(plan.strands)
     return {
         "seconds": round(seconds, 3),
         "bases_per_second": round(bases / seconds, 1),
@@ -106,14 +119,11 @@ def _writer(kind: str, track: str, prefix: Path, plan: Prepared) -> TrackWriter:
         return BigWigWriter(f"{prefix}.{track}.bw", sizes)
     line = None
     if options.track_line:
-        line = f'track type=bedGraph name="{prefix.name} {track}" description="{MEANINGS[track]}"'
+        line = (
+            f'track type=bedGraph name="{prefix.name} {track}" description="{plan.meanings[track]}"'
+        )
     suffix = "bedgraph.gz" if options.compress else "bedgraph"
     return BedGraphWriter(f"{prefix}.{track}.{suffix}", sizes, options.compress, line)
-
-
-def _letters(genome: Genome) -> Callable[[str, int, int], str]:
-    letters = f"{BASES}N"
-    return lambda name, start, stop: "".join(letters[c] for c in genome.codes(name, start, stop))
 
 
 def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
@@ -139,15 +149,15 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
             "dtype": str(model.precision).removeprefix("torch."),
         },
         "fasta": {"name": Path(fasta).name, "sha256_of_bases": plan.genome.digest},
-        "objective": str(options.objective),
+        "objective": objective_name(options.objective, model),
         "strand": options.strand,
-        "tile_length": plan.tile_length,
+        **plan.shape.facts(_halo_loci(results)),
         "context": "whole segments" if options.context is None else f"{options.context} bases",
         "conventions": {
             "coordinates": "0-based half-open in bedGraph and bigWig",
             "not_scored": "N, gaps and what nothing predicts have no row",
             "strands": "gradients of the strands are averaged before any track is derived",
-            **{track: f"{MEANINGS[track]} [{UNITS[track]}]" for track in options.tracks},
+            **{track: f"{plan.meanings[track]} [{UNITS[track]}]" for track in options.tracks},
         },
         "arguments": arguments,
         "contigs": [
@@ -156,10 +166,20 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
                 "length": contig.length,
                 "segments": sum(s.contig == contig.name for s in plan.segments),
                 "objective": values.get(contig.name),
+                **({} if plan.targets is None else {"targets": plan.targets.get(contig.name, ())}),
             }
             for contig in plan.genome.contigs
         ],
     }
+
+
+def _halo_loci(results: list[Result]) -> list[dict[str, Any]]:
+    """Where the halo was doubled, and what that changed."""
+    return [
+        {"contig": result.task.segment.contig, **error._asdict()}
+        for result in results
+        for error in result.halo_errors
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgf_genome.attribution.segment import Segment, Settings, Task
 from pgf_genome.attribution.selection import (
     Selection,
     objective_of,
@@ -17,11 +16,14 @@ from pgf_genome.attribution.selection import (
     segments_to_run,
     select,
 )
-from pgf_genome.errors import ResourceError, UsageError
+from pgf_genome.attribution.task import Segment, Settings, Task
+from pgf_genome.attribution.values import meanings
+from pgf_genome.errors import ResourceError
 from pgf_genome.job.options import STRANDS, Options
-from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.job.shape import Shape, shape_of
+from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.pgf.objective import Span
-from pgf_genome.pgf.plan import DEFAULT_MEMORY, Cost, Plan
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
 
 log = logging.getLogger("pgf_genome")
@@ -31,69 +33,73 @@ log = logging.getLogger("pgf_genome")
 class Prepared:
     """A run that has not begun: its segments, what they cost, and how they are cut."""
 
-    model: CausalMamba
+    model: LanguageModel
     genome: Genome
     options: Options
     segments: list[Segment]
     targets: Mapping[str, tuple[Span, ...]] | None
-    cost: Cost
-    tile_length: int
+    shape: Shape
+
+    @property
+    def strands(self) -> str:
+        return strands_of(self.model, self.options)
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What the values of every track are, for people."""
+        return meanings(isinstance(self.model, BidirectionalMamba))
 
     def task(self, segment: Segment) -> Task:
-        options, strands = self.options, STRANDS[self.options.strand]
+        options = self.options
         positions = None if self.targets is None else self.targets[segment.contig]
-        objective = objective_of(options.objective, positions, self.model.vocabulary)
+        objective = objective_of(options.objective, positions, self.model)
         length = self.genome.lengths[segment.contig]
-        settings = Settings(strands, options.tracks, options.method, self.tile_length)
-        objectives = on_strands(objective, strands, length)
+        settings = Settings(self.strands, options.tracks, options.method, **self.shape.settings())
+        objectives = on_strands(objective, self.strands, length)
         return Task(self.model, self.genome, segment, objectives, settings)
 
     @property
     def bases(self) -> int:
         """Bases that the model reads, each strand counted once."""
-        return sum(segment.length for segment in self.segments)
+        return sum(self.task(segment).work for segment in self.segments)
 
     @property
     def memory(self) -> int:
         """Expected peak of resident memory, bytes."""
-        longest = max((s.length for s in self.segments), default=1)
-        return self.cost.memory(min(self.tile_length, longest))
+        return self.shape.memory(max((s.length for s in self.segments), default=1))
 
     @property
     def disk(self) -> int:
         """Most bytes of scratch in use at once."""
-        strands, itemsize = len(STRANDS[self.options.strand]), self.model.dtype.itemsize
+        strands, itemsize = len(self.strands), self.model.dtype.itemsize
         largest = max((s.length for s in self.segments), default=1)
-        states = self.cost.spool_bytes(Plan(largest, self.tile_length))
         written = sum(stop - start for s in self.segments for start, stop in s.write)
         tracks = 4 * written * len(self.options.tracks)
         sequence = sum(contig.length for contig in self.genome.contigs)
+        states = self.shape.spool_bytes(largest)
         return states + 5 * strands * largest * itemsize + tracks + sequence
+
+
+def strands_of(model: LanguageModel, options: Options) -> str:
+    """The strands to compute: a model that reads both gives the same for either, to rounding."""
+    equivariant = isinstance(model, BidirectionalMamba) and model.config.two_way.complement
+    return "+" if equivariant and options.strand == "both" else STRANDS[options.strand]
 
 
 @contextmanager
 def prepared(
-    fasta: str | Path, model: CausalMamba, options: Options, scratch: Path
+    fasta: str | Path, model: LanguageModel, options: Options, scratch: Path
 ) -> Iterator[Prepared]:
     """Decode the sequence and plan the run; the decoded sequence goes with the context."""
     # Said before the sequence is read, which may take minutes.
-    objective_of(options.objective, () if options.target else None, model.vocabulary)
+    objective_of(options.objective, () if options.target else None, model)
+    shape = shape_of(model, options, len(strands_of(model, options)))
     with decode_fasta(fasta, scratch / "codes", _contigs_to_read(fasta, options)) as whole:
         chosen = _selection(whole.lengths, options)
         genome = whole.only(chosen.write)
         _warn_of_ambiguous(genome, fasta)
-        itemsize = model.dtype.itemsize
-        parameters = sum(p.numel() for p in model.parameters())
-        cost = Cost.of(model.config, parameters, len(STRANDS[options.strand]), itemsize)
-        memory = DEFAULT_MEMORY if options.max_memory is None else options.max_memory
-        tile = options.tile or cost.longest_tile(memory)
-        if options.max_memory is not None and cost.memory(tile) > options.max_memory:
-            raise UsageError(
-                f"--tile {tile} needs {cost.memory(tile) // 2**20}M, more than --max-memory; "
-                "leave --tile out to have it chosen"
-            )
         segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
-        yield Prepared(model, genome, options, segments, chosen.targets, cost, tile)
+        yield Prepared(model, genome, options, segments, chosen.targets, shape)
 
 
 def _selection(lengths: Mapping[str, int], options: Options) -> Selection:

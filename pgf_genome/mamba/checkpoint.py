@@ -1,4 +1,4 @@
-"""Load a causal Mamba-1 checkpoint: strict in both directions, without running its code.
+"""Load a checkpoint: strict in both directions, without running its code.
 
 Nothing is initialised and nothing is ignored: a tensor that is missing, unknown, of another
 shape or not finite is an error that names it. Python files beside the weights are never imported.
@@ -9,22 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from pgf_genome.errors import ModelError, ResourceError, UsageError
+from pgf_genome.mamba.caduceus import BidirectionalMamba
 from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.families import refuse_foreign_tensors, refuse_other_families
 from pgf_genome.mamba.layouts import (
+    COMPLEMENT_MAPS,
     canonical_names,
+    check_wrappers,
     config_of,
     expected_shapes,
-    refuse_other_families,
-    stated_values,
+    fill_aliases,
 )
-from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.mamba.tokens import Vocabulary, read_vocabulary
+from pgf_genome.mamba.model import CausalMamba, LanguageModel
+from pgf_genome.mamba.stated import stated_values
+from pgf_genome.mamba.strands import check_complement, single_strand
+from pgf_genome.mamba.tokens import Vocabulary, read_vocabulary, trained_length
 from pgf_genome.mamba.weights import read_json, read_weights
 
 BUNDLED = Path(__file__).parents[1] / "models"
@@ -43,10 +48,11 @@ class Checkpoint:
     vocabulary : Vocabulary
         Token map.
     tensors : dict of str to torch.Tensor
-        Weights under the names of `CausalMamba.state_dict`, in sorted order; float32, or float64
-        where the file has it. A head tied to the embedding is left out.
-    family : str
-        "mamba".
+        Weights under the names of `LanguageModel.state_dict`, in sorted order; float32, or
+        float64 where the file has it. A head tied to the embedding is left out, projections that
+        two mixers share are there twice, and Caduceus-PS is in its single-strand form.
+    trained_length : int or None
+        Longest input that the tokenizer's files promise, if they do.
     source : Path
         Directory that was read.
     digest : str
@@ -57,14 +63,27 @@ class Checkpoint:
     config: MambaConfig
     vocabulary: Vocabulary
     tensors: dict[str, torch.Tensor]
-    family: str
+    trained_length: int | None
     source: Path
     digest: str
 
+    @property
+    def family(self) -> str:
+        """ "mamba", "mamba2", "caduceus-ph" or "caduceus-ps", the latter also with Mamba-2."""
+        mixer = "mamba2" if self.config.mamba2 else "mamba"
+        if self.config.two_way is None:
+            return mixer
+        strands = "ph" if self.config.two_way.complement is None else "ps"
+        return f"caduceus-{strands}" + ("-mamba2" if self.config.mamba2 else "")
+
 
 def load_model(
-    source: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> CausalMamba:
+    source: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    n_as_pad: bool = False,
+) -> LanguageModel:
     """Load a frozen model, ready for the sweeps.
 
     Parameters
@@ -76,10 +95,13 @@ def load_model(
     dtype : torch.dtype
         float32, float64, or bfloat16: the products inside the blocks take bfloat16 factors, and
         everything else, states and sums among it, is float32.
+    n_as_pad : bool
+        Feed N as the padding token: Caduceus saw its Ns as [PAD] when it was trained, although
+        its tokenizer has an N.
 
     Returns
     -------
-    CausalMamba
+    CausalMamba or BidirectionalMamba
         In evaluation mode, without weight gradients; ``name`` is the bundled or directory name
         and ``digest`` that of `Checkpoint`.
 
@@ -93,9 +115,11 @@ def load_model(
     if dtype not in DTYPES:
         raise UsageError(f"--dtype must be float32, float64 or bfloat16, not {dtype}")
     place = resolve_device(device)
-    checkpoint = read_checkpoint(resolve_source(source))
+    checkpoint = read_checkpoint(resolve_source(source), n_as_pad=n_as_pad)
     name = checkpoint.source.resolve().name
-    model = CausalMamba(checkpoint.config, checkpoint.vocabulary, name, checkpoint.digest)
+    kind = BidirectionalMamba if checkpoint.config.two_way else CausalMamba
+    model = kind(checkpoint.config, checkpoint.vocabulary, name, checkpoint.digest)
+    model.trained_length = checkpoint.trained_length
     model.to(DTYPES[dtype]).load_state_dict(checkpoint.tensors, strict=True)
     model.precision = dtype
     return model.to(place).requires_grad_(False).eval()
@@ -148,8 +172,8 @@ def resolve_source(source: str | Path) -> Path:
     raise ModelError(message)
 
 
-def read_checkpoint(directory: Path) -> Checkpoint:
-    """Read and check a checkpoint directory in the layout of transformers or of mamba_ssm.
+def read_checkpoint(directory: Path, *, n_as_pad: bool = False) -> Checkpoint:
+    """Read and check a checkpoint directory in any layout of ``layouts.py``.
 
     Raises
     ------
@@ -159,12 +183,12 @@ def read_checkpoint(directory: Path) -> Checkpoint:
         directory.
     """
     try:
-        return _read(directory)
+        return _read(directory, n_as_pad)
     except ModelError as error:
         raise ModelError(f"{directory}: {error}") from None
 
 
-def _read(directory: Path) -> Checkpoint:
+def _read(directory: Path, n_as_pad: bool) -> Checkpoint:
     if not directory.is_dir():
         raise ModelError("no such directory")
     if not (directory / "config.json").exists():
@@ -173,15 +197,31 @@ def _read(directory: Path) -> Checkpoint:
     refuse_other_families(stated_config)
     stated = stated_values(stated_config)
     weights = read_weights(directory)
+    refuse_foreign_tensors(weights)
     in_file = canonical_names(list(weights), stated_config)
     tensors = {name: weights[in_file[name]] for name in sorted(in_file)}
     config = config_of(tensors, stated)
+    if config.two_way:
+        check_wrappers(in_file, stated)
+        tensors = {n: t for n, t in tensors.items() if n not in COMPLEMENT_MAPS}
+        if config.two_way.shared:
+            fill_aliases(tensors, in_file)
     if config.tied:
         tensors.pop("lm_head.weight", None)
     _check_tensors(tensors, in_file, config)
     vocabulary = read_vocabulary(directory, config.vocab_rows)
+    if n_as_pad:
+        vocabulary = vocabulary.with_n_as_pad()
+    complement = config.two_way and config.two_way.complement
+    if complement:
+        check_complement(complement, vocabulary.base_ids)
+        if stated.get("fused", True):
+            tensors = single_strand(tensors, config.n_layer, complement)
+            config = replace(config, tied="lm_head.weight" not in tensors)
+    tensors = dict(sorted(tensors.items()))
     digest = _digest(config, vocabulary, tensors)
-    return Checkpoint(config, vocabulary, tensors, "mamba", directory, digest)
+    length = trained_length(directory)
+    return Checkpoint(config, vocabulary, tensors, length, directory, digest)
 
 
 def _check_tensors(

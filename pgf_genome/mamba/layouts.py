@@ -1,143 +1,106 @@
-"""Which checkpoints are causal Mamba-1, and how their tensors and sizes map to ours.
+"""How the tensors of a checkpoint map to ours, and what sizes they have.
 
-Two layouts, told apart by nothing but spelling: ``MambaForCausalLM`` of transformers
-(``model_type`` "mamba", ``backbone.embeddings.weight``) and the native one of mamba_ssm
-(no ``model_type``, options in ``ssm_cfg``, ``backbone.embedding.weight``, embedding rows padded
-to a multiple of ``pad_vocab_size_multiple``). Files with both spellings exist, so every size is
-taken from the tensors and everything the configuration states must agree with it.
+Layouts are told apart by spelling alone: ``MambaForCausalLM`` and ``Mamba2ForCausalLM`` of
+transformers (``backbone.embeddings.weight``), the native one of mamba_ssm (no ``model_type``,
+``backbone.embedding.weight``, rows padded to a multiple), and Caduceus (``caduceus.backbone.``,
+a mixer for each direction, wrappers around what reads both strands).
 """
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import torch
 
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.config import Heads, MambaConfig, TwoWay
+from pgf_genome.mamba.stated import DEFAULT_EPS
 
-ARCHITECTURES = {"MambaForCausalLM", "MambaLMHeadModel", "MambaModel"}
-
-HYBRID_KEYS = {
-    "layers_block_type_string": "a hybrid of Mamba, attention and MLP layers",
-    "layers_block_type": "a hybrid of Mamba, attention and MLP layers",
-    "attn_layer_idx": "attention layers",
-    "d_intermediate": "an MLP in every layer",
-    "mixer_rms_eps": "norms on dt, B and C, as in falcon_mamba",
-    "bidirectional": "a model that reads both directions, as Caduceus",
-}
-
-# Those of the second row act at initialisation or choose a kernel: no part of the function.
-SSM_OPTIONS = {
-    *("layer", "d_state", "d_conv", "expand", "dt_rank", "conv_bias", "bias"),
-    *("dt_min", "dt_max", "dt_init", "dt_scale", "dt_init_floor", "use_fast_path"),
-}
-
-INTEGERS = {
-    "d_model": ("d_model", "hidden_size"),
-    "n_layer": ("n_layer", "num_hidden_layers"),
-    "vocab_size": ("vocab_size",),
-    "pad_vocab_size_multiple": ("pad_vocab_size_multiple",),
-    "d_inner": ("d_inner", "intermediate_size"),
-    "d_state": ("d_state", "state_size"),
-    "d_conv": ("d_conv", "conv_kernel"),
-    "dt_rank": ("dt_rank", "time_step_rank"),
-}
-SWITCHES = {
-    "rms_norm": ("rms_norm",),
-    "conv_bias": ("conv_bias", "use_conv_bias"),
-    "proj_bias": ("bias", "use_bias"),
-    "tied": ("tie_embeddings", "tie_word_embeddings"),
-}
-NUMBERS = {"expand": ("expand",), "norm_eps": ("norm_epsilon", "layer_norm_epsilon")}
-DEFAULT_EPS = 1e-5
-NATIVE_PADDING = 8
-COMPULSORY = ("d_model", "n_layer", "vocab_size")
-
-
-def refuse_other_families(config: dict[str, Any]) -> None:
-    """Raise a ModelError, with the family's name, unless a configuration says causal Mamba-1.
-
-    ``architectures`` and ``ssm_cfg.layer`` count as much as ``model_type``: falcon_mamba has
-    Mamba's tensor names, hybrids call themselves mamba2, and Mamba-2 files call themselves mamba.
-    """
-    architectures = config.get("architectures") or []
-    if not isinstance(architectures, list):
-        raise ModelError(f"architectures in config.json is {architectures!r}, not a list")
-    named = [f"model_type {config['model_type']!r}"] if config.get("model_type") else []
-    named += [f"architecture {name!r}" for name in architectures]
-    family = ", ".join(named) or "a native mamba_ssm model"
-    supported = "is not supported by this version, which reads causal Mamba-1 only"
-    for key, meaning in HYBRID_KEYS.items():
-        if config.get(key):
-            raise ModelError(f"{family}: {key} {config[key]!r} means {meaning}; this {supported}")
-    known = ARCHITECTURES.issuperset(map(str, architectures))
-    if config.get("model_type") not in (None, "mamba") or not known:
-        raise ModelError(f"the family of {family} {supported}")
-    options = _ssm_options(config)
-    if options.get("layer") not in (None, "Mamba1"):
-        raise ModelError(f"ssm_cfg.layer {options['layer']!r} {supported}")
-    unknown = sorted(set(options) - SSM_OPTIONS)
-    if unknown:
-        raise ModelError(f"the Mamba-1 option ssm_cfg.{unknown[0]} is not known")
-    if config.get("hidden_act") not in (None, "silu", "swish"):
-        raise ModelError(f"hidden_act {config['hidden_act']!r} is not supported, only 'silu'")
-
-
-def stated_values(config: dict[str, Any]) -> dict[str, Any]:
-    """What a configuration states under any of the spellings of the two layouts.
-
-    Keys are those of `INTEGERS`, `SWITCHES` and `NUMBERS`, absent where nothing is stated.
-
-    Raises
-    ------
-    ModelError
-        If two spellings disagree, a value has the wrong type or a compulsory one is absent.
-    """
-    stated: dict[str, Any] = {}
-    for kinds, type_ in ((INTEGERS, int), (SWITCHES, bool), (NUMBERS, float)):
-        for field, spellings in kinds.items():
-            _state(stated, field, config, spellings, type_)
-    for field in COMPULSORY:
-        if field not in stated:
-            raise ModelError(f"config.json does not state {' or '.join(INTEGERS[field])}")
-    if config.get("model_type") is None:
-        stated.setdefault("pad_vocab_size_multiple", NATIVE_PADDING)
-        if stated.get("norm_eps", DEFAULT_EPS) != DEFAULT_EPS:
-            raise ModelError(
-                f"config.json states a norm epsilon of {stated['norm_eps']}, "
-                f"but native mamba_ssm models always use {DEFAULT_EPS}"
-            )
-    return stated
+DIRECTIONS = ("mamba_fwd", "mamba_rev")
+SHARED = ("in_proj.weight", "in_proj.bias", "out_proj.weight", "out_proj.bias")
+COMPLEMENT_MAPS = ("lm_head.complement_map", "embeddings.complement_map")
+# Defaults of the Mamba-2 configurations: native, and of transformers.
+DEFAULT_HEADS = {True: {"groups": 1, "d_state": 128}, False: {"groups": 8, "d_state": 128}}
 
 
 def canonical_names(names: list[str], config: dict[str, Any]) -> dict[str, str]:
-    """Name in the file of every tensor, by its name in `CausalMamba.state_dict`.
+    """Name in the file of every tensor, by its name in ``LanguageModel.state_dict``.
+
+    Complement maps, which are no weights, are named as in `COMPLEMENT_MAPS`.
 
     Raises
     ------
     ModelError
         If two tensors have one canonical name, or the file is a base model without a head.
     """
-    prefixed = any(name.startswith("backbone.") for name in names)
-    has_head = "lm_head.weight" in names
-    if not (prefixed or has_head or "MambaForCausalLM" in (config.get("architectures") or [])):
+    caduceus = config.get("model_type") == "caduceus"
+    prefixed = any("backbone." in name for name in names)
+    with_head = {"MambaForCausalLM", "Mamba2ForCausalLM"} & set(config.get("architectures") or [])
+    if not (prefixed or "lm_head.weight" in names or with_head):
         raise ModelError(
             "a base model saved without its language-model head (no 'backbone.' names, no "
             "lm_head.weight): save it as MambaForCausalLM"
         )
     in_file: dict[str, str] = {}
     for name in names:
-        canonical = name.removeprefix("backbone.")
-        if canonical == name and prefixed and name != "lm_head.weight":
+        canonical = name.removeprefix("caduceus.") if caduceus else name
+        bare = canonical.removeprefix("backbone.")
+        if bare == canonical and prefixed and not name.startswith("lm_head."):
             raise ModelError(f"unknown tensor {name}")
+        canonical = _without_wrappers(bare) if caduceus else bare
         if canonical == "embedding.weight":
             canonical = "embeddings.weight"
         if canonical in in_file:
             raise ModelError(f"tensors {in_file[canonical]} and {name} are the same one")
         in_file[canonical] = name
     return in_file
+
+
+def _without_wrappers(name: str) -> str:
+    """A name inside Caduceus without the modules that wrap both strands around others."""
+    name = name.replace("embeddings.word_embeddings.", "embeddings.")
+    name = name.replace("embeddings.embedding.", "embeddings.")
+    name = name.replace("lm_head.lm_head.", "lm_head.")
+    return re.sub(r"\b(norm|norm_f|mixer)\.submodule\.", r"\1.", name)
+
+
+def check_wrappers(in_file: dict[str, str], stated: dict[str, Any]) -> None:
+    """See that Caduceus' tensor names are those that its switches produce.
+
+    Raises
+    ------
+    ModelError
+        If not: the switches decide how the strands exchange places, and somebody changed them.
+    """
+    rcps, fused = stated.get("rcps", False), stated.get("fused", True)
+    expected = {"layers.0.norm.weight": rcps and not fused, "layers.0.mixer.": rcps}
+    for start, wrapped in expected.items():
+        for canonical, name in in_file.items():
+            if canonical.startswith(start) and (".submodule." in name) != wrapped:
+                said = f"rcps {rcps} and fused_add_norm {fused}".lower()
+                raise ModelError(
+                    f"config.json says {said}, but the tensor {name} is named otherwise: restore "
+                    "the configuration that the model was trained with"
+                )
+
+
+def fill_aliases(tensors: dict[str, torch.Tensor], in_file: dict[str, str]) -> None:
+    """Give the reverse mixers the shared projections, which files may leave out.
+
+    Raises
+    ------
+    ModelError
+        If the file has both and they differ.
+    """
+    for name in [n for n in tensors if ".mamba_fwd." in n and n.endswith(SHARED)]:
+        alias = name.replace(".mamba_fwd.", ".mamba_rev.")
+        if not torch.equal(tensors.setdefault(alias, tensors[name]), tensors[name]):
+            raise ModelError(
+                f"{in_file[alias]} differs from {in_file[name]}, but config.json says that both "
+                "directions share it (bidirectional_weight_tie)"
+            )
 
 
 def config_of(tensors: dict[str, torch.Tensor], stated: dict[str, Any]) -> MambaConfig:
@@ -152,24 +115,23 @@ def config_of(tensors: dict[str, torch.Tensor], stated: dict[str, Any]) -> Mamba
     ModelError
         If sizes disagree with the configuration, or no sizes can be read.
     """
-    if any(name.endswith("mixer.dt_bias") for name in tensors):
-        raise ModelError("the tensors are Mamba-2's (mixer.dt_bias): not supported by this version")
+    two_way = _two_way(tensors, stated)
+    mixer = "layers.0.mixer" + (".mamba_fwd" if two_way else "")
+    kind = 2 if f"{mixer}.dt_bias" in tensors else 1
+    if stated.get("mixer", kind) != kind:
+        raise ModelError(
+            f"config.json says Mamba-{stated['mixer']}, but the tensors are Mamba-{kind}'s"
+        )
     n_layer = _layers(tensors)
     if n_layer != stated["n_layer"]:
         raise ModelError(f"config.json says {stated['n_layer']} layers, the weights hold {n_layer}")
-    mixer = "layers.0.mixer"
     rows, d_model = _shape(tensors, "embeddings.weight", 2)
-    d_inner, d_state = _shape(tensors, f"{mixer}.A_log", 2)
-    found = {
-        "d_model": d_model,
-        "d_inner": d_inner,
-        "d_state": d_state,
-        "d_conv": _shape(tensors, f"{mixer}.conv1d.weight", 3)[2],
-        "dt_rank": _shape(tensors, f"{mixer}.dt_proj.weight", 2)[1],
-    }
+    found = {"d_model": d_model, "d_conv": _shape(tensors, f"{mixer}.conv1d.weight", 3)[2]}
+    found |= (_mamba1_sizes if kind == 1 else _mamba2_sizes)(tensors, mixer, stated)
     for field, value in found.items():
-        if field in stated and stated[field] != value:
+        if stated.get(field, value) != value and (field, kind) != ("dt_rank", 2):
             raise ModelError(f"config.json says {field} {stated[field]}, the weights say {value}")
+    d_inner = found["d_inner"]
     if "expand" in stated and int(stated["expand"] * d_model) != d_inner:
         raise ModelError(
             f"config.json says expand {stated['expand']:g}, the weights say d_inner {d_inner} "
@@ -183,30 +145,90 @@ def config_of(tensors: dict[str, torch.Tensor], stated: dict[str, Any]) -> Mamba
         rms_norm=stated.get("rms_norm", True),
         conv_bias=stated.get("conv_bias", True),
         proj_bias=stated.get("proj_bias", False),
-        tied=_tied(tensors, stated.get("tied")),
+        tied=_tied(tensors, stated, kind),
+        two_way=two_way,
         **found,
     )
 
 
-def expected_shapes(config: MambaConfig) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor of `CausalMamba.state_dict` for a configuration."""
-    d, di, n, r = config.d_model, config.d_inner, config.d_state, config.dt_rank
-    norm = {"weight": (d,)} if config.rms_norm else {"weight": (d,), "bias": (d,)}
-    block = {f"norm.{name}": shape for name, shape in norm.items()}
-    block |= {
-        "mixer.in_proj.weight": (2 * di, d),
-        "mixer.conv1d.weight": (di, 1, config.d_conv),
-        "mixer.x_proj.weight": (r + 2 * n, di),
-        "mixer.dt_proj.weight": (di, r),
-        "mixer.dt_proj.bias": (di,),
-        "mixer.A_log": (di, n),
-        "mixer.D": (di,),
-        "mixer.out_proj.weight": (d, di),
+def _two_way(tensors: dict[str, torch.Tensor], stated: dict[str, Any]) -> TwoWay | None:
+    if not any(".mamba_fwd." in name for name in tensors):
+        return None
+    complement = None
+    if stated.get("rcps"):
+        complement = complement_map(tensors, stated)
+    return TwoWay(stated.get("shared", True), stated.get("strategy", "add"), complement)
+
+
+def complement_map(tensors: dict[str, torch.Tensor], stated: dict[str, Any]) -> tuple[int, ...]:
+    """The one complement map that configuration and file agree on, padding rows included.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or two differ.
+    """
+    rows = _shape(tensors, "embeddings.weight", 2)[0]
+    found = {n: tuple(tensors[n].tolist()) for n in COMPLEMENT_MAPS if n in tensors}
+    if "complement" in stated:
+        short = stated["complement"]
+        # padding rows that the configuration leaves out are their own complement
+        found["complement_map in config.json"] = short + tuple(range(len(short), rows))
+    if not found:
+        raise ModelError(
+            "rcps is true, but neither config.json nor the weights have a complement_map: without "
+            "it the other strand is not known"
+        )
+    (first, chosen), *others = found.items()
+    for name, other in others:
+        if other != chosen:
+            raise ModelError(f"{first} and {name} differ")
+    return chosen
+
+
+def _mamba1_sizes(
+    tensors: dict[str, torch.Tensor], mixer: str, stated: dict[str, Any]
+) -> dict[str, Any]:
+    d_inner, d_state = _shape(tensors, f"{mixer}.A_log", 2)
+    rank = _shape(tensors, f"{mixer}.dt_proj.weight", 2)[1]
+    return {"d_inner": d_inner, "d_state": d_state, "dt_rank": rank}
+
+
+def _mamba2_sizes(
+    tensors: dict[str, torch.Tensor], mixer: str, stated: dict[str, Any]
+) -> dict[str, Any]:
+    """N and G appear in the shapes as a product only: they are stated, and checked."""
+    defaults = DEFAULT_HEADS[stated["native"]]
+    (heads,) = _shape(tensors, f"{mixer}.dt_bias", 1)
+    d_inner = _shape(tensors, f"{mixer}.out_proj.weight", 2)[1]
+    channels = _shape(tensors, f"{mixer}.conv1d.weight", 3)[0]
+    groups, d_state = (stated.get(key, defaults[key]) for key in ("groups", "d_state"))
+    if channels != d_inner + 2 * groups * d_state:
+        raise ModelError(
+            f"config.json says {groups} groups and d_state {d_state}, but the convolution has "
+            f"{channels} channels at d_inner {d_inner}"
+        )
+    said = {"heads": heads, "head_dim": d_inner // heads}
+    for field, value in said.items():
+        if stated.get(field, value) != value:
+            raise ModelError(f"config.json says {field} {stated[field]}, the weights say {value}")
+    limits = stated.get("dt_limit", (0.0, math.inf))
+    return {
+        "d_inner": d_inner,
+        "d_state": d_state,
+        "dt_rank": heads,
+        "mamba2": Heads(heads, groups, limits),
     }
-    if config.conv_bias:
-        block["mixer.conv1d.bias"] = (di,)
-    if config.proj_bias:
-        block |= {"mixer.in_proj.bias": (2 * di,), "mixer.out_proj.bias": (d,)}
+
+
+def expected_shapes(config: MambaConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor of ``LanguageModel.state_dict`` for a configuration."""
+    d = config.d_model
+    norm = {"weight": (d,)} if config.rms_norm else {"weight": (d,), "bias": (d,)}
+    mixers = [f"mixer.{way}" for way in DIRECTIONS] if config.two_way else ["mixer"]
+    block = {f"norm.{name}": shape for name, shape in norm.items()}
+    for mixer in mixers:
+        block |= {f"{mixer}.{name}": shape for name, shape in _mixer_shapes(config).items()}
     shapes = {"embeddings.weight": (config.vocab_rows, d)}
     for i in range(config.n_layer):
         shapes |= {f"layers.{i}.{name}": shape for name, shape in block.items()}
@@ -216,37 +238,30 @@ def expected_shapes(config: MambaConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _ssm_options(config: dict[str, Any]) -> dict[str, Any]:
-    options = config.get("ssm_cfg") or {}
-    if not isinstance(options, dict):
-        raise ModelError(f"ssm_cfg in config.json is {options!r}, not an object")
-    return options
-
-
-def _state(
-    stated: dict[str, Any],
-    field: str,
-    config: dict[str, Any],
-    spellings: tuple[str, ...],
-    type_: type,
-) -> None:
-    """Put the one value that all spellings of a field agree on into ``stated``, if any."""
-    sources = {name: config.get(name) for name in spellings}
-    sources |= {f"ssm_cfg.{name}": _ssm_options(config).get(name) for name in spellings}
-    first = None
-    for name, value in sources.items():
-        if value is None:
-            continue
-        if field == "dt_rank" and value == "auto":
-            value = math.ceil(stated.get("d_model", 1) / 16)
-        if type_ is float and type(value) is int:
-            value = float(value)
-        if type(value) is not type_ or not (type_ is bool or 0 < value < math.inf):
-            kind = {int: "a positive integer", bool: "true or false", float: "a positive number"}
-            raise ModelError(f"{name} in config.json is {value!r}, not {kind[type_]}")
-        if field in stated and stated[field] != value:
-            raise ModelError(f"config.json says {first} {stated[field]} but {name} {value}")
-        stated[field], first = value, first or name
+def _mixer_shapes(config: MambaConfig) -> dict[str, tuple[int, ...]]:
+    d, di, n, r = config.d_model, config.d_inner, config.d_state, config.dt_rank
+    channels, inputs = config.conv_channels, 2 * di
+    if config.mamba2:
+        inputs = di + channels + r
+        shapes = {"dt_bias": (r,), "A_log": (r,), "D": (r,), "norm.weight": (di,)}
+    else:
+        shapes = {
+            "x_proj.weight": (r + 2 * n, di),
+            "dt_proj.weight": (di, r),
+            "dt_proj.bias": (di,),
+            "A_log": (di, n),
+            "D": (di,),
+        }
+    shapes |= {
+        "in_proj.weight": (inputs, d),
+        "conv1d.weight": (channels, 1, config.d_conv),
+        "out_proj.weight": (d, di),
+    }
+    if config.conv_bias:
+        shapes["conv1d.bias"] = (channels,)
+    if config.proj_bias:
+        shapes |= {"in_proj.bias": (inputs,), "out_proj.bias": (d,)}
+    return shapes
 
 
 def _layers(tensors: dict[str, torch.Tensor]) -> int:
@@ -272,13 +287,18 @@ def _check_rows(rows: int, stated: dict[str, Any]) -> None:
         )
 
 
-def _tied(tensors: dict[str, torch.Tensor], stated: bool | None) -> bool:
-    head = tensors.get("lm_head.weight")
-    if head is None or stated is False:
-        return stated is not False
+def _tied(tensors: dict[str, torch.Tensor], stated: dict[str, Any], kind: int) -> bool:
+    head, said = tensors.get("lm_head.weight"), stated.get("tied")
+    if any(".mamba_fwd." in name for name in tensors):
+        said = True  # Caduceus knows nothing else
+    if head is None and said is None:
+        # transformers ties the heads of Mamba-1 unless told otherwise, not those of Mamba-2
+        return kind == 1 or stated["native"]
+    if head is None or said is False:
+        return said is not False
     if torch.equal(head, tensors["embeddings.weight"]):
         return True
-    if stated:
+    if said:
         raise ModelError(
             "config.json says that head and embedding are tied, but lm_head.weight differs from "
             "the embedding: set tie_word_embeddings (or tie_embeddings) to false to use the head"

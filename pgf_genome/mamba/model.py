@@ -1,4 +1,4 @@
-"""Causal Mamba-1 language model as a function of a tile and a state.
+"""Mamba language models; the causal one is a function of a tile and a state.
 
 Symbols (Gu and Dao 2023, arXiv 2312.00752; names as in the original code):
 
@@ -13,6 +13,7 @@ Symbols (Gu and Dao 2023, arXiv 2312.00752; names as in the original code):
     x, z    the two halves of the input projection: signal and gate
     delta   step size, softplus(dt + bias)
     A, B, C, D   poles, input map, output map, skip of the state-space model
+    H, G    Mamba-2: heads, and groups of heads
 
 The input is the one-hot X, (batch, T, V), so that the derivative to a base is an ordinary
 derivative: embedding row t is X[t] @ E.
@@ -25,64 +26,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.mixer import BothWays, Mixer, Norm, blank_state, mixer_of
 from pgf_genome.mamba.projection import project
 from pgf_genome.mamba.state import LayerState, State
 from pgf_genome.mamba.tokens import Vocabulary
-from pgf_genome.scan import causal_conv, rms_norm, selective_scan
-
-
-class Norm(nn.Module):
-    """RMSNorm, or LayerNorm where the checkpoint has it."""
-
-    def __init__(self, config: MambaConfig) -> None:
-        super().__init__()
-        self.eps = config.norm_eps
-        self.weight = nn.Parameter(torch.ones(config.d_model))
-        self.bias = None if config.rms_norm else nn.Parameter(torch.zeros(config.d_model))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.bias is None:
-            return rms_norm(x, self.weight, self.eps)
-        return functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
-
-
-class Mixer(nn.Module):
-    """The Mamba-1 mixer: project, convolve, scan selectively, gate, project back."""
-
-    def __init__(self, config: MambaConfig) -> None:
-        super().__init__()
-        D, Di, N, R = config.d_model, config.d_inner, config.d_state, config.dt_rank
-        self.sizes = (R, N, N)
-        self.precision: torch.dtype | None = None  # of the products; None: that of the weights
-        self.in_proj = nn.Linear(D, 2 * Di, bias=config.proj_bias)
-        self.conv1d = nn.Conv1d(Di, Di, config.d_conv, groups=Di, bias=config.conv_bias)
-        self.x_proj = nn.Linear(Di, R + 2 * N, bias=False)
-        self.dt_proj = nn.Linear(R, Di)
-        self.A_log = nn.Parameter(torch.zeros(Di, N))
-        self.D = nn.Parameter(torch.ones(Di))
-        self.out_proj = nn.Linear(Di, D, bias=config.proj_bias)
-
-    def forward(self, u: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        # Two products instead of one and a split: both halves come out contiguous.
-        x, z = (
-            project(u, weight, bias, self.precision)
-            for weight, bias in zip(*self._halves(), strict=True)
-        )  # (batch, T, Di) each
-        taps = self.conv1d.weight[:, 0, :].T  # (K, Di)
-        bias = self.conv1d.bias if self.conv1d.bias is not None else torch.zeros_like(self.D)
-        x, conv = causal_conv(x, taps, bias, state.conv)
-        projected = project(x, self.x_proj.weight, precision=self.precision)
-        dt, B, C = projected.split(self.sizes, dim=-1)  # (batch, T, R), (.., N), (.., N)
-        # (batch, T, Di); the bias is added inside the scan
-        dt = project(dt, self.dt_proj.weight, precision=self.precision)
-        A = -torch.exp(self.A_log).T  # (N, Di)
-        y, scan = selective_scan(x, dt, B, C, z, A, self.D, self.dt_proj.bias, state.scan)
-        out = project(y, self.out_proj.weight, self.out_proj.bias, self.precision)
-        return out, LayerState(conv, scan)
-
-    def _halves(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor | None, Tensor | None]]:
-        bias = self.in_proj.bias
-        return self.in_proj.weight.chunk(2), (None, None) if bias is None else bias.chunk(2)
 
 
 class Block(nn.Module):
@@ -91,15 +38,15 @@ class Block(nn.Module):
     def __init__(self, config: MambaConfig) -> None:
         super().__init__()
         self.norm = Norm(config)
-        self.mixer = Mixer(config)
+        self.mixer = BothWays(config) if config.two_way else mixer_of(config)
 
     def forward(self, h: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         mixed, state = self.mixer(self.norm(h), state)
         return h + mixed, state
 
 
-class CausalMamba(nn.Module):
-    """``model(x, state) -> (log_probs, state)``, pure in both.
+class LanguageModel(nn.Module):
+    """Embedding, blocks, norm, head: what causal and bidirectional models have in common.
 
     Parameter names are those of Hugging Face ``MambaForCausalLM`` without ``backbone.``.
 
@@ -109,7 +56,11 @@ class CausalMamba(nn.Module):
     vocabulary : Vocabulary
     name, digest : str
         Where the weights came from, and their SHA-256.
+    trained_length : int or None
+        Longest input in training, where it is known.
     """
+
+    trained_length: int | None = None
 
     def __init__(
         self, config: MambaConfig, vocabulary: Vocabulary, name: str = "", digest: str = ""
@@ -135,12 +86,13 @@ class CausalMamba(nn.Module):
     @property
     def precision(self) -> torch.dtype:
         """Of the products inside the blocks; ``dtype`` is that of everything else."""
-        return self.layers[0].mixer.precision or self.dtype
+        return next(m.precision for m in self.modules() if isinstance(m, Mixer)) or self.dtype
 
     @precision.setter
     def precision(self, precision: torch.dtype) -> None:
-        for block in self.layers:
-            block.mixer.precision = precision
+        for module in self.modules():
+            if isinstance(module, Mixer):
+                module.precision = precision
 
     def tokenize(self, sequence: str) -> Tensor:
         """Token ids of a DNA string, (L,), one per base."""
@@ -150,28 +102,33 @@ class CausalMamba(nn.Module):
         """(.., V) in the model's dtype and on its device."""
         return functional.one_hot(ids.to(self.device), self.config.vocab_rows).to(self.dtype)
 
+    def embed(self, x: Tensor) -> Tensor:
+        """(.., V) -> (.., D)."""
+        return project(x, self.embeddings.weight.T)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(.., D) -> (.., V)."""
+        head = self.embeddings.weight if self.lm_head is None else self.lm_head.weight
+        return project(hidden, head)
+
+
+class CausalMamba(LanguageModel):
+    """``model(x, state) -> (log_probs, state)``, pure in both."""
+
     def initial_state(self, batch: int) -> State:
         """The state before the first base: nothing seen, nothing predicted."""
-        c, zeros = self.config, self.embeddings.weight.new_zeros
-        layers = tuple(
-            LayerState(zeros(batch, c.d_conv - 1, c.d_inner), zeros(batch, c.d_state, c.d_inner))
-            for _ in range(c.n_layer)
-        )
-        return State(layers, zeros(batch, c.vocab_rows))
+        weight = self.embeddings.weight
+        layers = tuple(blank_state(self.config, weight, batch) for _ in self.layers)
+        return State(layers, weight.new_zeros(batch, self.config.vocab_rows))
 
     def hidden(self, x: Tensor, state: State) -> tuple[Tensor, tuple[LayerState, ...]]:
         """Normalised last hidden layer (batch, T, D) and the layers' states after the tile."""
-        h = project(x, self.embeddings.weight.T)
+        h = self.embed(x)
         layers = []
         for block, layer_state in zip(self.layers, state.layers, strict=True):
             h, layer_state = block(h, layer_state)
             layers.append(layer_state)
         return self.norm_f(h), tuple(layers)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """(.., V)."""
-        head = self.embeddings.weight if self.lm_head is None else self.lm_head.weight
-        return project(hidden, head)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, layers = self.hidden(x, state)

@@ -2,13 +2,14 @@
 
 ``vocab.txt`` has one token per line, the line number being the id; ``tokenizer.json`` is the
 file of the tokenizers library; ``vocab.json`` is an object from token to id. Models differ in
-base order (plant-dnamamba: A, T, C, G), in case and in T or U.
+base order (plant-dnamamba: A, T, C, G), in case and in T or U. Caduceus' tokenizer is a class
+without such a file: its name stands in ``tokenizer_config.json``, its tokens are known.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,13 @@ import torch
 from pgf_genome.errors import ModelError
 from pgf_genome.mamba.weights import read_json, refuse_lfs_pointer
 from pgf_genome.sequence import BASES, N_CODE
+
+# Character tokenizer of Caduceus, as of HyenaDNA: ids in this order.
+CADUCEUS = ("CaduceusTokenizer", "CharacterTokenizer")
+SPECIAL = ("[CLS]", "[SEP]", "[BOS]", "[MASK]", "[PAD]", "[RESERVED]", "[UNK]")
+CADUCEUS_IDS = {token: i for i, token in enumerate((*SPECIAL, "A", "C", "G", "T", "N"))}
+# Tokenizers without a limit write one of about 1e30.
+NO_LIMIT = 10**9
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,19 @@ class Vocabulary:
         ordinary = {*self.base_ids, self.n_id}
         return {t: i for i, t in enumerate(self.tokens) if t and i not in ordinary}
 
+    def with_n_as_pad(self) -> Vocabulary:
+        """The same tokens, with N fed as the padding token.
+
+        Raises
+        ------
+        ModelError
+            If there is no padding token.
+        """
+        pad = [i for i, t in enumerate(self.tokens) if t.strip("<>[]|").lower() == "pad"]
+        if not pad:
+            raise ModelError("the tokenizer has no padding token to feed N as (--n-as-pad)")
+        return replace(self, n_id=pad[0])
+
     def encode(self, codes: np.ndarray) -> torch.Tensor:
         """Token ids (L,), int64, of base codes (L,), uint8."""
         return torch.from_numpy(self.code_to_id[codes])
@@ -97,7 +118,8 @@ def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
     Parameters
     ----------
     directory : Path
-        Folder with any of vocab.txt, tokenizer.json, vocab.json.
+        Folder with any of vocab.txt, tokenizer.json, vocab.json, or a tokenizer_config.json
+        that names the class of Caduceus' tokenizer.
     rows : int
         Rows of the embedding.
 
@@ -113,6 +135,8 @@ def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
         "vocab.json": _read_object,
     }
     found = {n: read(directory / n) for n, read in readers.items() if (directory / n).exists()}
+    if not found and _tokenizer_config(directory).get("tokenizer_class") in CADUCEUS:
+        found = {"tokenizer_config.json": CADUCEUS_IDS}
     if not found:
         raise ModelError(
             f"no tokenizer: looked for {', '.join(readers)}; base order is never guessed"
@@ -125,6 +149,17 @@ def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
         )
     lowers = "tokenizer.json" in found and _lowers(read_json(directory / "tokenizer.json"))
     return vocabulary_of(ids, rows, lowers=lowers)
+
+
+def trained_length(directory: Path) -> int | None:
+    """Longest input that ``tokenizer_config.json`` promises; None if it promises none."""
+    length = _tokenizer_config(directory).get("model_max_length")
+    return length if type(length) is int and 0 < length < NO_LIMIT else None
+
+
+def _tokenizer_config(directory: Path) -> dict[str, Any]:
+    path = directory / "tokenizer_config.json"
+    return read_json(path) if path.exists() else {}
 
 
 def vocabulary_of(ids: dict[str, int], rows: int, *, lowers: bool = False) -> Vocabulary:

@@ -59,6 +59,8 @@ def refuse_lfs_pointer(path: Path) -> None:
 def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     """Read every tensor of a checkpoint on the CPU, float16 and bfloat16 widened to float32.
 
+    Integer tensors are read only under a name that says ``complement_map``.
+
     Looked for in this order, as transformers does: ``model.safetensors``, its shards,
     ``pytorch_model.bin``, its shards. A pickle is read with ``weights_only=True``.
 
@@ -70,7 +72,8 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     Returns
     -------
     dict of str to torch.Tensor
-        Names as they are in the files, in sorted order; float32 or float64, all finite.
+        Names as they are in the files, in sorted order; float32 or float64, all finite, or
+        int64.
 
     Raises
     ------
@@ -161,6 +164,8 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _widened(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.dtype is torch.int64 and name.endswith("complement_map") and tensor.dim() == 1:
+        return tensor
     if tensor.dtype not in FLOATING:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise ModelError(f"tensor {name} is {kind}, not float16, bfloat16, float32 or float64")

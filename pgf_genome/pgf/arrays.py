@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from pgf_genome.errors import SequenceError
-from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.pgf import sweep
-from pgf_genome.pgf.objective import Likelihood, Objective
+from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.model import LanguageModel
+from pgf_genome.pgf import sweep, windows
+from pgf_genome.pgf.objective import Objective, check_objective, default_objective
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
 
@@ -40,7 +41,7 @@ class Adjoint:
 
 
 def adjoint(
-    model: CausalMamba,
+    model: LanguageModel,
     ids: Tensor | Sequence[int],
     objective: Objective | None = None,
     tile_length: int = TILE_LENGTH,
@@ -49,20 +50,35 @@ def adjoint(
 
     Parameters
     ----------
-    model : CausalMamba
+    model : CausalMamba or BidirectionalMamba
     ids : LongTensor (L,), or floating tensor (L, V)
-        Token ids, or the input X itself, which need not be one-hot.
+        Token ids, or the input X itself, which need not be one-hot. For a bidirectional model
+        all of it is one window.
     objective : Objective, optional
-        Default: ``Likelihood()``.
+        Default: ``Likelihood()``, or ``PseudoLikelihood()`` for a bidirectional model.
     tile_length : int
-        Positions per tile; the result does not depend on it, to rounding.
+        Positions per tile of a causal model; the result does not depend on it, to rounding.
+
+    Raises
+    ------
+    SequenceError
+        If ``ids`` is neither token ids nor an input of this vocabulary.
+    UsageError
+        If the objective is not defined for this kind of model.
 
     Notes
     -----
-    Cost: one primal sweep, one replay, one backward pass; memory of one tile and of the result;
-    boundary states in a temporary file.
+    Cost: one primal sweep, one replay, one backward pass. Memory: one tile and the result, with
+    boundary states in a temporary file; for a bidirectional model (n_layer x L x D) numbers.
     """
+    bidirectional = isinstance(model, BidirectionalMamba)
+    chosen = default_objective(bidirectional) if objective is None else objective
+    check_objective(chosen, bidirectional)
     read, length = _reader(model, ids)
+    if bidirectional:
+        whole = windows.Windows(length, length, halo=0)
+        tile = windows.adjoint(model, read, whole, [chosen])
+        return Adjoint(tile.values.item(), tile.gradient[0].cpu().numpy())
     plan = Plan(length, tile_length)
     blank = model.initial_state(1)
     value = torch.zeros((), dtype=torch.float64)
@@ -75,7 +91,6 @@ def adjoint(
         if plan.tiles > 1:
             for step in sweep.primal(model, read, shorter, blank):
                 states.write(step.k + 1, step.k + 1, step.state.tensors())
-        chosen = Likelihood() if objective is None else objective
         for tile in sweep.adjoint(model, read, plan, [chosen], states, blank):
             start, stop = plan.bounds(tile.k)
             gradient[start:stop] = tile.gradient[0].cpu()
@@ -84,7 +99,7 @@ def adjoint(
 
 
 def tangent(
-    model: CausalMamba,
+    model: LanguageModel,
     ids: Tensor | Sequence[int],
     direction: Tensor | np.ndarray,
     tile_length: int = TILE_LENGTH,
@@ -101,7 +116,8 @@ def tangent(
     Returns
     -------
     ndarray, (L, V) or (k, L, V)
-        Row t: the derivative of log p(next base | X_<=t).
+        Row t: the derivative of log p(next base | X_<=t), or of log p(base t | X) of a
+        bidirectional model.
     """
     read, length = _reader(model, ids)
     directions = torch.as_tensor(direction).to(model.device, model.dtype)
@@ -112,22 +128,40 @@ def tangent(
             f"a vocabulary of {rows} rows; expected ({length}, {rows}) or (k, {length}, {rows})"
         )
     stacked = directions.reshape(-1, 1, length, rows)
+    if isinstance(model, BidirectionalMamba):
+        moved = _window_tangents(model, read(0, length), stacked)
+        return moved.reshape(directions.shape).cpu().numpy()
     plan = Plan(length, min(tile_length, -(-ROWS_OF_TANGENTS // len(stacked))))
     tiles = sweep.tangent(model, read, lambda start, stop: stacked[:, :, start:stop], plan, 1)
     moved = torch.cat([tile.tangents[:, 0] for tile in tiles], dim=1)
     return moved.reshape(directions.shape).cpu().numpy()
 
 
+def _window_tangents(model: BidirectionalMamba, x: Tensor, directions: Tensor) -> Tensor:
+    def along(dx: Tensor) -> Tensor:
+        return torch.func.jvp(model, (x,), (dx,))[1]
+
+    at_once = max(1, ROWS_OF_TANGENTS // x.shape[1])
+    with torch.no_grad():
+        return torch.func.vmap(along, chunk_size=at_once)(directions)
+
+
 def log_probs(
-    model: CausalMamba, ids: Tensor | Sequence[int], tile_length: int = TILE_LENGTH
+    model: LanguageModel, ids: Tensor | Sequence[int], tile_length: int = TILE_LENGTH
 ) -> np.ndarray:
-    """Primal sweep: (L, V), row t is log p(next base | X_<=t)."""
+    """Primal sweep: (L, V), row t is log p(next base | X_<=t).
+
+    Of a bidirectional model row t is log p(base t | X), and all of X is one window.
+    """
     read, length = _reader(model, ids)
+    if isinstance(model, BidirectionalMamba):
+        with torch.no_grad():
+            return model(read(0, length), windows.streamed)[0].cpu().numpy()
     steps = sweep.primal(model, read, Plan(length, tile_length), model.initial_state(1))
     return torch.cat([step.log_probs[0] for step in steps]).cpu().numpy()
 
 
-def _reader(model: CausalMamba, ids: Tensor | Sequence[int]) -> tuple[sweep.Reader, int]:
+def _reader(model: LanguageModel, ids: Tensor | Sequence[int]) -> tuple[sweep.Reader, int]:
     """One-hot tiles of a single sequence, and its length."""
     given, rows = torch.as_tensor(ids), model.config.vocab_rows
     if given.dim() == 2 and given.is_floating_point() and given.shape[1] == rows:

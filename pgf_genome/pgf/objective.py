@@ -29,14 +29,17 @@ class Tile:
     x : Tensor, (T, V)
         One-hot input; differentiable.
     log_p : Tensor, (T, V)
-        Row t is log p(. | X_<t), the prediction *of* base t; its first row was carried over from
-        the tile before. Zero at the first base of a segment, which nothing predicts.
+        Row t is the prediction *of* base t. Causal models: log p(. | X_<t); the first row was
+        carried over from the tile before, and is zero at the first base of a segment, which
+        nothing predicts. Bidirectional models: log p(. | X).
     logits : Tensor, (T, V)
-        Row t is the head's output *after* base t.
+        Row t is the head's output *at* base t.
     hidden : Tensor, (T, D)
-        Normalised last hidden layer after base t.
+        Normalised last hidden layer at base t.
     base_ids : tuple of int
         Vocabulary rows of A, C, G, T.
+    ahead : int
+        Which base the output at base t speaks of: t + 1 in causal models, t in others.
     """
 
     start: int
@@ -45,6 +48,7 @@ class Tile:
     logits: Tensor
     hidden: Tensor
     base_ids: tuple[int, ...]
+    ahead: int = 1
 
 
 Objective = Callable[[Tile], Tensor]
@@ -128,6 +132,49 @@ class Likelihood(Positional):
 
 
 @dataclass(frozen=True)
+class PseudoLikelihood(Positional):
+    """Pseudo-log-likelihood of the sequence under a masked, bidirectional model, in nats.
+
+        F(X) = sum_t log p(x_t | X)
+
+    Parameters
+    ----------
+    targets : "fixed", "input" or sequence of int
+        As for `Likelihood`. Token ids of the whole sequence, where they are not those of the
+        input: what stood under the masks.
+    positions : tuple of (start, stop), optional
+        Bases whose prediction counts.
+    """
+
+    targets: str | tuple[int, ...] = "fixed"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.targets, str):
+            object.__setattr__(self, "targets", tuple(map(int, self.targets)))
+        elif self.targets not in ("input", "fixed"):
+            raise UsageError(f"targets must be 'input', 'fixed' or token ids, not {self.targets!r}")
+        super().__post_init__()
+
+    def __call__(self, tile: Tile) -> Tensor:
+        if isinstance(self.targets, str):
+            return Likelihood(positions=self.positions, targets=self.targets)(tile)
+        span = slice(tile.start, tile.start + len(tile.x))
+        ids = torch.tensor(self.targets[span], device=tile.x.device)
+        if len(ids) != len(tile.x):
+            raise UsageError(
+                f"{len(self.targets)} targets for a sequence of at least "
+                f"{tile.start + len(tile.x)} bases"
+            )
+        terms = tile.log_p.gather(1, ids[:, None])[:, 0]
+        return (terms * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)
+
+    def on_minus_strand(self, length: int) -> Self:
+        if not isinstance(self.targets, str):
+            raise UsageError("targets given as token ids are those of one strand")
+        return super().on_minus_strand(length)
+
+
+@dataclass(frozen=True)
 class Entropy(Positional):
     """Sum of the entropies of the predictions, sum_t H(p_t), in nats."""
 
@@ -138,7 +185,7 @@ class Entropy(Positional):
 
 @dataclass(frozen=True)
 class Logit(Positional):
-    """Sum of one output row over the chosen bases, each predicted from the bases before it.
+    """Sum of one output row over the chosen bases, as each of them is predicted.
 
     Without positions every output counts, the one after the last base included.
 
@@ -151,8 +198,7 @@ class Logit(Positional):
     row: int = 0
 
     def __call__(self, tile: Tile) -> Tensor:
-        # The output after base t speaks of base t + 1.
-        weights = self.weights(tile.x, tile.start + 1)
+        weights = self.weights(tile.x, tile.start + tile.ahead)
         return (tile.logits[:, self.row] * weights).sum(dtype=torch.float64)
 
 
@@ -163,3 +209,22 @@ class SquaredNorm(Positional):
     def __call__(self, tile: Tile) -> Tensor:
         squares = tile.hidden.square().sum(dim=1)
         return (squares * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)
+
+
+def default_objective(bidirectional: bool) -> Objective:
+    """What is differentiated unless something else is asked for."""
+    return PseudoLikelihood() if bidirectional else Likelihood()
+
+
+def check_objective(objective: Objective, bidirectional: bool) -> None:
+    """Raise a UsageError if an objective is not defined for this kind of model."""
+    if isinstance(objective, Likelihood) and bidirectional:
+        raise UsageError(
+            "a bidirectional model has no likelihood of a base given those before it: use "
+            "PseudoLikelihood (--objective pseudo-likelihood)"
+        )
+    if isinstance(objective, PseudoLikelihood) and not bidirectional:
+        raise UsageError(
+            "a causal model predicts a base from those before it: use Likelihood "
+            "(--objective likelihood)"
+        )

@@ -12,6 +12,9 @@ BASE_BYTES = 450 * 2**20
 DEFAULT_MEMORY = 1200 * 2**20
 LONGEST_TILE = 65_536
 SHORTEST_TILE = 64
+# Of a bidirectional model: positions of one tile of a layer, and of a batch of short windows.
+LAYER_TILE = 2048
+BATCH_POSITIONS = 8192
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,10 @@ class Cost:
 
     @classmethod
     def of(cls, config: MambaConfig, parameters: int, batch: int, itemsize: int) -> Cost:
-        """Cost of a causal Mamba-1 stack with numbers of ``itemsize`` bytes."""
+        """Cost of a causal stack with numbers of ``itemsize`` bytes."""
         c = config
-        projections = c.dt_rank + 2 * c.d_state
-        # Per layer: residual, norm and its output; input of the convolution, its output, gate,
-        # step size, scan output; B, C and their joint projection; stored states of the scan.
-        layer = 4 * c.d_model + 6 * c.d_inner + 2 * projections + c.d_inner * c.d_state // 16
-        # The backward pass of one layer holds about as many cotangents at once.
-        numbers = c.n_layer * layer + 8 * c.d_inner + 8 * c.vocab_rows
+        # The backward pass of one layer holds about as many cotangents as its tape.
+        numbers = c.n_layer * _tape_of_layer(c) + 8 * c.d_inner + 8 * c.vocab_rows
         return cls(
             weights=parameters * itemsize,
             state=batch * c.state_size * itemsize,
@@ -96,3 +95,70 @@ class Cost:
     def spool_bytes(self, plan: Plan) -> int:
         """Disk for the boundary states of one sweep."""
         return max(plan.tiles - 1, 0) * self.state
+
+
+def _tape_of_layer(c: MambaConfig) -> int:
+    """Numbers kept per position of a tile for the backward pass of one layer."""
+    groups = c.mamba2.groups if c.mamba2 else 1
+    projections = c.dt_rank + 2 * groups * c.d_state
+    # Residual, norm and its output; input of the convolution, its output, gate, step size, scan
+    # output; B, C and their joint projection; stored states of the scan.
+    numbers = 4 * c.d_model + 6 * c.d_inner + 2 * projections + c.d_inner * c.d_state // 16
+    # Mamba-2: copies of the parts of the convolution's output, and a norm
+    return numbers + (3 * c.d_inner + 2 * projections if c.mamba2 else 0)
+
+
+@dataclass(frozen=True)
+class WindowCost:
+    """Bytes that windows of a bidirectional model need.
+
+    Attributes
+    ----------
+    weights : int
+        Bytes of the weights.
+    layer_tape : int
+        Bytes of the tapes of one tile of one layer, of all lanes that run at a time.
+    per_base : int
+        Bytes kept per position of a window.
+    """
+
+    weights: int
+    layer_tape: int
+    per_base: int
+
+    @classmethod
+    def of(cls, config: MambaConfig, parameters: int, itemsize: int) -> WindowCost:
+        """Cost of a bidirectional stack with numbers of ``itemsize`` bytes."""
+        c = config
+        strands = 1 if c.two_way.complement is None else 2
+        # The input of every layer; outputs and cotangents of the two directions of one.
+        stream = strands * (c.n_layer + 7) * c.d_model
+        return cls(
+            weights=parameters * itemsize,
+            layer_tape=4 * 2 * LAYER_TILE * _tape_of_layer(c) * itemsize,
+            per_base=(stream + 12 * c.vocab_rows) * itemsize,
+        )
+
+    def memory(self, window: int) -> int:
+        """Peak resident bytes, whatever the length of the sequence."""
+        positions = max(window, BATCH_POSITIONS)
+        return BASE_BYTES + 2 * self.weights + self.layer_tape + positions * self.per_base
+
+    def longest_window(self, memory: int, at_most: int) -> int:
+        """Longest window, ``at_most`` halved as often as needed, that stays within ``memory``.
+
+        Raises
+        ------
+        UsageError
+            When not even a short one fits.
+        """
+        window = at_most
+        while self.memory(window) > memory:
+            if window <= BATCH_POSITIONS:
+                least = -(-self.memory(1) // 2**20)
+                raise UsageError(
+                    f"--max-memory {memory // 2**20}M is too small for one window of this model; "
+                    f"give at least {least}M"
+                )
+            window = max(window // 2, 1)
+        return window

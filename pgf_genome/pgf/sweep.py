@@ -15,9 +15,8 @@ travel over the tile boundaries as the state does, so memory is that of one tile
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,12 +24,12 @@ from torch import Tensor
 from pgf_genome.errors import IntegrityError
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
+from pgf_genome.pgf.lanes import side_by_side
 from pgf_genome.pgf.objective import Objective, Tile
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile
 
 Reader = Callable[[int, int], Tensor]
-Result = TypeVar("Result")
 
 
 class PrimalTile(NamedTuple):
@@ -66,7 +65,7 @@ def primal(
     for k in range(first, plan.tiles):
         x = read(*plan.bounds(k))
         step = partial(_primal_step, model, x, state)
-        log_probs, states = zip(*_side_by_side(step, _lanes(x)), strict=True)
+        log_probs, states = zip(*side_by_side(step, _lanes(x)), strict=True)
         state = State.joined(states)
         yield PrimalTile(k, torch.cat(log_probs), state)
 
@@ -83,23 +82,6 @@ def _lanes(x: Tensor) -> list[slice]:
     """
     size = 1 if x.is_cpu else len(x)
     return [slice(b, b + size) for b in range(0, len(x), size)]
-
-
-def _side_by_side(step: Callable[[slice], Result], lanes: list[slice]) -> list[Result]:
-    """``step(lane)`` of every lane, in a thread each as far as threads go.
-
-    Two threads on two sequences outrun two that share every operation, by a fifth to two fifths.
-    """
-    threads = torch.get_num_threads()
-    workers = min(len(lanes), threads)
-    if workers == 1:
-        return [step(lane) for lane in lanes]
-    return list(_pool(workers, threads // workers).map(step, lanes))
-
-
-@cache
-def _pool(workers: int, threads_each: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, "pgf-lane", torch.set_num_threads, (threads_each,))
 
 
 def tangent(
@@ -170,7 +152,7 @@ def adjoint(
         starts = [origin + start for origin in origins or [0] * batch]
         x = read(start, stop)
         step = partial(_adjoint_step, model, k, x, before, after, objectives, starts, cotangent)
-        tiles = _side_by_side(step, _lanes(x))
+        tiles = side_by_side(step, _lanes(x))
         cotangent = State.joined([tile.cotangent for tile in tiles])
         gradient, log_p, values = (
             torch.cat(t) for t in zip(*(tile[1:4] for tile in tiles), strict=True)

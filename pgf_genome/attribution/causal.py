@@ -1,0 +1,92 @@
+"""Scores of a segment under a causal model: one sweep forward, one back.
+
+While it runs, the segment's folder holds the boundary states of the primal sweep and a journal
+with the cotangent of the adjoint sweep, so that a killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pgf_genome.attribution.task import Progress, Task
+from pgf_genome.mamba.state import State
+from pgf_genome.pgf import sweep
+from pgf_genome.pgf.plan import Plan
+from pgf_genome.pgf.spool import RecordFile, nbytes
+
+# Of the work on a base, the share of the primal sweep; replay and backward pass are the rest.
+PRIMAL_SHARE = 0.25
+
+
+def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) -> Tensor:
+    """Fill ``scores`` with gradient over the bases and log-probability of the base, by tile.
+
+    Returns
+    -------
+    Tensor, (strands,) float64
+        The objective.
+    """
+    identity, batch = task.identity(), len(task.objectives)
+    state = nbytes(task.model.initial_state(batch).tensors())
+    with ExitStack() as files:
+        states = files.enter_context(RecordFile(folder / "states", state, identity))
+        journal = files.enter_context(RecordFile(folder / "journal", state + 8 * batch, identity))
+        values = _sweep(task, states, scores, journal, progress)
+    for name in ("states", "journal"):
+        (folder / name).unlink()
+    return values
+
+
+def _sweep(
+    task: Task, states: RecordFile, scores: RecordFile, journal: RecordFile, progress: Progress
+) -> Tensor:
+    """Primal and adjoint sweep from wherever the records end; the objective of each strand."""
+    plan, batch = task.plan, len(task.objectives)
+    blank = task.model.initial_state(batch)
+    values = torch.zeros(batch, dtype=torch.float64)
+    cotangent, last = blank, plan.tiles - 1
+    found = [journal.read(slot, [values, *blank.tensors()]) for slot in (0, 1)]
+    if any(found):
+        k, (values, *bars) = min((f for f in found if f), key=lambda f: f[0])
+        cotangent, last = State.from_tensors(bars), k - 1
+        progress((1 - PRIMAL_SHARE) * (plan.length - plan.bounds(k)[0]))
+        progress(PRIMAL_SHARE * plan.length)
+    else:
+        _store_states(task, states, blank, progress)
+    objectives, origins = task.objectives, task.origins()
+    bases = list(task.model.vocabulary.base_ids)
+    for tile in sweep.adjoint(
+        task.model, task.one_hot, plan, objectives, states, cotangent, last, origins
+    ):
+        start, stop = plan.bounds(tile.k)
+        log_p = task.of_observed(tile.log_p, start, stop)
+        if tile.k == 0:
+            log_p[:, 0] = torch.nan  # nothing predicts the first base
+        scores.write(tile.k, tile.k, [tile.gradient[..., bases], log_p])
+        values = values + tile.values.cpu()
+        journal.write(tile.k % 2, tile.k, [values, *tile.cotangent.tensors()])
+        progress((1 - PRIMAL_SHARE) * (stop - start))
+    return values
+
+
+def _store_states(task: Task, states: RecordFile, blank: State, progress: Progress) -> None:
+    """The primal sweep, from the last boundary state that is whole; the last tile needs none."""
+    plan = task.plan
+    state, first = blank, 0
+    while first + 1 < plan.tiles:
+        found = states.read(first + 1, blank.tensors())
+        if found is None or found[0] != first + 1:
+            break
+        state, first = State.from_tensors(found[1]), first + 1
+    progress(PRIMAL_SHARE * plan.bounds(first)[0])
+    if first + 1 < plan.tiles:
+        ahead = Plan((plan.tiles - 1) * plan.tile_length, plan.tile_length)
+        for step in sweep.primal(task.model, task.one_hot, ahead, state, first):
+            states.write(step.k + 1, step.k + 1, step.state.tensors())
+            progress(PRIMAL_SHARE * plan.tile_length)
+    start, stop = plan.bounds(plan.tiles - 1)
+    progress(PRIMAL_SHARE * (stop - start))

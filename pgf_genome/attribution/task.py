@@ -1,0 +1,183 @@
+"""A stretch of a contig with everything needed to compute it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pgf_genome import __version__
+from pgf_genome.mamba.model import LanguageModel
+from pgf_genome.pgf.objective import Objective
+from pgf_genome.pgf.plan import Plan
+from pgf_genome.pgf.windows import Windows
+from pgf_genome.sequence import Genome, reverse_complement
+
+# Positions per record of track values.
+BLOCK = 65_536
+
+# Called with the bases done since the last call; fractions of a base are fine.
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a contig that the model sees in one go, and the parts of it to write.
+
+    Attributes
+    ----------
+    contig : str
+    start, stop : int
+        What the model sees, 0-based half-open.
+    write : tuple of (start, stop)
+        Sorted, disjoint, inside the segment; contig coordinates.
+    """
+
+    contig: str
+    start: int
+    stop: int
+    write: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        edges = [self.start, *(edge for span in self.write for edge in span), self.stop]
+        if edges != sorted(edges) or self.start >= self.stop:
+            raise ValueError(f"segment {self.contig}:{self.start}-{self.stop} writes {self.write}")
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """The parts to write, in pieces of at most ``BLOCK`` positions."""
+        return [
+            (at, min(at + BLOCK, stop))
+            for start, stop in self.write
+            for at in range(start, stop, BLOCK)
+        ]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the values of a segment, besides model, sequence and objective.
+
+    Attributes
+    ----------
+    strands : str
+        Those that are computed: "+", "-" or "+-".
+    tracks : tuple of str
+    method : str
+    tile_length : int
+        Of a causal model.
+    window, halo : int
+        Of a bidirectional model.
+    """
+
+    strands: str
+    tracks: tuple[str, ...]
+    method: str
+    tile_length: int = 0
+    window: int = 0
+    halo: int = 0
+
+
+class Task(NamedTuple):
+    """A segment with everything needed to compute it."""
+
+    model: LanguageModel
+    genome: Genome
+    segment: Segment
+    objectives: tuple[Objective, ...]  # one per strand
+    settings: Settings
+
+    def identity(self) -> str:
+        """Digest of all that the result depends on; names the segment's folder."""
+        contig = self.genome.contig(self.segment.contig)
+        parts = (
+            __version__,
+            self.model.digest,
+            str(self.model.dtype),
+            str(self.model.precision),
+            str(self.model.device),
+            torch.get_num_threads(),
+            contig.digest,
+            self.segment,
+            self.objectives,
+            self.settings,
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @property
+    def windows(self) -> Windows | None:
+        """Where a bidirectional model looks; None for a causal model."""
+        settings = self.settings
+        if not settings.window:
+            return None
+        return Windows(self.segment.length, settings.window, settings.halo)
+
+    @property
+    def plan(self) -> Plan:
+        """The pieces in which scores are computed and kept."""
+        windows = self.windows
+        if windows is not None:
+            return windows.tiles
+        return Plan(self.segment.length, self.settings.tile_length)
+
+    @property
+    def tiles(self) -> list[int]:
+        """Those that are computed: all of a causal model, else those that hold a base to write."""
+        plan, segment = self.plan, self.segment
+        if self.windows is None:
+            return list(range(plan.tiles))
+        ahead = [(a - segment.start, b - segment.start) for a, b in segment.write]
+        behind = [(segment.length - b, segment.length - a) for a, b in ahead]
+        wanted = [
+            span
+            for strand, spans in (("+", ahead), ("-", behind))
+            for span in (spans if strand in self.settings.strands else [])
+        ]
+        ranges = [range(a // plan.tile_length, -(-b // plan.tile_length)) for a, b in wanted]
+        return sorted(set().union(*ranges))
+
+    def work_on(self, k: int) -> int:
+        """Bases that the model reads for tile k."""
+        if self.windows is None:
+            start, stop = self.plan.bounds(k)
+            return stop - start
+        seen = [self.windows.seen(*core) for core in self.windows.in_tile(k)]
+        return sum(stop - start for start, stop in seen)
+
+    @property
+    def work(self) -> int:
+        """Bases that the model reads for the segment."""
+        if self.windows is None:
+            return self.segment.length
+        return sum(map(self.work_on, self.tiles))
+
+    def origins(self) -> list[int]:
+        """Position of each strand's first base, in that strand's coordinates of the contig."""
+        length = self.genome.contig(self.segment.contig).length
+        starts = {"+": self.segment.start, "-": length - self.segment.stop}
+        return [starts[strand] for strand in self.settings.strands]
+
+    def codes(self, start: int, stop: int) -> np.ndarray:
+        """Base codes at positions of the segment, (strands, stop - start)."""
+        name, first, last = self.segment.contig, self.segment.start, self.segment.stop
+        read = {
+            "+": lambda: self.genome.codes(name, first + start, first + stop),
+            "-": lambda: reverse_complement(self.genome.codes(name, last - stop, last - start)),
+        }
+        return np.stack([read[strand]() for strand in self.settings.strands])
+
+    def one_hot(self, start: int, stop: int) -> Tensor:
+        """The model's input at positions of the segment, (strands, stop - start, V)."""
+        return self.model.one_hot(self.model.vocabulary.encode(self.codes(start, stop)))
+
+    def of_observed(self, log_p: Tensor, start: int, stop: int) -> Tensor:
+        """Of log-probabilities (strands, stop - start, V), those of what stands there."""
+        rows = self.model.vocabulary.encode(self.codes(start, stop))[..., None]
+        return log_p.gather(2, rows.to(log_p.device))[..., 0]

@@ -1,0 +1,78 @@
+"""Scores of a segment under a bidirectional model: window by window, each on its own.
+
+Only windows that hold a base to write are computed. A killed run keeps those that were done.
+What the halos leave out is measured on a few cores of every segment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pgf_genome.attribution.task import Progress, Task
+from pgf_genome.pgf import windows as engine
+from pgf_genome.pgf.spool import RecordFile, nbytes
+
+LOCI = 3  # cores of a segment on which the halo is doubled
+_BLANK = torch.empty(len(engine.HaloError._fields), dtype=torch.float64)
+
+
+def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) -> Tensor:
+    """As ``causal.compute``; F is the sum over the cores that are computed."""
+    batch, bases = len(task.objectives), list(task.model.vocabulary.base_ids)
+    total = torch.zeros(batch, dtype=torch.float64)
+    with RecordFile(folder / "values", nbytes([total]), task.identity()) as values:
+        for k in task.tiles:
+            found = values.read(k, [total])
+            if found is None:
+                share = _window(task, scores, k, bases)
+                values.write(k, k, [share])
+            else:
+                (share,) = found[1]
+            total = total + share
+            progress(task.work_on(k))
+        _measure_halos(task, folder)
+    (folder / "values").unlink()
+    return total
+
+
+def _window(task: Task, scores: RecordFile, k: int, bases: list[int]) -> Tensor:
+    tile = engine.adjoint(
+        task.model, task.one_hot, task.windows, task.objectives, k, task.origins()
+    )
+    log_p = task.of_observed(tile.log_p, *task.plan.bounds(k))
+    scores.write(k, k, [tile.gradient[..., bases], log_p])
+    return tile.values.cpu()
+
+
+def _measure_halos(task: Task, folder: Path) -> None:
+    with _errors_file(task, folder) as file:
+        for i, core in enumerate(engine.loci_to_check(task.windows, LOCI)):
+            if file.read(i, [_BLANK]) is None:
+                error = engine.halo_error(
+                    task.model, task.one_hot, task.windows, task.objectives, core, task.origins()
+                )
+                file.write(i, i, [torch.tensor(error, dtype=torch.float64)])
+
+
+def halo_errors(task: Task, folder: Path) -> list[engine.HaloError]:
+    """What was measured, at places of the contig."""
+    if task.windows is None:
+        return []
+    loci = engine.loci_to_check(task.windows, LOCI)
+    with _errors_file(task, folder) as file:
+        found = [file.require(i, [_BLANK])[0].tolist() for i in range(len(loci))]
+    segment = task.segment
+    places = [
+        (segment.start + int(start), segment.start + int(stop))
+        if task.settings.strands[0] == "+"
+        else (segment.stop - int(stop), segment.stop - int(start))
+        for start, stop, *_ in found
+    ]
+    return [engine.HaloError(*place, *row[2:]) for place, row in zip(places, found, strict=True)]
+
+
+def _errors_file(task: Task, folder: Path) -> RecordFile:
+    return RecordFile(folder / "halos", nbytes([_BLANK]), task.identity())

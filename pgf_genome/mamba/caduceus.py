@@ -1,0 +1,75 @@
+"""Bidirectional, masked language models (Caduceus, Schiff et al. 2024, arXiv 2403.03234).
+
+Every layer reads its whole input in both directions, so nothing can be streamed through the
+stack: a window is the unit. A model that reads both strands (Caduceus-PS) is held in its
+single-strand form,
+
+    logits(x)_t = H g(S(x))_t + H[comp] g(S(rc x))_{L-1-t},    rc x = comp(x reversed)
+
+with S the stack of layers, g the last norm, H the head and comp the complement map: the published
+form with two strands in one residual stream of width 2 D is the same function
+(``strands.py`` converts the weights).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pgf_genome.mamba.mixer import blank_state
+from pgf_genome.mamba.model import Block, LanguageModel
+
+# (block, h) -> outputs of the forward and of the reverse mixer, (batch, L, D) each
+Directions = Callable[[Block, Tensor], tuple[Tensor, Tensor]]
+
+
+def whole_window(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Both mixers of a block over a window in one piece: the definition."""
+    u = block.norm(h)
+    config = block.mixer.mamba_fwd.config
+    forward, _ = block.mixer.mamba_fwd(u, blank_state(config, u, len(u)))
+    reverse, _ = block.mixer.mamba_rev(u.flip(1), blank_state(config, u, len(u)))
+    return forward, reverse.flip(1)
+
+
+class BidirectionalMamba(LanguageModel):
+    """``model(x) -> log_probs`` of a window; row t is log p(. | X) for position t itself."""
+
+    def hidden(self, x: Tensor, directions: Directions = whole_window) -> Tensor:
+        """Normalised last hidden layer.
+
+        Parameters
+        ----------
+        x : Tensor, (batch, L, V)
+        directions : callable
+            How the mixers of a block are run over the window.
+
+        Returns
+        -------
+        Tensor, (batch, L, D), or (batch, L, 2 D) of a model that reads both strands
+            The second half is that of the complementary strand, at the same position.
+        """
+        complement = self.config.two_way.complement
+        if complement is None:
+            return self._stack(x, directions)
+        both = torch.cat([x, x.flip(1)[..., list(complement)]])  # X_rc[L-1-t, comp v] = X[t, v]
+        strand, other = self._stack(both, directions).chunk(2)
+        return torch.cat([strand, other.flip(1)], dim=-1)
+
+    def _stack(self, x: Tensor, directions: Directions) -> Tensor:
+        h = self.embed(x)
+        for block in self.layers:
+            h = h + block.mixer.join(*directions(block, h))
+        return self.norm_f(h)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        complement = self.config.two_way.complement
+        if complement is None:
+            return super().logits(hidden)
+        strand, other = (super(BidirectionalMamba, self).logits(h) for h in hidden.chunk(2, -1))
+        return strand + other[..., list(complement)]
+
+    def forward(self, x: Tensor, directions: Directions = whole_window) -> Tensor:
+        return torch.log_softmax(self.logits(self.hidden(x, directions)), dim=-1)

@@ -1,0 +1,321 @@
+"""Bidirectional models: exact inside a window, windows laid over a sequence of any length.
+
+Every layer of such a model needs the whole of the layer before, so nothing streams through the
+stack. Inside a window each *mixer* is streamed instead: it is a causal recurrence in its own
+direction of reading, and its adjoint is the sweep of ``sweep.py`` over the tiles of one layer,
+
+    forward    y_k, s_{k+1} = M(norm(h_k), s_k)                       keep h and every s_k
+    backward   for k = last .. 0: replay tile k from s_k with a tape;
+               (g_k, l_k) = vjp with cotangents (y_bar_k, l_{k+1})
+
+so that a window of L positions keeps (layers x L x D) numbers, the tape of one tile per thread,
+and nothing of size L x Di x N.
+
+Of each window only the core counts: what lies in its halo, on either side, is seen and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from pgf_genome.errors import UsageError
+from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.mixer import blank_state
+from pgf_genome.mamba.model import Block
+from pgf_genome.mamba.state import LayerState
+from pgf_genome.pgf.lanes import side_by_side
+from pgf_genome.pgf.objective import Objective, Tile
+from pgf_genome.pgf.plan import BATCH_POSITIONS, LAYER_TILE, Plan
+
+Reader = Callable[[int, int], Tensor]
+
+
+class Lane(NamedTuple):
+    """One direction of reading of one sequence of a batch."""
+
+    sequence: int
+    reverse: bool
+
+    def tile(self, h: Tensor, plan: Plan, k: int) -> Tensor:
+        """Tile k of (batch, L, D) in this lane's order of reading, a view (1, T, D) or a copy."""
+        start, stop = plan.bounds(k)
+        one = h[self.sequence : self.sequence + 1]
+        if self.reverse:
+            return one[:, plan.length - stop : plan.length - start].flip(1)
+        return one[:, start:stop]
+
+    def put(self, tile: Tensor, h: Tensor, plan: Plan, k: int) -> None:
+        """Inverse of ``tile``."""
+        start, stop = plan.bounds(k)
+        if self.reverse:
+            h[self.sequence, plan.length - stop : plan.length - start] = tile[0].flip(0)
+        else:
+            h[self.sequence, start:stop] = tile[0]
+
+
+def _step(block: Block, lane: Lane, h: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+    mixer = block.mixer.mamba_rev if lane.reverse else block.mixer.mamba_fwd
+    return mixer(block.norm(h), state)
+
+
+def _stream(block: Block, h: Tensor, plan: Plan, outs: list[Tensor], lane: Lane):
+    """Run one lane over its tiles; the states before each of them."""
+    state = blank_state(block.mixer.mamba_fwd.config, h, 1)
+    states = []
+    with torch.no_grad():
+        for k in range(plan.tiles):
+            states.append(state)
+            y, state = _step(block, lane, lane.tile(h, plan, k), state)
+            lane.put(y, outs[lane.reverse], plan, k)
+    return states
+
+
+def _pull_back(
+    block: Block,
+    h: Tensor,
+    plan: Plan,
+    bars: Sequence[Tensor],
+    gradients: list[Tensor],
+    lane_states: tuple[Lane, list[LayerState]],
+) -> None:
+    """The adjoint sweep of one lane: from dF / d(outputs) to dF / dh."""
+    lane, states = lane_states
+    cotangent = [torch.zeros_like(t) for t in states[0]]
+    for k in reversed(range(plan.tiles)):
+        bar = lane.tile(bars[lane.reverse], plan, k)
+        inputs = [t.detach().requires_grad_() for t in (lane.tile(h, plan, k), *states[k])]
+        with torch.enable_grad():
+            y, end = _step(block, lane, inputs[0], LayerState(*inputs[1:]))
+            carried = zip(end, cotangent, strict=True)
+            total = (y * bar).sum() + sum((s * s_bar).sum() for s, s_bar in carried)
+        gradient, *cotangent = torch.autograd.grad(total, inputs)
+        lane.put(gradient, gradients[lane.reverse], plan, k)
+
+
+class _LayerSweep(Function):
+    """Outputs of both mixers of a block, (batch, L, D) each; keeps h and the boundary states."""
+
+    @staticmethod
+    def forward(ctx, h: Tensor, block: Block):
+        plan = Plan(h.shape[1], LAYER_TILE)
+        lanes = [Lane(b, reverse) for b in range(len(h)) for reverse in (False, True)]
+        outs = [torch.empty_like(h) for _ in range(2)]
+        states = side_by_side(partial(_stream, block, h, plan, outs), lanes)
+        ctx.save_for_backward(h)
+        ctx.block, ctx.plan, ctx.states = block, plan, list(zip(lanes, states, strict=True))
+        return tuple(outs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *bars):
+        (h,) = ctx.saved_tensors
+        gradients = [torch.empty_like(h) for _ in range(2)]
+        side_by_side(partial(_pull_back, ctx.block, h, ctx.plan, bars, gradients), ctx.states)
+        return gradients[0].add_(gradients[1]), None
+
+
+def streamed(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``caduceus.whole_window``, tile by tile, in memory of one tile besides h."""
+    return _LayerSweep.apply(h, block)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a sequence is laid out in windows.
+
+    Attributes
+    ----------
+    length : int
+        Of the sequence. One that is no longer than a window is a window itself, all core.
+    window, halo : int
+        Positions that the model sees at once, and how many of them are dropped on either side.
+    """
+
+    length: int
+    window: int
+    halo: int
+
+    def __post_init__(self) -> None:
+        if self.halo < 0 or self.window <= 2 * self.halo:
+            raise UsageError(
+                f"a window of {self.window} bases with halos of {self.halo} has no core; choose "
+                "--halo below half of --window"
+            )
+
+    @property
+    def core(self) -> int:
+        return self.length if self.length <= self.window else self.window - 2 * self.halo
+
+    @property
+    def cores(self) -> Plan:
+        return Plan(self.length, self.core)
+
+    @property
+    def tiles(self) -> Plan:
+        """Batches of windows: what is computed at a time, and kept if a run is killed."""
+        return Plan(self.length, self.core * max(1, BATCH_POSITIONS // self.window))
+
+    def seen(self, start: int, stop: int) -> tuple[int, int]:
+        """The window of a core."""
+        return max(start - self.halo, 0), min(stop + self.halo, self.length)
+
+    def in_tile(self, k: int) -> list[tuple[int, int]]:
+        """The cores of tile k."""
+        first, last = self.tiles.bounds(k)
+        return [(at, min(at + self.core, last)) for at in range(first, last, self.core)]
+
+
+class WindowTile(NamedTuple):
+    """Results for the cores of one tile."""
+
+    k: int
+    gradient: Tensor  # (strands, T, V): dF / dX
+    log_p: Tensor  # (strands, T, V)
+    values: Tensor  # (strands,) float64: the cores' share of F
+
+
+class _Piece(NamedTuple):
+    """The core of a window of one strand; computed with its halo, cut to itself."""
+
+    strand: int
+    start: int
+    stop: int
+
+
+def adjoint(
+    model: BidirectionalMamba,
+    read: Reader,
+    windows: Windows,
+    objectives: Sequence[Objective],
+    k: int = 0,
+    origins: Sequence[int] = (),
+) -> WindowTile:
+    """Gradient of the sum of F over the strands, for the cores of tile ``k``.
+
+    Each window is differentiated on its own, its halos counting in F like its core, and cut to
+    its core: bases act on each other across cores as far as the halo reaches.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(start, stop)`` gives the one-hot input (strands, stop - start, V).
+    objectives : sequence of Objective
+        One per strand.
+    origins : sequence of int
+        What the objectives call the first position of each strand; 0 if not given.
+    """
+    strands = range(len(objectives))
+    pieces = [_Piece(b, *core) for core in windows.in_tile(k) for b in strands]
+    found = {}
+    for batch in _batches(pieces, windows):
+        found |= _window_batch(model, read, windows, objectives, origins, batch)
+    rows = [[found[piece] for piece in pieces if piece.strand == b] for b in strands]
+    gradient, log_p = (
+        torch.stack([torch.cat([done[i] for done in row]) for row in rows]) for i in (0, 1)
+    )
+    values = torch.stack([torch.stack([done[2] for done in row]).sum() for row in rows])
+    return WindowTile(k, gradient, log_p, values)
+
+
+def _batches(pieces: Sequence[_Piece], windows: Windows) -> Iterator[list[_Piece]]:
+    """Pieces whose windows are of one length, few enough to be run at a time."""
+
+    def length(piece: _Piece) -> int:
+        start, stop = windows.seen(piece.start, piece.stop)
+        return stop - start
+
+    for size, group in groupby(sorted(pieces, key=length), key=length):
+        alike, most = list(group), max(1, BATCH_POSITIONS // size)
+        yield from (alike[i : i + most] for i in range(0, len(alike), most))
+
+
+def _window_batch(
+    model: BidirectionalMamba,
+    read: Reader,
+    windows: Windows,
+    objectives: Sequence[Objective],
+    origins: Sequence[int],
+    pieces: list[_Piece],
+) -> dict[_Piece, tuple[Tensor, Tensor, Tensor]]:
+    """Gradient (n, V), log-probabilities (n, V) and value of each piece."""
+    seen = [windows.seen(piece.start, piece.stop) for piece in pieces]
+    inputs = [read(*span)[piece.strand] for piece, span in zip(pieces, seen, strict=True)]
+    x = torch.stack(inputs).requires_grad_()
+    chosen = [objectives[piece.strand] for piece in pieces]
+    origins = origins or [0] * len(objectives)
+    starts = [origins[p.strand] + start for p, (start, _) in zip(pieces, seen, strict=True)]
+    with torch.enable_grad():
+        tiles = observe(model, x, starts)
+        total = sum(f(tile) for f, tile in zip(chosen, tiles, strict=True))
+    (gradient,) = torch.autograd.grad(total, x, materialize_grads=True)
+    results = {}
+    for i, (piece, (start, _)) in enumerate(zip(pieces, seen, strict=True)):
+        core = slice(piece.start - start, piece.stop - start)
+        kept = _cut(tiles[i], core)
+        results[piece] = gradient[i, core].clone(), kept.log_p, chosen[i](kept).double()
+    return results
+
+
+def observe(model: BidirectionalMamba, x: Tensor, starts: Sequence[int]) -> list[Tile]:
+    """Run windows (batch, L, V) and show each to an objective."""
+    hidden = model.hidden(x, streamed)
+    logits = model.logits(hidden)
+    log_p = torch.log_softmax(logits, dim=-1)
+    parts = zip(starts, x, log_p, logits, hidden, strict=True)
+    return [Tile(*part, model.vocabulary.base_ids, ahead=0) for part in parts]
+
+
+def _cut(tile: Tile, core: slice) -> Tile:
+    tensors = (t[core].detach().clone() for t in (tile.x, tile.log_p, tile.logits, tile.hidden))
+    return Tile(tile.start + core.start, *tensors, tile.base_ids, tile.ahead)
+
+
+class HaloError(NamedTuple):
+    """How far the gradient of one core moved when the halo was doubled."""
+
+    start: int
+    stop: int
+    max_error: float  # largest difference, of the largest entry
+    relative_error: float  # norm of the difference, of the norm
+
+
+def halo_error(
+    model: BidirectionalMamba,
+    read: Reader,
+    windows: Windows,
+    objectives: Sequence[Objective],
+    core: tuple[int, int],
+    origins: Sequence[int] = (),
+) -> HaloError:
+    """Compute the gradient of one core with the halo and with twice the halo."""
+    pieces = [_Piece(b, *core) for b in range(len(objectives))]
+    found = []
+    for halo in (windows.halo, 2 * windows.halo):
+        wider = Windows(windows.length, windows.core + 2 * halo, halo)
+        done = [_window_batch(model, read, wider, objectives, origins, [p]) for p in pieces]
+        found.append(torch.cat([part[p][0] for part, p in zip(done, pieces, strict=True)]).double())
+    near, far = (gradient[:, list(model.vocabulary.base_ids)] for gradient in found)
+    moved, scale = (near - far).abs().max(), far.abs().max()
+    relative = (near - far).norm() / far.norm()
+    errors = (v.nan_to_num(0.0).item() for v in (moved / scale, relative))
+    return HaloError(*core, *errors)
+
+
+def loci_to_check(windows: Windows, at_most: int = 3) -> list[tuple[int, int]]:
+    """Cores, evenly spaced, whose halos could be larger; none if one window sees everything."""
+    inner = [
+        core
+        for core in (windows.cores.bounds(k) for k in range(windows.cores.tiles))
+        if windows.seen(*core) != (0, windows.length)
+    ]
+    step = max(1, -(-len(inner) // at_most))
+    return inner[step // 2 :: step]
