@@ -15,9 +15,9 @@ from pgf_genome.mamba.checkpoint import (
     load_model,
     read_checkpoint,
     resolve_device,
-    resolve_source,
 )
 from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.source import resolve_source
 
 ORACLES = Path(__file__).parent / "oracles"
 LAYOUTS = ("hf_mamba_tiny", "mamba_ssm_tiny")
@@ -324,23 +324,37 @@ def test_a_base_model_saved_without_its_head_is_refused(tmp_path):
     assert_refused(add_tokenizer(tmp_path), "base model saved without its language-model head")
 
 
-def test_a_source_that_is_no_model_says_what_would_be(tmp_path):
+def test_a_source_that_is_no_model_says_what_would_be(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(ModelError, match="is a file: give the directory"):
         resolve_source(tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match=r"neither a bundled model .* nor a directory$"):
+    with pytest.raises(ModelError, match=r"neither a bundled model .* nor a hub id$"):
         resolve_source("no-such-model")
-    with pytest.raises(ModelError, match="hf download org/name --local-dir DIR"):
+    with pytest.raises(ModelError, match="hf download org/name"):
         resolve_source("org/name")
-    assert resolve_source(str(tmp_path)) == tmp_path
+    assert resolve_source(str(tmp_path)).directory == tmp_path
+
+
+def test_a_hub_id_means_its_snapshot_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    home, commit = tmp_path / "models--org--tiny", "0123456789" * 4
+    shutil.copytree(ORACLES / "hf_mamba_tiny", home / "snapshots" / commit)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    model = load_model("org/tiny")
+    assert model.name == "org/tiny"
+    assert model.origin == {"repo": "org/tiny", "commit": commit, "licence": None}
+    assert load_model(f"org/tiny@{commit}").digest == load_model(home).digest == model.digest
 
 
 def test_a_bundled_name_means_the_bundled_model(tmp_path, monkeypatch):
-    monkeypatch.setattr("pgf_genome.mamba.checkpoint.BUNDLED", ORACLES)
+    monkeypatch.setattr("pgf_genome.mamba.source.BUNDLED", ORACLES)
     monkeypatch.chdir(tmp_path)
     Path("hf_mamba_tiny").mkdir()
-    assert resolve_source("hf_mamba_tiny") == ORACLES / "hf_mamba_tiny"
-    assert resolve_source("./hf_mamba_tiny") == Path("hf_mamba_tiny")
+    assert resolve_source("hf_mamba_tiny").directory == ORACLES / "hf_mamba_tiny"
+    assert resolve_source("./hf_mamba_tiny").directory == Path("hf_mamba_tiny")
     with pytest.raises(ModelError, match=r"\(.*hf_mamba_tiny, mamba_ssm_tiny\)"):
         resolve_source("other")
 

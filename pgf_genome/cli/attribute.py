@@ -124,7 +124,7 @@ def attribute(
         format="pgf-genome: %(message)s",
         level=logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO,
     )
-    for noisy in ("numba", "matplotlib"):
+    for noisy in ("numba", "matplotlib", "httpx", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     process.tune()
     import torch

@@ -144,6 +144,7 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
         "model": {
             "name": model.name,
             "sha256": model.digest,
+            **model.origin,
             "parameters": sum(p.numel() for p in model.parameters()),
             "tokens": str(model.vocabulary),
             "dtype": str(model.precision).removeprefix("torch."),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,12 +26,12 @@ from pgf_genome.mamba.layouts import (
     fill_aliases,
 )
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
+from pgf_genome.mamba.source import resolve_source
 from pgf_genome.mamba.stated import stated_values
 from pgf_genome.mamba.strands import check_complement, single_strand
 from pgf_genome.mamba.tokens import Vocabulary, read_vocabulary, trained_length
 from pgf_genome.mamba.weights import read_json, read_weights
 
-BUNDLED = Path(__file__).parents[1] / "models"
 # dtype asked for -> that of everything but the products of the blocks
 DTYPES = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloat16: torch.float32}
 
@@ -89,7 +88,7 @@ def load_model(
     Parameters
     ----------
     source : str or Path
-        Bundled name or checkpoint directory.
+        Bundled name, checkpoint directory or hub id: see `resolve_source`.
     device : str or torch.device
         "cpu", "cuda", "cuda:INDEX" or "auto" (the first GPU, or the CPU if there is none).
     dtype : torch.dtype
@@ -102,8 +101,8 @@ def load_model(
     Returns
     -------
     CausalMamba or BidirectionalMamba
-        In evaluation mode, without weight gradients; ``name`` is the bundled or directory name
-        and ``digest`` that of `Checkpoint`.
+        In evaluation mode, without weight gradients; ``name`` is the bundled or directory name,
+        or the hub's, and ``digest`` that of `Checkpoint`.
 
     Raises
     ------
@@ -115,11 +114,11 @@ def load_model(
     if dtype not in DTYPES:
         raise UsageError(f"--dtype must be float32, float64 or bfloat16, not {dtype}")
     place = resolve_device(device)
-    checkpoint = read_checkpoint(resolve_source(source), n_as_pad=n_as_pad)
-    name = checkpoint.source.resolve().name
+    found = resolve_source(source)
+    checkpoint = read_checkpoint(found.directory, n_as_pad=n_as_pad)
     kind = BidirectionalMamba if checkpoint.config.two_way else CausalMamba
-    model = kind(checkpoint.config, checkpoint.vocabulary, name, checkpoint.digest)
-    model.trained_length = checkpoint.trained_length
+    model = kind(checkpoint.config, checkpoint.vocabulary, found.name, checkpoint.digest)
+    model.trained_length, model.origin = checkpoint.trained_length, found.origin
     model.to(DTYPES[dtype]).load_state_dict(checkpoint.tensors, strict=True)
     model.precision = dtype
     return model.to(place).requires_grad_(False).eval()
@@ -141,35 +140,6 @@ def resolve_device(device: str | torch.device) -> torch.device:
             f"--device {device}: this machine has {count} usable CUDA devices; use --device cpu"
         )
     return place
-
-
-def resolve_source(source: str | Path) -> Path:
-    """Find the directory that a model source means.
-
-    A string that is a bundled name means the bundled model even if a directory of that name is
-    at hand (write ``./NAME`` for the directory); a Path always means a directory. Nothing is
-    downloaded.
-
-    Raises
-    ------
-    ModelError
-        If the source is neither.
-    """
-    bundled = sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
-    if isinstance(source, str) and source in bundled:
-        return BUNDLED / source
-    path = Path(source)
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise ModelError(f"{path} is a file: give the directory that holds config.json")
-    message = (
-        f"{source} is neither a bundled model ({', '.join(bundled) or 'none installed'}) "
-        "nor a directory"
-    )
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
-        message += f"; if it is on the hub, run 'hf download {source} --local-dir DIR' and give DIR"
-    raise ModelError(message)
 
 
 def read_checkpoint(directory: Path, *, n_as_pad: bool = False) -> Checkpoint:

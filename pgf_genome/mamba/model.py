@@ -21,6 +21,9 @@ derivative: embedding row t is X[t] @ E.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -58,9 +61,12 @@ class LanguageModel(nn.Module):
         Where the weights came from, and their SHA-256.
     trained_length : int or None
         Longest input in training, where it is known.
+    origin : dict
+        Of a model from the hub: ``repo``, ``commit`` and ``licence``.
     """
 
     trained_length: int | None = None
+    origin: Mapping[str, str | None] = MappingProxyType({})
 
     def __init__(
         self, config: MambaConfig, vocabulary: Vocabulary, name: str = "", digest: str = ""
