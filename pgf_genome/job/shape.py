@@ -9,11 +9,9 @@ from pgf_genome.errors import UsageError
 from pgf_genome.job.options import Options
 from pgf_genome.mamba.caduceus import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
-from pgf_genome.pgf.plan import DEFAULT_MEMORY, Cost, Plan, WindowCost
+from pgf_genome.pgf.plan import DEFAULT_MEMORY, DEFAULT_WINDOW, Cost, Plan, WindowCost
 from pgf_genome.pgf.windows import Windows
 
-# Window where a bidirectional model does not say what it was trained on.
-DEFAULT_WINDOW = 8192
 # Default halo, of the window, on either side.
 HALO_SHARE = 8
 

@@ -19,6 +19,7 @@ from pgf_genome.mamba.config import MambaConfig
 from pgf_genome.mamba.families import refuse_foreign_tensors, refuse_other_families
 from pgf_genome.mamba.layouts import (
     COMPLEMENT_MAPS,
+    SHARED,
     canonical_names,
     check_wrappers,
     config_of,
@@ -65,6 +66,17 @@ class Checkpoint:
     trained_length: int | None
     source: Path
     digest: str
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the file that are not the same as others."""
+        repeated = self.config.two_way and self.config.two_way.shared
+        return sum(
+            tensor.numel()
+            for name, tensor in self.tensors.items()
+            if not (repeated and ".mamba_rev." in name and name.endswith(SHARED))
+            and not (self.config.two_way and name == "lm_head.weight")
+        )
 
     @property
     def family(self) -> str:

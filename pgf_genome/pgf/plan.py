@@ -15,6 +15,8 @@ SHORTEST_TILE = 64
 # Of a bidirectional model: positions of one tile of a layer, and of a batch of short windows.
 LAYER_TILE = 2048
 BATCH_POSITIONS = 8192
+# Window of one that does not say what it was trained on.
+DEFAULT_WINDOW = 8192
 
 
 @dataclass(frozen=True)

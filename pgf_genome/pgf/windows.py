@@ -67,13 +67,15 @@ def _step(block: Block, lane: Lane, h: Tensor, state: LayerState) -> tuple[Tenso
     return mixer(block.norm(h), state)
 
 
-def _stream(block: Block, h: Tensor, plan: Plan, outs: list[Tensor], lane: Lane):
-    """Run one lane over its tiles; the states before each of them."""
+def _stream(block: Block, h: Tensor, plan: Plan, outs: list[Tensor], lane: Lane) -> LayerState:
+    """Run one lane over its tiles; the states before each of them, stacked."""
     state = blank_state(block.mixer.mamba_fwd.config, h, 1)
-    states = []
+    # in one piece: small tensors that outlive large ones would leave holes in the heap
+    states = blank_state(block.mixer.mamba_fwd.config, h, plan.tiles)
     with torch.no_grad():
         for k in range(plan.tiles):
-            states.append(state)
+            for kept, current in zip(states, state, strict=True):
+                kept[k] = current[0]
             y, state = _step(block, lane, lane.tile(h, plan, k), state)
             lane.put(y, outs[lane.reverse], plan, k)
     return states
@@ -85,14 +87,14 @@ def _pull_back(
     plan: Plan,
     bars: Sequence[Tensor],
     gradients: list[Tensor],
-    lane_states: tuple[Lane, list[LayerState]],
+    lane_states: tuple[Lane, LayerState],
 ) -> None:
     """The adjoint sweep of one lane: from dF / d(outputs) to dF / dh."""
     lane, states = lane_states
-    cotangent = [torch.zeros_like(t) for t in states[0]]
+    cotangent = [torch.zeros_like(t[:1]) for t in states]
     for k in reversed(range(plan.tiles)):
-        bar = lane.tile(bars[lane.reverse], plan, k)
-        inputs = [t.detach().requires_grad_() for t in (lane.tile(h, plan, k), *states[k])]
+        bar, before = lane.tile(bars[lane.reverse], plan, k), [t[k : k + 1] for t in states]
+        inputs = [t.detach().requires_grad_() for t in (lane.tile(h, plan, k), *before)]
         with torch.enable_grad():
             y, end = _step(block, lane, inputs[0], LayerState(*inputs[1:]))
             carried = zip(end, cotangent, strict=True)

@@ -1,0 +1,45 @@
+"""``pgf-genome inspect``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from pgf_genome.errors import ModelError
+
+
+@click.command(short_help="What a checkpoint is, or why it is refused.")
+@click.argument("source")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of lines.")
+def inspect(source: str, as_json: bool) -> None:
+    """Describe SOURCE, a bundled name, a checkpoint directory or a hub id.
+
+    Family, direction, sizes, tied weights, vocabulary and base order, padding rows, trained
+    context, parameters and memory; of what cannot be read the reason, with exit code 1. Nothing
+    in the directory is executed.
+    """
+    from pgf_genome.inspection import inspect as facts_of
+
+    try:
+        facts = facts_of(source)
+    except ModelError as error:
+        if as_json:
+            click.echo(json.dumps({"source": source, "supported": False, "reason": str(error)}))
+        raise
+    if as_json:
+        click.echo(json.dumps({"source": source, "supported": True} | facts, indent=2))
+        return
+    for name, value in _lines(facts):
+        click.echo(f"{name}\t{value}")
+
+
+def _lines(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Tab-separated name and value; what is not known is left out."""
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", f"{value:,}" if type(value) is int else str(value)
