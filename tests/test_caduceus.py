@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -63,6 +64,38 @@ def test_a_model_of_both_strands_is_equivariant():
     assert_within(1e-13, back[::-1][:, complement], there)
     there, back = (pgf.adjoint(model, x).gradient for x in (ids, other))
     assert_within(1e-12, back[::-1][:, complement], there)
+
+
+def published_hidden(model, ids: torch.Tensor) -> torch.Tensor:
+    """The last hidden layer, (L, D) or (L, 2 D), with halves and channels as published."""
+    hidden = model.hidden(model.one_hot(ids)[None])[0]
+    if model.config.two_way.complement is None:
+        return hidden
+    strand, other = hidden.chunk(2, dim=-1)
+    halves = [strand, other.flip(1)]
+    return torch.cat(halves[::-1] if model.config.n_layer % 2 else halves, dim=-1)
+
+
+@pytest.mark.parametrize("directory", [PH, PS], ids=lambda d: d.name)
+def test_the_last_hidden_layer_is_that_of_the_oracle(directory):
+    oracle = np.load(directory / "oracle.npz")
+    model = load_model(directory, dtype=torch.float64)
+    found = published_hidden(model, torch.from_numpy(oracle["input_ids"]))
+    assert_within(1e-9, found, oracle["final_hidden"])
+
+
+GOLDEN = json.loads((ORACLES / "real_checkpoint_golden.json").read_text())
+
+
+@pytest.mark.parametrize("repo", GOLDEN["checkpoints"])
+def test_a_real_checkpoint_has_the_hidden_layer_on_record(repo):
+    """Directories ORG/NAME below $PGF_GENOME_CHECKPOINTS, if somebody has the weights."""
+    folder = Path(os.environ.get("PGF_GENOME_CHECKPOINTS", "/nonexistent")) / repo
+    if not folder.is_dir():
+        pytest.skip(f"no weights of {repo}: set PGF_GENOME_CHECKPOINTS to a folder that has them")
+    model, record = load_model(folder), GOLDEN["checkpoints"][repo]
+    found = published_hidden(model, model.tokenize(GOLDEN["sequence"])).mean(0)
+    assert_within(1e-4, found, record["values"])
 
 
 def two_strand_log_probs(model, ids: torch.Tensor, fused: bool) -> torch.Tensor:

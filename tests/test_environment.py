@@ -19,7 +19,6 @@ IMPORT_NAMES = {"biopython": "Bio"}
 NOT_IMPORTED = {
     "biopython": "required by the project's owner; the tests read what is written with it",
     "pyfaidx": "required by the project's owner; pysam reads the index of a FASTA",
-    "pyBigWig": "required by the project's owner; pgf_genome.tracks writes bigWig as a stream",
 }
 
 # What is imported where it is needed and may be missing.
@@ -28,6 +27,7 @@ OPTIONAL = {
     "transformers": "a peer of the throughput experiment",
     "mambapy": "a peer of the throughput experiment",
     "mamba_ssm": "a peer of the throughput experiment",
+    "huggingface_hub": "downloads hub ids; what is in its cache is read without it",
 }
 
 

@@ -24,9 +24,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"sequence", "tracks", "scan"}),
     frozenset({"mamba"}),
     frozenset({"pgf"}),
-    frozenset({"attribution", "pretrain"}),
-    frozenset({"report"}),
-    frozenset({"job", "experiments"}),
+    frozenset({"attribution", "inspection", "pretrain"}),
+    frozenset({"merge", "report"}),
+    frozenset({"job", "experiments", "redraw"}),
     frozenset({"cli"}),
 )
 BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()), strict=False))

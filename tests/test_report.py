@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,14 +13,17 @@ import numpy as np
 import pytest
 
 from pgf_genome.errors import ResourceError
-from pgf_genome.report import MAX_CONTIGS, write_report
-from pgf_genome.tracks import Summary, TrackSummary
+from pgf_genome.intervals import Interval
+from pgf_genome.report import Gathered, Gathering, Influence, cut, gathering, render, write_report
+from pgf_genome.report.logo import logo
 
-HOSTILE = 'chr|<script>alert("x")</script>'
+HOSTILE = 'chr|<script>alert("x")</script><!--\u2028'
+ALL = ("sensitivity", "contribution", *(f"tism.{base}" for base in "ACGT"), "surprisal")
+LIMIT = 8_000_000
 
 
 class Page(HTMLParser):
-    """Elements, attributes and visible text of a page; scripts by their id or place."""
+    """Elements, attributes and visible text of a page; scripts by their place."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -40,20 +45,45 @@ class Page(HTMLParser):
         elif self.cdata_elem is None:
             self.text += data
 
+    @property
+    def data(self) -> dict:
+        """What the page draws; its scripts are theme, plotly, data, program."""
+        return json.loads(self.scripts[2])
 
-def summary_of(sizes: dict[str, int], values: dict[str, np.ndarray]) -> Summary:
-    summary = TrackSummary(sizes)
-    for contig, scores in values.items():
-        summary.add(contig, 0, scores.astype(np.float32))
-    return summary.result()
+
+def codes_at(contig: str, start: int, stop: int) -> np.ndarray:
+    return np.arange(start, stop) % 4
+
+
+class Tracks:
+    """Tracks of one contig each, and what a report needs of them."""
+
+    def __init__(
+        self, tracks: Sequence[str], values: dict[str, np.ndarray], targets: dict | None = None
+    ) -> None:
+        self.values = {name: np.asarray(each, np.float32) for name, each in values.items()}
+        sizes = {name: len(each) for name, each in values.items()}
+        work = Gathering(sizes, tracks, targets)
+        self.tracks = tracks
+        for track in tracks:
+            for contig, each in self.values.items():
+                for taker in work.takers(track):
+                    taker.add(contig, 0, each)
+        self.gathered: Gathered = work.result()
+
+    def values_in(self, windows: Sequence[Interval]) -> list[np.ndarray]:
+        pieces = ((name, 0, np.stack([v] * len(self.tracks))) for name, v in self.values.items())
+        return cut(windows, pieces, len(self.tracks))
+
+    def page(self, run: dict | None = None, sequence: bool = True, **more: object) -> Page:
+        codes = codes_at if sequence else None
+        return Page(render(run or {}, self.gathered, self.values_in, codes, **more))
 
 
 @pytest.fixture
-def hostile_page(tmp_path: Path) -> Page:
-    sizes = {HOSTILE: 200, "b&c": 30}
+def hostile() -> Page:
     values = np.full(200, np.nan)
     values[[3, 198]] = 1.5, -2.5
-    summaries = {"contribution": summary_of(sizes, {HOSTILE: values})}
     run = {
         "title": "<b>mine</b>",
         "fasta_path": "/tmp/<img src=x>.fa",
@@ -61,82 +91,200 @@ def hostile_page(tmp_path: Path) -> Page:
         "bases": 1234567,
         "contigs": [{"contig": HOSTILE, "objective_value": -1234.5}],
     }
-    path = tmp_path / "r.html"
-    write_report(path, run, summaries, lambda contig, start, stop: ("ACGT" * 50)[start:stop])
-    assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
-    return Page(path.read_text(encoding="utf-8"))
+    return Tracks(("contribution",), {HOSTILE: values, "b&c": np.full(30, np.nan)}).page(run)
 
 
-def test_names_and_paths_stay_text(hostile_page: Page) -> None:
-    assert len(hostile_page.scripts) == 3
-    assert "img" not in hostile_page.tags
-    assert 'alert("x")' not in "".join(hostile_page.scripts)
+def test_names_and_paths_stay_text(hostile: Page) -> None:
+    assert len(hostile.scripts) == 4
+    assert "img" not in hostile.tags
+    assert 'alert("x")' not in "".join(hostile.scripts)
     for text in (HOSTILE, "<b>mine</b>", "/tmp/<img src=x>.fa", "positive & raising"):
-        assert text in hostile_page.text
+        assert text in hostile.text
 
 
-def test_page_loads_nothing_from_outside(hostile_page: Page) -> None:
+def test_data_cannot_end_or_open_a_script(hostile: Page) -> None:
+    assert not set("<\u2028\u2029") & set(hostile.scripts[2])
+    assert hostile.data["contigs"][0]["name"] == HOSTILE
+
+
+def test_page_loads_nothing_from_outside(hostile: Page) -> None:
     references = {"src", "href", "srcset", "action", "data", "poster"}
-    assert [a for a in hostile_page.attributes if a[1] in references] == []
-    policy = [value for tag, name, value in hostile_page.attributes if name == "content"]
+    outside = [each for each in hostile.attributes if each[1] in references and each[2][:1] != "#"]
+    assert outside == []
+    policy = [value for tag, name, value in hostile.attributes if name == "content"]
     assert any(value and value.startswith("default-src 'none'") for value in policy)
 
 
-def test_positions_are_one_based_with_their_sequence(hostile_page: Page) -> None:
-    text = hostile_page.text
-    assert f"{HOSTILE}199\N{MINUS SIGN}2.5ACGTACGTACGT" in text
-    assert f"{HOSTILE}41.5       ACGTACGTACGTAC" in text
+def test_peaks_are_one_based_with_base_value_and_logo(hostile: Page) -> None:
+    minus = "\N{MINUS SIGN}"
+    assert f"1{HOSTILE}199G{minus}2.50" in hostile.text
+    assert f"2{HOSTILE}4T1.50" in hostile.text
+    labels = [value for tag, name, value in hostile.attributes if name == "aria-label"]
+    labels = [value for value in labels if value and ", position " in value]
+    assert len(labels) == 2
+    assert labels[1] == f"{'ACGT' * 6} at {HOSTILE}, position 4"
 
 
-def test_facts_are_written_for_people(hostile_page: Page) -> None:
-    assert "bases1,234,567" in hostile_page.text
-    assert "conventions: sign" in hostile_page.text
-    assert "\N{MINUS SIGN}1,234.50" in hostile_page.text
+def test_headings_of_the_table_are_buttons_that_say_how_it_is_sorted(hostile: Page) -> None:
+    sorts = [value for tag, name, value in hostile.attributes if name == "aria-sort"]
+    assert sorts == ["ascending", *["none"] * 4]
 
 
-def test_data_holds_the_envelopes_with_gaps(hostile_page: Page) -> None:
-    data = json.loads(hostile_page.scripts[1])
+def test_without_the_sequence_there_are_no_logos_and_the_page_says_so() -> None:
+    page = Tracks(("sensitivity",), {"a": np.arange(300)}).page(sequence=False)
+    assert "there are no logos" in page.text
+    assert "svg" not in page.tags
+    assert page.data["letters"] is None
+
+
+def test_negative_letters_hang_below_the_axis() -> None:
+    drawn = logo("AC", [2.0, -1.0], 0, "x")
+    up, down = re.findall(r"matrix\([\d.]+ 0 0 (\S+) \S+ (\S+)\)", drawn)
+    axis = re.search(r'y1="([\d.]+)"', drawn)[1]
+    assert up[1] == down[1] == axis
+    assert float(up[0]) == pytest.approx(-2 * float(down[0]), rel=0.01)
+    assert float(up[0]) < 0  # SVG counts downward
+
+
+def test_unknown_and_unscored_bases_have_no_letter() -> None:
+    assert logo("NA ", [5.0, float("nan"), float("nan")], 1, "x").count("<use") == 0
+
+
+def test_facts_are_written_for_people(hostile: Page) -> None:
+    assert "bases1,234,567" in hostile.text
+    assert "signpositive & raising" in hostile.text
+    assert "\N{MINUS SIGN}1,234.50" in hostile.text
+
+
+def test_time_and_memory_are_told_only_if_the_run_has_them() -> None:
+    tracks = Tracks(("sensitivity",), {"a": np.arange(9)})
+    took = {"performance": {"seconds": 3723.4, "peak_memory_bytes": 3 << 29}}
+    assert "Time and memory" not in tracks.page().text
+    assert "time1\xa0h 2\xa0minpeak memory1.5\xa0GiB" in tracks.page(took).text
+
+
+def test_halo_is_a_table_and_a_sentence() -> None:
+    locus = {"contig": "a", "start": 10, "stop": 20, "max_error": 0.002, "relative_error": 0.01}
+    run = {"halo": {"window": 8192, "halo": 1024, "loci": [locus]}}
+    text = Tracks(("sensitivity",), {"a": np.arange(99)}).page(run).text
+    assert "windows of 8,192 bases with 1,024 bases of halo" in text
+    assert "changed by at most 0.0100 of its largest entry at the 1 place below" in text
+    assert "a11\N{EN DASH}200.002000.0100" in text
+
+
+def floats(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+def test_data_holds_single_bases_where_they_fit() -> None:
+    values = np.arange(200, dtype=float)
+    values[50:60] = np.nan
+    data = Tracks(("sensitivity",), {"a": values, "empty": np.full(5, np.nan)}).page().data
     (contig,) = data["contigs"]
-    bins = contig["tracks"][0]
-    assert (contig["length"], contig["width"], len(bins["mean"])) == (200, 1, 200)
-    assert bins["mean"][3] == bins["minimum"][3] == bins["maximum"][3] == 1.5
-    assert [i for i, value in enumerate(bins["mean"]) if value is not None] == [3, 198]
+    assert (contig["length"], contig["scored"], contig["levels"]) == (200, 190, [[1, 200]])
+    assert contig["bases"] == "ACGT" * 50
+    np.testing.assert_array_equal(floats(data["bins"][0]), values)
 
 
-def test_report_of_a_run_without_scores_can_be_written(tmp_path: Path) -> None:
-    path = tmp_path / "r.html"
-    write_report(path, {}, {"surprisal": summary_of({"n": 10}, {})})
-    page = Page(path.read_text(encoding="utf-8"))
-    assert "1 contig, 10 bases, 0 of them scored" in page.text
-    assert json.loads(page.scripts[1])["contigs"] == []
+def test_data_holds_single_bases_around_peaks_where_bins_are_wide(monkeypatch) -> None:
+    monkeypatch.setattr(gathering, "BINS", 1000)
+    values = np.full(5000, 0.5)
+    values[3210] = 9
+    data = Tracks(("sensitivity",), {"a": values}).page().data
+    assert data["contigs"][0]["levels"] == [[5, 1000]]
+    ((_, start, stop),) = [window for window in data["windows"] if window[1] < 3210 < window[2]]
+    assert data["peaks"][0] == [0, 3210]
+    at = sum(b - a for _, a, b in data["windows"] if b <= start)
+    held = floats(data["details"][0])[at : at + stop - start]
+    np.testing.assert_array_equal(held, values[start:stop])
+
+
+def test_influence_has_a_panel_only_when_there_is_some() -> None:
+    assert (
+        "Influence and distance" not in Tracks(("sensitivity",), {"a": np.arange(99)}).page().text
+    )
+    aimed = Tracks(("sensitivity",), {"a": np.arange(99)}, {"a": [(40, 50)]}).page()
+    assert "Influence and distance" in aimed.text
+    assert [each["label"] for each in aimed.data["influence"]] == [
+        "before the target",
+        "after the target",
+    ]
+    given = Tracks(("surprisal",), {"a": np.arange(99)}).page(
+        influence=[Influence("of <one> base", (1, 10), (1.0, 0.5))]
+    )
+    assert given.data["influence"][0]["label"] == "of &lt;one&gt; base"
+    assert given.data["influence"][0]["mean"] == [1.0, 0.5]
+
+
+def test_report_of_a_run_without_scores_can_be_written() -> None:
+    page = Tracks(("surprisal",), {"n": np.full(10, np.nan)}).page()
+    assert "10 in 1 contig" in page.text
+    assert page.data["contigs"] == []
+    assert "table" in page.tags
 
 
 def test_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
-    summaries = {"sensitivity": summary_of({"a": 500}, {"a": np.arange(500)})}
     for name in ("1.html", "2.html"):
-        write_report(tmp_path / name, {"version": "1"}, summaries)
+        tracks = Tracks(("sensitivity",), {"a": np.arange(500)})
+        write_report(tmp_path / name, {"version": "1"}, tracks.gathered, tracks.values_in, codes_at)
     assert (tmp_path / "1.html").read_bytes() == (tmp_path / "2.html").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"1.html", "2.html"}
 
 
-def test_size_is_bounded_for_many_contigs_and_tracks(tmp_path: Path) -> None:
-    sizes = {f"scaffold_{i}": 6000 for i in range(MAX_CONTIGS + 30)}
-    rng = np.random.default_rng(0)
-    summary = summary_of(sizes, {contig: rng.standard_normal(n) for contig, n in sizes.items()})
-    tracks = [
-        "sensitivity",
-        "contribution",
-        "surprisal",
-        "saliency",
-        *(f"tism.{b}" for b in "ACGT"),
-    ]
-    path = tmp_path / "r.html"
-    write_report(path, {}, dict.fromkeys(tracks, summary), lambda contig, start, stop: "A" * 21)
-    assert path.stat().st_size < 8_000_000
-    page = path.read_text(encoding="utf-8")
-    assert len(re.findall("<option ", page)) == MAX_CONTIGS
-    assert "30 contigs are not listed here" in page
+class Chromosome:
+    """What 250 million scored bases leave behind, without passing through all of them."""
+
+    def __init__(self, sizes: dict[str, int], tracks: Sequence[str]) -> None:
+        rng = np.random.default_rng(0)
+        work = Gathering(sizes, tracks)
+        for track in tracks:
+            for contig, length in sizes.items():
+                scattered = np.linspace(0, length - 1, max(120 // len(sizes), 1), dtype=int)
+                for start in scattered.tolist():
+                    value = rng.standard_normal(1, np.float32)
+                    for taker in work.takers(track):
+                        taker.add(contig, start, value)
+        self.gathered = work.result()
+        for summary in self.gathered.summaries.values():
+            for envelope in summary.envelopes:
+                full = tuple(rng.standard_normal(len(envelope.mean)).tolist())
+                for name in ("minimum", "maximum", "mean"):
+                    object.__setattr__(envelope, name, full)
+                object.__setattr__(envelope, "count", (envelope.bin_width,) * len(full))
+
+    def values_in(self, windows: Sequence[Interval]) -> list[np.ndarray]:
+        count = len(self.gathered.summaries)
+        return [np.ones((count, window.length), np.float32) for window in windows]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"chr1": 250_000_000},
+        {"fits": gathering.BINS // len(ALL), "short": 5000},
+        {f"a_long_name_of_scaffold_{i}": 3000 + i for i in range(700)},
+    ],
+    ids=["250 Mb", "base resolution", "700 contigs"],
+)
+@pytest.mark.parametrize("tracks", [ALL[:1], ALL], ids=["1 track", "7 tracks"])
+def test_size_is_bounded_for_any_genome(sizes: dict[str, int], tracks: Sequence[str]) -> None:
+    made = Chromosome(sizes, tracks)
+    run = {"contigs": [{"contig": name, "length": length} for name, length in sizes.items()]}
+    text = render(run, made.gathered, made.values_in, codes_at)
+    assert len(text.encode()) < LIMIT
+    drawn = len(Page(text).data["contigs"])
+    assert min(len(sizes), gathering.MAX_CONTIGS) <= drawn
+    assert drawn <= gathering.MAX_CONTIGS + gathering.PEAKS
+
+
+def test_contigs_that_are_not_listed_are_counted() -> None:
+    sizes = {f"c{i}": np.ones(50) for i in range(gathering.MAX_CONTIGS + 30)}
+    page = Tracks(("sensitivity",), sizes).page()
+    assert "30 contigs are not listed here" in page.text
+    assert page.tags.count("option") == gathering.MAX_CONTIGS
 
 
 def test_unwritable_place_is_a_clear_error(tmp_path: Path) -> None:
+    tracks = Tracks(("sensitivity",), {"a": np.arange(5)})
     with pytest.raises(ResourceError, match=r"r\.html: cannot be written"):
-        write_report(tmp_path / "nowhere" / "r.html", {}, {})
+        write_report(tmp_path / "nowhere" / "r.html", {}, tracks.gathered, tracks.values_in)
