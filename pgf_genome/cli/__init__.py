@@ -12,6 +12,9 @@ import click
 from pgf_genome import __version__
 from pgf_genome.cli.attribute import attribute
 from pgf_genome.cli.experiment import experiment
+from pgf_genome.cli.inspect import inspect
+from pgf_genome.cli.merge import merge
+from pgf_genome.cli.report import report
 from pgf_genome.errors import PgfError
 
 INTERRUPTED = 130
@@ -27,6 +30,9 @@ def commands() -> None:
 
 commands.add_command(attribute)
 commands.add_command(experiment)
+commands.add_command(inspect)
+commands.add_command(merge)
+commands.add_command(report)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

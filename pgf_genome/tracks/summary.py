@@ -30,6 +30,8 @@ class Envelope:
         Positions with a score.
     minimum, maximum, mean
         One number per bin, None where nothing was scored.
+    count
+        Positions with a score in each bin.
     """
 
     contig: str
@@ -39,6 +41,7 @@ class Envelope:
     minimum: tuple[float | None, ...]
     maximum: tuple[float | None, ...]
     mean: tuple[float | None, ...]
+    count: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ class TrackSummary(BlockConsumer):
         Length of every contig in bases, in FASTA order.
     bins_per_contig, bins
         At most so many bins for a contig, and about so many for the genome; every contig has one.
+    longest
+        Only so many of the longest contigs share the bins by length; the others have one each.
     peaks
         Number of peaks to keep.
     min_distance
@@ -114,12 +119,15 @@ class TrackSummary(BlockConsumer):
         bins: int = 12_000,
         peaks: int = 50,
         min_distance: int = 128,
+        longest: int | None = None,
     ) -> None:
         if min_distance < 1 or BLOCK % min_distance:
             raise ValueError(f"min_distance must divide {BLOCK}, got {min_distance}")
         super().__init__("summary", sizes)
         lengths = np.array(list(sizes.values()), np.int64)
-        share = bins * lengths // max(int(lengths.sum()), 1)
+        share = np.zeros(len(lengths), np.int64)
+        sharing = np.argsort(-lengths, kind="stable")[:longest]
+        share[sharing] = bins * lengths[sharing] // max(int(lengths[sharing].sum()), 1)
         self._widths = -(-lengths // np.clip(share, 1, bins_per_contig))
         counts = -(-lengths // np.maximum(self._widths, 1))
         self._first_bin = np.concatenate([[0], np.cumsum(counts)])
@@ -218,6 +226,7 @@ class TrackSummary(BlockConsumer):
             minimum=_or_none(self._minimum[at]),
             maximum=_or_none(self._maximum[at]),
             mean=_or_none(mean.astype(np.float32)),
+            count=tuple(counts.tolist()),
         )
 
     def _histogram_bins(self) -> tuple[HistogramBin, ...]:
