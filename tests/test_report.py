@@ -288,3 +288,10 @@ def test_unwritable_place_is_a_clear_error(tmp_path: Path) -> None:
     tracks = Tracks(("sensitivity",), {"a": np.arange(5)})
     with pytest.raises(ResourceError, match=r"r\.html: cannot be written"):
         write_report(tmp_path / "nowhere" / "r.html", {}, tracks.gathered, tracks.values_in)
+
+
+def test_table_of_peaks_leaves_the_effects_of_bases_to_the_overview() -> None:
+    text = Tracks(ALL, {"a": np.arange(300)}).page().text
+    assert "RankContigPositionBaseSensitivityContributionSurprisalLogo" in text
+    text = Tracks(ALL[2:4], {"a": np.arange(300)}).page().text
+    assert "RankContigPositionBaseEffect of A" in text

@@ -161,6 +161,6 @@ def test_there_is_no_influence_without_a_target() -> None:
 def test_influence_of_run_json_is_checked() -> None:
     curve = Influence.from_facts({"distances": [1, 10], "mean": [2.0, 1.0]})
     assert (curve.distance, curve.mean, curve.maximum) == ((1, 10), (2.0, 1.0), None)
-    for wrong in ({"distances": [1], "mean": []}, {"distances": [0], "mean": [1.0]}):
+    for wrong in ({"distances": [1], "mean": []}, {"distances": [0], "mean": [1.0]}, {"mean": []}):
         with pytest.raises(IntegrityError, match="influence"):
             Influence.from_facts(wrong)

@@ -291,8 +291,8 @@ def test_job_that_is_killed_is_tried_again_by_itself(tmp_path, arguments, enviro
 
 
 @pytest.mark.slow
-def test_lint_finds_nothing(snakemake):
-    done = snakemake(WORKFLOWS / ".test", "--lint")
+def test_lint_finds_nothing(tmp_path, snakemake):
+    done = snakemake(project(tmp_path / "run"), "--lint")
     assert done.returncode == 0, done.stdout
     assert "in a good condition" in done.stdout
 

@@ -8,9 +8,19 @@ from functools import cache
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 Lane = TypeVar("Lane")
 Result = TypeVar("Result")
+
+
+def lanes_of(x: Tensor) -> list[slice]:
+    """Parts of a batch that can run side by side: single sequences on a CPU, else all at once.
+
+    They do not depend on the number of threads, so that equal plans give equal bytes.
+    """
+    size = 1 if x.is_cpu else len(x)
+    return [slice(b, b + size) for b in range(0, len(x), size)]
 
 
 def side_by_side(step: Callable[[Lane], Result], lanes: Sequence[Lane]) -> list[Result]:

@@ -24,7 +24,7 @@ from torch import Tensor
 from pgf_genome.errors import IntegrityError
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf.lanes import side_by_side
+from pgf_genome.pgf.lanes import lanes_of, side_by_side
 from pgf_genome.pgf.objective import Objective, Tile
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile
@@ -65,7 +65,7 @@ def primal(
     for k in range(first, plan.tiles):
         x = read(*plan.bounds(k))
         step = partial(_primal_step, model, x, state)
-        log_probs, states = zip(*side_by_side(step, _lanes(x)), strict=True)
+        log_probs, states = zip(*side_by_side(step, lanes_of(x)), strict=True)
         state = State.joined(states)
         yield PrimalTile(k, torch.cat(log_probs), state)
 
@@ -73,15 +73,6 @@ def primal(
 def _primal_step(model: CausalMamba, x: Tensor, state: State, lane: slice) -> tuple[Tensor, State]:
     with torch.no_grad():
         return model(x[lane], state.part(lane))
-
-
-def _lanes(x: Tensor) -> list[slice]:
-    """Parts of a batch that can run side by side: single sequences on a CPU, else all at once.
-
-    They do not depend on the number of threads, so that equal plans give equal bytes.
-    """
-    size = 1 if x.is_cpu else len(x)
-    return [slice(b, b + size) for b in range(0, len(x), size)]
 
 
 def tangent(
@@ -152,7 +143,7 @@ def adjoint(
         starts = [origin + start for origin in origins or [0] * batch]
         x = read(start, stop)
         step = partial(_adjoint_step, model, k, x, before, after, objectives, starts, cotangent)
-        tiles = side_by_side(step, _lanes(x))
+        tiles = side_by_side(step, lanes_of(x))
         cotangent = State.joined([tile.cotangent for tile in tiles])
         gradient, log_p, values = (
             torch.cat(t) for t in zip(*(tile[1:4] for tile in tiles), strict=True)

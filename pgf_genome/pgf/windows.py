@@ -32,7 +32,7 @@ from pgf_genome.mamba.caduceus import BidirectionalMamba
 from pgf_genome.mamba.mixer import blank_state
 from pgf_genome.mamba.model import Block
 from pgf_genome.mamba.state import LayerState
-from pgf_genome.pgf.lanes import side_by_side
+from pgf_genome.pgf.lanes import lanes_of, side_by_side
 from pgf_genome.pgf.objective import Objective, Tile
 from pgf_genome.pgf.plan import BATCH_POSITIONS, LAYER_TILE, Plan
 
@@ -40,26 +40,25 @@ Reader = Callable[[int, int], Tensor]
 
 
 class Lane(NamedTuple):
-    """One direction of reading of one sequence of a batch."""
+    """One direction of reading of some sequences of a batch."""
 
-    sequence: int
+    sequences: slice
     reverse: bool
 
     def tile(self, h: Tensor, plan: Plan, k: int) -> Tensor:
-        """Tile k of (batch, L, D) in this lane's order of reading, a view (1, T, D) or a copy."""
+        """Tile k of (batch, L, D) in this lane's order of reading, a view or a copy."""
         start, stop = plan.bounds(k)
-        one = h[self.sequence : self.sequence + 1]
         if self.reverse:
-            return one[:, plan.length - stop : plan.length - start].flip(1)
-        return one[:, start:stop]
+            return h[self.sequences, plan.length - stop : plan.length - start].flip(1)
+        return h[self.sequences, start:stop]
 
     def put(self, tile: Tensor, h: Tensor, plan: Plan, k: int) -> None:
         """Inverse of ``tile``."""
         start, stop = plan.bounds(k)
         if self.reverse:
-            h[self.sequence, plan.length - stop : plan.length - start] = tile[0].flip(0)
+            h[self.sequences, plan.length - stop : plan.length - start] = tile.flip(1)
         else:
-            h[self.sequence, start:stop] = tile[0]
+            h[self.sequences, start:stop] = tile
 
 
 def _step(block: Block, lane: Lane, h: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
@@ -68,14 +67,15 @@ def _step(block: Block, lane: Lane, h: Tensor, state: LayerState) -> tuple[Tenso
 
 
 def _stream(block: Block, h: Tensor, plan: Plan, outs: list[Tensor], lane: Lane) -> LayerState:
-    """Run one lane over its tiles; the states before each of them, stacked."""
-    state = blank_state(block.mixer.mamba_fwd.config, h, 1)
+    """Run one lane over its tiles; the states before each of them, (tiles, batch, ..)."""
+    config = block.mixer.mamba_fwd.config
+    state = blank_state(config, h, len(h[lane.sequences]))
     # in one piece: small tensors that outlive large ones would leave holes in the heap
-    states = blank_state(block.mixer.mamba_fwd.config, h, plan.tiles)
+    states = LayerState(*(t.new_empty(plan.tiles, *t.shape) for t in state))
     with torch.no_grad():
         for k in range(plan.tiles):
             for kept, current in zip(states, state, strict=True):
-                kept[k] = current[0]
+                kept[k] = current
             y, state = _step(block, lane, lane.tile(h, plan, k), state)
             lane.put(y, outs[lane.reverse], plan, k)
     return states
@@ -91,9 +91,9 @@ def _pull_back(
 ) -> None:
     """The adjoint sweep of one lane: from dF / d(outputs) to dF / dh."""
     lane, states = lane_states
-    cotangent = [torch.zeros_like(t[:1]) for t in states]
+    cotangent = [torch.zeros_like(t[0]) for t in states]
     for k in reversed(range(plan.tiles)):
-        bar, before = lane.tile(bars[lane.reverse], plan, k), [t[k : k + 1] for t in states]
+        bar, before = lane.tile(bars[lane.reverse], plan, k), [t[k] for t in states]
         inputs = [t.detach().requires_grad_() for t in (lane.tile(h, plan, k), *before)]
         with torch.enable_grad():
             y, end = _step(block, lane, inputs[0], LayerState(*inputs[1:]))
@@ -109,7 +109,7 @@ class _LayerSweep(Function):
     @staticmethod
     def forward(ctx, h: Tensor, block: Block):
         plan = Plan(h.shape[1], LAYER_TILE)
-        lanes = [Lane(b, reverse) for b in range(len(h)) for reverse in (False, True)]
+        lanes = [Lane(part, reverse) for part in lanes_of(h) for reverse in (False, True)]
         outs = [torch.empty_like(h) for _ in range(2)]
         states = side_by_side(partial(_stream, block, h, plan, outs), lanes)
         ctx.save_for_backward(h)

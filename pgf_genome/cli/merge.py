@@ -1,0 +1,56 @@
+"""``pgf-genome merge``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from pgf_genome.cli.attribute import CommaList
+
+
+@click.command(short_help="Join runs over different contigs of one genome.")
+@click.argument("prefixes", metavar="PREFIX..", nargs=-1, required=True)
+@click.option("-o", "--out-prefix", required=True, help="Prefix of the outputs.")
+@click.option("-c", "--chrom-sizes", metavar="FILE",
+              help="Order of the contigs: a .chrom.sizes or .fai file [as given].")  # fmt: skip
+@click.option("--format", "formats", type=CommaList(), default="bedgraph,bigwig",
+              show_default=True, help="Any of bedgraph, bigwig.")  # fmt: skip
+@click.option("--no-compress", is_flag=True, help="Plain .bedgraph instead of bgzip and tabix.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Tracebacks of errors.")
+def merge(
+    prefixes: tuple[str, ...],
+    out_prefix: str,
+    chrom_sizes: str | None,
+    formats: tuple[str, ...],
+    no_compress: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Join finished `attribute` runs over different contigs of one genome.
+
+    Every PREFIX is that of a run with bigWig tracks, all of them with the same model, FASTA and
+    options. The tracks are, byte for byte, what one run over all the contigs would have written.
+
+    \b
+    Writes
+      OUT.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open, no row where not scored
+      OUT.<track>.bw                    the same as bigWig
+      OUT.chrom.sizes                   names and lengths
+      OUT.statistics.json               count, extremes, mean and peaks of every track
+      OUT.run.json                      what the runs agree on, objective values, the parts
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        format="pgf-genome: %(message)s",
+        level=logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO,
+    )
+    from pgf_genome.merge import merge as join
+
+    files = join(prefixes, out_prefix, chrom_sizes, formats, not no_compress)
+    noun = "run" if len(prefixes) == 1 else "runs"
+    logging.getLogger("pgf_genome").info(
+        "%d %s merged; %d files: %s.*", len(prefixes), noun, len(files), out_prefix
+    )

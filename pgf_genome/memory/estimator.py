@@ -1,0 +1,205 @@
+"""The memory function of whatever a model holds, estimated from second moments.
+
+The target is the base k positions back as three contrasts (purine, strong, amino); the estimate
+
+    MF(k) = tr( Sigma_k^-1 R_k^T S^+ R_k ) / 3
+
+with S the covariance of the features, R_k their covariance with the base at lag k and Sigma_k
+that base's own, is the fraction of it that a linear readout of the features recovers. Everything
+is a centred sum in float64 that adds over tiles, so memory does not grow with the sequence.
+
+For white input and features that know nothing of the target, MF averages rank / samples: the
+*bias*. Neighbouring bases of a real genome predict each other, so the same estimate from nothing
+but the last bases, the *floor*, is what needs no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pgf_genome.errors import IntegrityError
+
+# Rows A, C, G, T, N: purine (A, G), strong (C, G), amino (A, C); N is neither.
+CONTRASTS = np.array([[1, -1, 1], [-1, 1, 1], [1, 1, -1], [-1, -1, -1], [0, 0, 0]], float)
+# Bases whose own contrasts make the floor.
+FLOOR_BASES = 16
+
+
+def lagged_bases(codes: np.ndarray, start: int, stop: int, lags: np.ndarray) -> np.ndarray:
+    """Contrasts of the base at every lag before positions start .. stop - 1.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8, (L,)
+    start, stop : int
+        0-based half-open; ``start`` is at least the longest lag.
+    lags : ndarray of int, (K,)
+
+    Returns
+    -------
+    ndarray of float64, (stop - start, K, 3)
+    """
+    return CONTRASTS[codes[np.arange(start, stop)[:, None] - lags]]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Centred second moments of features x and lagged targets y; those of two tiles add.
+
+    Attributes
+    ----------
+    count : int
+        Samples.
+    x_mean : ndarray, (.., p)
+        Leading axes are feature sets of their own, all for the same targets.
+    y_mean : ndarray, (K, m)
+    xx : ndarray, (.., p, p)
+    xy : ndarray, (.., p, K, m)
+    yy : ndarray, (K, m, m)
+        Of every lag with itself.
+    """
+
+    count: int
+    x_mean: np.ndarray
+    y_mean: np.ndarray
+    xx: np.ndarray
+    xy: np.ndarray
+    yy: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray) -> Moments:
+        """Moments of one tile: features (.., T, p), float64, and targets (T, K, m)."""
+        x_mean, y_mean = x.mean(axis=-2), y.mean(axis=0)
+        centred, targets = x - x_mean[..., None, :], y - y_mean
+        turned = np.swapaxes(centred, -1, -2)
+        by_lag = targets.swapaxes(0, 1)  # (K, T, m)
+        xy = turned @ targets.reshape(len(y), -1)
+        return cls(
+            len(y),
+            x_mean,
+            y_mean,
+            turned @ centred,
+            xy.reshape(*xy.shape[:-1], *y_mean.shape),
+            by_lag.swapaxes(1, 2) @ by_lag,
+        )
+
+    def __add__(self, other: Moments) -> Moments:
+        # Chan, Golub and LeVeque 1983, The American Statistician 37:242
+        count = self.count + other.count
+        x, y = other.x_mean - self.x_mean, other.y_mean - self.y_mean
+        share, weight = other.count / count, self.count * other.count / count
+        return Moments(
+            count,
+            self.x_mean + share * x,
+            self.y_mean + share * y,
+            self.xx + other.xx + weight * x[..., :, None] * x[..., None, :],
+            self.xy + other.xy + weight * x[..., None, None] * y,
+            self.yy + other.yy + weight * y[:, :, None] * y[:, None, :],
+        )
+
+    def explained(self, precision: float) -> tuple[np.ndarray, np.ndarray]:
+        """MF (.., K), in [0, 1], and the numerical rank (..) of the features.
+
+        Parameters
+        ----------
+        precision : float
+            Relative precision of the features: directions with less than its square of the
+            variance of the strongest (times p) are rounding, and dropped.
+
+        Raises
+        ------
+        IntegrityError
+            If a feature is not finite.
+        """
+        scale = np.sqrt(np.einsum("...ii->...i", self.xx))
+        if not np.isfinite(scale).all():
+            raise IntegrityError(
+                "a state or layer is not finite; the model overflows on this sequence: check the "
+                "checkpoint, or measure it on another"
+            )
+        scale[scale == 0] = 1
+        correlation = self.xx / (scale[..., :, None] * scale[..., None, :])
+        values, vectors = np.linalg.eigh(correlation)
+        tolerance = values.shape[-1] * max(np.finfo(float).eps, precision**2)
+        kept = values > tolerance * np.maximum(values[..., -1:], 1)
+        whiten = vectors * np.where(kept, 1 / np.sqrt(np.where(kept, values, 1)), 0)[..., None, :]
+        p, K, m = self.xy.shape[-3:]
+        flat = (self.xy / scale[..., None, None]).reshape(*self.xy.shape[:-3], p, K * m)
+        white = np.swapaxes(whiten, -1, -2) @ flat
+        white = white.reshape(*white.shape[:-1], K, m)
+        inverse = np.linalg.pinv(self.yy, hermitian=True)
+        dimensions = np.linalg.matrix_rank(self.yy, hermitian=True)  # 2 where a base never occurs
+        recovered = np.einsum("...pki,kij,...pkj->...k", white, inverse, white, optimize=True)
+        found = recovered / np.maximum(dimensions, 1)
+        return np.clip(found, 0, 1), kept.sum(axis=-1)
+
+
+@dataclass(frozen=True)
+class MemoryFunction:
+    """An estimated memory function.
+
+    Attributes
+    ----------
+    lags : tuple of int
+        Positions back, ascending from 0: the base at lag 0 is the last that was read.
+    values : tuple of float
+        MF at these lags, as estimated: bias and floor are in it.
+    rank : int
+        Numerical rank of the features.
+    count : int
+        Positions that it was estimated from.
+    floor : tuple of float, optional
+        MF at the same lags of the last `FLOOR_BASES` bases alone; 0 at lags below that, where
+        they are the target itself.
+    """
+
+    lags: tuple[int, ...]
+    values: tuple[float, ...]
+    rank: int
+    count: int
+    floor: tuple[float, ...] = ()
+
+    @property
+    def bias(self) -> float:
+        """What features that know nothing would score on white input."""
+        return self.rank / self.count
+
+    @property
+    def excess(self) -> np.ndarray:
+        """(K,) what is left of the values above the larger of bias and floor; at least 0."""
+        floor = np.array(self.floor) if self.floor else np.zeros(len(self.lags))
+        return np.maximum(np.array(self.values) - np.maximum(floor, self.bias), 0)
+
+    def length(self, level: float) -> int | None:
+        """First measured lag at which the excess is below a level; None if it is at none."""
+        below = np.flatnonzero(self.excess < level)
+        return self.lags[below[0]] if len(below) else None
+
+    @property
+    def capacity(self) -> float:
+        """Excess summed over all lags, linear between those measured: how many bases it holds.
+
+        A lower bound: directions of the state below rounding count as lost.
+        """
+        every = np.arange(self.lags[-1] + 1)
+        return float(np.interp(every, self.lags, self.excess).sum())
+
+
+def log_lags(longest: int, per_decade: int = 12) -> np.ndarray:
+    """Lags 0, 1, .. ``longest``, evenly spaced in their logarithm from where they can be."""
+    steps = int(np.ceil(per_decade * np.log10(max(longest, 1)))) + 1
+    spaced = np.rint(np.geomspace(1, max(longest, 1), steps)).astype(int)
+    return np.unique([0, *spaced.tolist()])
+
+
+def functions_of(
+    moments: Moments, lags: Sequence[int], precision: float, floor: Sequence[float] = ()
+) -> list[MemoryFunction]:
+    """One memory function for every feature set of the leading axis (n, p)."""
+    values, ranks = moments.explained(precision)
+    each = zip(values.reshape(-1, len(lags)).tolist(), np.ravel(ranks).tolist(), strict=True)
+    where = tuple(map(int, lags))
+    return [MemoryFunction(where, tuple(v), r, moments.count, tuple(floor)) for v, r in each]

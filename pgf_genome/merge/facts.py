@@ -1,0 +1,79 @@
+"""What ``run.json`` says of the whole, from what it says of the parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pgf_genome.errors import UsageError
+from pgf_genome.merge.part import Part
+
+
+def joined_facts(parts: Sequence[Part], order: Sequence[str]) -> dict[str, Any]:
+    """The facts of the whole; ``parts`` keeps what differs from run to run.
+
+    Parameters
+    ----------
+    parts
+        Runs over different contigs.
+    order
+        The contigs of them all.
+
+    Raises
+    ------
+    UsageError
+        If the runs differ in model, sequence, objective or an option.
+    """
+    rank = {contig: place for place, contig in enumerate(order)}
+    facts = {"": parts[0].facts}
+    for part in parts[1:]:
+        facts = _joined(facts, {"": part.facts}, part, parts[0])
+    own = [record for part in parts for record in part.own]
+    performance = _performance([record["performance"] for record in own])
+    return _sorted(facts[""], rank) | {"performance": performance, "parts": own}
+
+
+def _joined(whole: Any, more: Any, part: Part, first: Part, name: str = "") -> Any:
+    """Lists of records one after the other; everything else has to be equal."""
+    if isinstance(whole, dict) and isinstance(more, dict):
+        return {
+            key: _joined(
+                whole.get(key), more.get(key), part, first, f"{name}.{key}".removeprefix(".")
+            )
+            for key in whole | more
+        }
+    if _records(whole) and _records(more):
+        return [*whole, *more]
+    if whole != more:
+        raise UsageError(
+            f"{part.name}: {name} is {json.dumps(more)} where {first.name} has "
+            f"{json.dumps(whole)}; merge runs of one model, FASTA and set of options"
+        )
+    return whole
+
+
+def _records(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+def _sorted(facts: Any, rank: Mapping[str, int]) -> Any:
+    """Records of contigs in the order of these, wherever they stand."""
+    if isinstance(facts, dict):
+        return {key: _sorted(value, rank) for key, value in facts.items()}
+    if _records(facts):
+        return sorted(facts, key=lambda record: rank.get(record.get("contig"), 0))
+    return facts
+
+
+def _performance(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Seconds of all parts together, the largest memory of one."""
+    seconds = sum(part["seconds"] for part in each)
+    bases = sum(part["seconds"] * part["bases_per_second"] for part in each)
+    return {
+        "seconds": round(seconds, 3),
+        "bases_per_second": round(bases / seconds, 1),
+        "peak_memory_bytes": max(part["peak_memory_bytes"] for part in each),
+        "threads": max(part["threads"] for part in each),
+        "device": ", ".join(dict.fromkeys(part["device"] for part in each)),
+    }

@@ -1,0 +1,174 @@
+"""The report of a finished run, drawn again from its files; the model is not needed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgf_genome.errors import IntegrityError, PgfError, ResourceError, SequenceError
+from pgf_genome.intervals import Interval
+from pgf_genome.report import Gathered, Gathering, Influence, cut, write_image, write_report
+from pgf_genome.sequence import Genome, decode_fasta
+from pgf_genome.tracks.reading import read_track, track_path
+
+log = logging.getLogger("pgf_genome")
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What is on disk of a run.
+
+    Attributes
+    ----------
+    facts
+        What ``run.json`` holds.
+    sizes
+        Length of every contig in bases, in FASTA order.
+    tracks
+        The file of each track.
+    """
+
+    facts: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    tracks: Mapping[str, Path]
+
+    @classmethod
+    def read(cls, prefix: str | os.PathLike[str]) -> FinishedRun:
+        """The run of a prefix.
+
+        Raises
+        ------
+        ResourceError
+            If run.json or a track is missing.
+        IntegrityError
+            If run.json is not that of a finished run.
+        """
+        path = Path(f"{os.fspath(prefix)}.run.json")
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            sizes = {each["contig"]: int(each["length"]) for each in facts["contigs"]}
+            names = list(map(str, facts["arguments"]["tracks"]))
+        except OSError as error:
+            raise ResourceError(
+                f"{path}: cannot be read ({error.strerror}); give the prefix of a finished run"
+            ) from error
+        except (ValueError, LookupError, TypeError) as error:
+            raise IntegrityError(
+                f"{path}: not the run.json of a finished run ({type(error).__name__}: {error}); "
+                "run attribute again"
+            ) from error
+        return cls(facts, sizes, {name: track_path(prefix, name) for name in names})
+
+    @property
+    def targets(self) -> dict[str, list[tuple[int, int]]] | None:
+        """Spans that the objective counts, by contig; None if it counts all."""
+        held = {
+            each["contig"]: [(start, stop) for start, stop in each["targets"]]
+            for each in self.facts["contigs"]
+            if each.get("targets")
+        }
+        return held or None
+
+    def gathered(self) -> Gathered:
+        """All tracks, each read once."""
+        gathering = Gathering(self.sizes, list(self.tracks), self.targets)
+        for name, path in self.tracks.items():
+            takers = gathering.takers(name)
+            for piece in read_track(path, self.sizes):
+                for taker in takers:
+                    taker.add(*piece)
+        return gathering.result()
+
+    def values_in(self, windows: Sequence[Interval]) -> list[np.ndarray]:
+        """(tracks, length) float32 for each window."""
+        by_track = [cut(windows, self._pieces(path, windows), 1) for path in self.tracks.values()]
+        return [np.concatenate(each) for each in zip(*by_track, strict=True)]
+
+    def _pieces(
+        self, path: Path, windows: Sequence[Interval]
+    ) -> Iterator[tuple[str, int, np.ndarray]]:
+        for contig, start, values in read_track(path, self.sizes, windows):
+            yield contig, start, values[None]
+
+
+def redraw(
+    prefix: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    fasta: str | os.PathLike[str] | None = None,
+    png: bool = False,
+) -> list[Path]:
+    """Draw the report of a finished run again, with its time and memory, in constant memory.
+
+    Parameters
+    ----------
+    prefix
+        That of the run's files.
+    output
+        The page; default ``PREFIX.report.html``. What was written is returned.
+    fasta
+        The run's sequence, for the logos; default: where the run found it.
+    png
+        Whether to write the overview as an image too, beside the page.
+
+    Raises
+    ------
+    ResourceError
+        If a file of the run is missing, or an output cannot be written or lacks its program.
+    SequenceError
+        If `fasta` is given and cannot be read, or is not the run's.
+    IntegrityError
+        If a file of the run is damaged.
+    """
+    run = FinishedRun.read(prefix)
+    page = Path(f"{os.fspath(prefix)}.report.html" if output is None else output)
+    influence = run.facts.get("influence")
+    curves = () if influence is None else (Influence.from_facts(influence),)
+    gathered = run.gathered()
+    with ExitStack() as stack:
+        genome = _genome(run, fasta, stack)
+        codes_at = None if genome is None else genome.codes
+        write_report(page, run.facts, gathered, run.values_in, codes_at, curves)
+    if not png:
+        return [page]
+    image = page.with_suffix(".png")
+    write_image(image, str(run.facts.get("title", "")), gathered)
+    return [page, image]
+
+
+def _genome(
+    run: FinishedRun, fasta: str | os.PathLike[str] | None, stack: ExitStack
+) -> Genome | None:
+    """The decoded sequence, as long as the stack is open; None if there is none to be had."""
+    known = run.facts.get("fasta", {}).get("path")
+    if fasta is None and known is None:
+        log.warning("the report has no logos, for run.json does not say where the FASTA is; "
+                    "give --fasta")  # fmt: skip
+        return None
+    try:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgf-"))
+        codes = Path(folder) / "codes"
+        whole = stack.enter_context(decode_fasta(fasta or known, codes, list(run.sizes)))
+        return _checked(run, whole, fasta or known)
+    except PgfError as error:
+        if fasta is not None:
+            raise
+        log.warning("the report has no logos: %s; give --fasta", error)
+        return None
+
+
+def _checked(run: FinishedRun, whole: Genome, fasta: str | os.PathLike[str]) -> Genome:
+    genome = whole.only(run.sizes)
+    digest = run.facts["fasta"].get("sha256_of_bases")
+    same = genome.lengths == dict(run.sizes) and digest in (None, genome.digest)
+    if not same:
+        raise SequenceError(f"{os.fspath(fasta)}: not the sequence of the run; give that one")
+    return genome

@@ -1,0 +1,113 @@
+"""What a run was: model, objective, conventions, plan, certificate, and what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from pgf_genome.report.gathering import MAX_CONTIGS
+from pgf_genome.report.text import counted, fact, facts_table, flat, number, short, spoken, table
+
+# The contigs and the halo have tables of their own; the rest says where files lie.
+APART = {"title", "contigs", "files", "performance", "halo", "influence"}
+# Paths say more of the machine than of the run, and a page is often handed on.
+PRIVATE = {"path"}
+TARGETS_SHOWN = 5
+
+
+def facts_section(run: Mapping[str, Any]) -> str:
+    """Everything that run.json says, in groups; time and memory only where it has them."""
+    groups = "".join(
+        f'<div class="group"><h3>{escape(heading)}</h3>{content}</div>'
+        for heading, content in _groups(run)
+    )
+    took = ""
+    if run.get("performance"):
+        took = (
+            '<section aria-labelledby="h-took"><h2 id="h-took">Time and memory</h2>'
+            f"{facts_table(run['performance'])}</section>"
+        )
+    return (
+        '<section aria-labelledby="h-facts"><h2 id="h-facts">The run</h2>'
+        f"{_records(run.get('contigs', ()))}{_halo(run.get('halo'))}"
+        f'<div class="groups">{groups}</div></section>{took}'
+    )
+
+
+def _groups(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Heading and table of each group."""
+    rest = {key: value for key, value in run.items() if key not in APART}
+    kinds = {key: _is_group(value) for key, value in rest.items()}
+    if not all(kinds.values()):
+        yield "In general", facts_table({key: rest[key] for key in rest if not kinds[key]})
+    for key, value in rest.items():
+        if isinstance(value, Mapping):
+            shared = {name: each for name, each in value.items() if name not in PRIVATE}
+            yield spoken(key).capitalize(), facts_table(shared)
+        elif kinds[key]:
+            yield spoken(key).capitalize(), _records(value)
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, Mapping) or _is_records(value)
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _records(records: Sequence[Mapping[str, Any]]) -> str:
+    """A table of mappings with the same keys, as far as a page should be long."""
+    if not records:
+        return ""
+    shown = [dict(flat(record)) for record in records[:MAX_CONTIGS]]
+    keys = list(dict.fromkeys(key for record in shown for key in record))
+    values = {key: [record.get(key) for record in shown] for key in keys}
+    numeric = frozenset(
+        i
+        for i, key in enumerate(keys)
+        if all(isinstance(v, int | float | None) for v in values[key])
+    )
+    rows = [[_cell(key, record.get(key)) for key in keys] for record in shown]
+    more = len(records) - len(rows)
+    note = f'<p class="note">and {more:,} more in run.json</p>' if more else ""
+    drawn = table([escape(spoken(key)) for key in keys], rows, numeric)
+    return f'<div class="records">{drawn}{note}</div>'
+
+
+def _cell(key: str, value: Any) -> str:
+    if key != "targets" or not value:
+        return fact(value, key)
+    spans = [f"{start + 1:,}\N{EN DASH}{stop:,}" for start, stop in value[:TARGETS_SHOWN]]
+    more = len(value) - len(spans)
+    return ", ".join(spans) + (f" and {more:,} more" if more else "")
+
+
+def _halo(halo: Mapping[str, Any] | None) -> str:
+    """How much the gradient of a windowed model depends on how far its windows reach."""
+    if not halo:
+        return ""
+    loci = halo.get("loci", ())
+    sentence = (
+        f"The model ran in windows of {number(halo['window'])} bases with "
+        f"{counted(halo['halo'], 'base')} of halo on either side"
+    )
+    if not loci:
+        return f'<h3>Halo</h3><p class="note">{sentence}.</p>'
+    worst = max(locus["relative_error"] for locus in loci)
+    sentence += (
+        f"; when the halo was doubled, the gradient changed by at most {short(worst)} of its "
+        f"largest entry at the {counted(len(loci), 'place')} below."
+    )
+    rows = [
+        [
+            escape(str(locus["contig"])),
+            f"{locus['start'] + 1:,}\N{EN DASH}{locus['stop']:,}",
+            short(locus["max_error"]),
+            short(locus["relative_error"]),
+        ]
+        for locus in loci
+    ]
+    head = ["Contig", "Bases", "Largest change", "Relative to the largest entry"]
+    return f'<h3>Halo</h3><p class="note">{sentence}</p>{table(head, rows, frozenset((1, 2, 3)))}'

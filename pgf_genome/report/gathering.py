@@ -1,0 +1,155 @@
+"""What a report needs of the tracks: gathered in bounded memory while they pass by, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pgf_genome.intervals import Interval, merge
+from pgf_genome.report.influence import Influence, TargetDistance
+from pgf_genome.tracks import BlockConsumer, Envelope, Summary, TrackSummary
+
+# Bins of all tracks together; at 16 bytes each, coarser levels included, and 4/3 as base64,
+# they are the page's two megabytes of data.
+BINS = 96_000
+PEAKS = 40
+APART = 128
+# Bases on either side of a peak that the page holds one by one.
+AROUND = 128
+MAX_CONTIGS = 200
+# What ranks the peaks: the first of these that was written, or else the first track.
+LEADING = ("sensitivity", "contribution")
+
+Targets = Mapping[str, Sequence[tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The tracks in bounded size.
+
+    Attributes
+    ----------
+    sizes
+        Length of every contig in bases, in FASTA order.
+    summaries
+        By track.
+    influence
+        What follows from the distance to the targets; empty without targets.
+    """
+
+    sizes: Mapping[str, int]
+    summaries: Mapping[str, Summary]
+    influence: tuple[Influence, ...] = ()
+
+    @property
+    def leading(self) -> str:
+        """The track that ranks the peaks."""
+        tracks = list(self.summaries)
+        return next((name for name in LEADING if name in tracks), tracks[0])
+
+    @property
+    def peaks(self) -> list[Interval]:
+        """The strongest positions, one base each, strongest first."""
+        if not self.summaries:
+            return []
+        found = self.summaries[self.leading].peaks
+        return [Interval(peak.contig, peak.position, peak.position + 1) for peak in found]
+
+    @property
+    def windows(self) -> list[Interval]:
+        """The surroundings of the peaks, without overlap, in FASTA order."""
+        around = [
+            Interval(p.contig, max(p.start - AROUND, 0), min(p.stop + AROUND, self.sizes[p.contig]))
+            for p in self.peaks
+        ]
+        ranks = {contig: rank for rank, contig in enumerate(self.sizes)}
+        return merge(sorted(around, key=lambda each: ranks[each.contig]))
+
+    @property
+    def drawn(self) -> list[int]:
+        """Ranks of contigs with an overview: the longest, and those that have a peak."""
+        if not self.summaries:
+            return []
+        envelopes = self.summaries[self.leading].envelopes
+        scored = [rank for rank, envelope in enumerate(envelopes) if envelope.scored]
+        longest = sorted(scored, key=lambda rank: -envelopes[rank].length)[:MAX_CONTIGS]
+        held = {peak.contig for peak in self.peaks}
+        return sorted({*longest, *(r for r in scored if envelopes[r].contig in held)})
+
+    def envelopes(self, rank: int) -> list[Envelope]:
+        """One contig, every track."""
+        return [summary.envelopes[rank] for summary in self.summaries.values()]
+
+
+class Gathering:
+    """Takes the tracks of a run and makes a `Gathered` of them.
+
+    Parameters
+    ----------
+    sizes
+        Length of every contig in bases, in FASTA order.
+    tracks
+        Names.
+    targets
+        Spans by contig that the objective counts, 0-based half-open; None if it counts all.
+    """
+
+    def __init__(
+        self, sizes: Mapping[str, int], tracks: Sequence[str], targets: Targets | None = None
+    ) -> None:
+        self.sizes = dict(sizes)
+        bins = max(BINS // max(len(tracks), 1), 1)
+        self._summaries = {
+            name: TrackSummary(sizes, bins, bins, PEAKS, APART, MAX_CONTIGS) for name in tracks
+        }
+        self._distance = None
+        if targets and "sensitivity" in tracks:
+            self._distance = TargetDistance(sizes, targets)
+
+    def takers(self, track: str) -> list[BlockConsumer]:
+        """What has to be fed with the values of a track."""
+        summary = self._summaries[track]
+        if self._distance is not None and track == "sensitivity":
+            return [summary, self._distance]
+        return [summary]
+
+    def result(self) -> Gathered:
+        """What was gathered; call it once, after the last value."""
+        summaries = {name: summary.result() for name, summary in self._summaries.items()}
+        influence = () if self._distance is None else self._distance.result()
+        return Gathered(self.sizes, summaries, influence)
+
+
+def cut(
+    windows: Sequence[Interval], pieces: Iterable[tuple[str, int, np.ndarray]], tracks: int
+) -> list[np.ndarray]:
+    """Values in windows.
+
+    Parameters
+    ----------
+    windows
+        Without overlap.
+    pieces
+        Contig, start and (tracks, n) values of stretches, in any order.
+    tracks
+        Number of tracks.
+
+    Returns
+    -------
+    list of ndarray
+        (tracks, length) float32 for every window, NaN where no piece has a value.
+    """
+    found = [np.full((tracks, window.length), np.nan, np.float32) for window in windows]
+    by_contig: dict[str, list[int]] = {}
+    for i, window in enumerate(windows):
+        by_contig.setdefault(window.contig, []).append(i)
+    for contig, start, values in pieces:
+        stop = start + values.shape[1]
+        for i in by_contig.get(contig, ()):
+            first, last = max(start, windows[i].start), min(stop, windows[i].stop)
+            if first < last:
+                at = slice(first - windows[i].start, last - windows[i].start)
+                found[i][:, at] = values[:, first - start : last - start]
+    return found

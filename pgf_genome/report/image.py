@@ -1,0 +1,86 @@
+"""The overview as an image, for where a page cannot go."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from importlib.util import find_spec
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from pgf_genome.errors import ResourceError
+from pgf_genome.files import atomic
+from pgf_genome.report.gathering import Gathered
+from pgf_genome.report.pyramid import Level, levels
+from pgf_genome.report.text import label
+
+TINTS = ("#2f6690", "#b5543c", "#5a7d3a", "#7a5195", "#2a8c82", "#a8770f", "#4b5c9b", "#8c4a6b")
+WIDTH, PANEL, MARGINS = 1200, 170, 130
+HELP = "pip install kaleido, and have Chrome or Chromium on this machine"
+
+
+def write_image(path: str | os.PathLike[str], title: str, gathered: Gathered) -> None:
+    """Write the overview of the contig with the strongest position as PNG.
+
+    Raises
+    ------
+    ResourceError
+        If kaleido or its browser is missing, or the file cannot be written.
+    """
+    if find_spec("kaleido") is None:
+        raise ResourceError(f"--png: kaleido is not installed; {HELP}")
+    drawn = overview(title, gathered)
+    try:
+        image = drawn.to_image(format="png", width=WIDTH, height=drawn.layout.height, scale=2)
+    except Exception as error:  # kaleido's errors have no common base
+        raise ResourceError(f"--png: kaleido failed ({error}); {HELP}") from error
+    with atomic(path) as part:
+        part.write_bytes(image)
+
+
+def overview(title: str, gathered: Gathered) -> go.Figure:
+    """One panel per track: mean, and the band from the smallest to the largest value."""
+    if not gathered.peaks:
+        raise ResourceError("--png: nothing was scored, so there is nothing to draw")
+    contig = gathered.peaks[0].contig
+    tracks = list(gathered.summaries)
+    figure = make_subplots(
+        len(tracks), 1, shared_xaxes=True, vertical_spacing=0.3 / (len(tracks) + 2),
+        subplot_titles=[f"<b>{escape(label(track)[0])}</b>" for track in tracks],
+    )  # fmt: skip
+    envelopes = gathered.envelopes(list(gathered.sizes).index(contig))
+    for row, (track, envelope) in enumerate(zip(tracks, envelopes, strict=True), start=1):
+        tint = TINTS[(row - 1) % len(TINTS)]
+        for trace in _traces(list(levels(envelope))[-1], envelope.length, tint):
+            figure.add_trace(trace, row, 1)
+        unit = escape(label(track)[1]).replace(" per unit ", " per unit<br>")
+        figure.update_yaxes(title=unit, row=row, col=1)
+    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    figure.update_xaxes(title=f"Position on {escape(contig)} (bp, 1-based)", row=len(tracks))
+    figure.update_xaxes(range=[0.5, gathered.sizes[contig] + 0.5], tickformat=",")
+    figure.update_layout(
+        template="simple_white", showlegend=False, title=escape(title),
+        height=PANEL * len(tracks) + MARGINS, margin={"l": 90, "r": 30, "t": 80, "b": 60},
+    )  # fmt: skip
+    return figure
+
+
+def _traces(level: Level, length: int, tint: str) -> list[go.Scatter]:
+    """Band and line; every run of scored bins is an outline of its own."""
+    starts = np.arange(len(level)) * level.width
+    stops = np.minimum(starts + level.width, length)
+    scored = ~np.isnan(level.mean)
+    edges = np.flatnonzero(np.diff(scored, prepend=False, append=False)).tolist()
+    x, y = [], []
+    for run in (slice(*edge) for edge in zip(edges[::2], edges[1::2], strict=True)):
+        along = np.stack([starts[run], stops[run]], 1).ravel() + 0.5
+        above, below = (np.repeat(each[run], 2) for each in (level.maximum, level.minimum))
+        x += [*along.tolist(), *along[::-1].tolist(), None]
+        y += [*above.tolist(), *below[::-1].tolist(), None]
+    band = go.Scatter(x=x, y=y, fill="toself", fillcolor=f"{tint}48", mode="lines",
+                      line={"width": 0.7, "color": f"{tint}90"})  # fmt: skip
+    line = go.Scatter(x=(starts + stops + 1) / 2, y=level.mean, mode="lines",
+                      line={"width": 1.3, "color": tint})  # fmt: skip
+    return [band, line]

@@ -1,0 +1,144 @@
+"""How influence falls with distance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pgf_genome.errors import IntegrityError
+from pgf_genome.tracks import BlockConsumer
+
+PER_DECADE = 8
+
+
+@dataclass(frozen=True)
+class Influence:
+    """A curve of influence against distance.
+
+    Attributes
+    ----------
+    label
+        What the curve is of.
+    distance
+        (n,) bases, at least 1, ascending.
+    mean
+        (n,) mean influence at that distance.
+    maximum
+        (n,) largest influence, or None.
+
+    Raises
+    ------
+    IntegrityError
+        If the columns differ in length, or a distance is less than 1.
+    """
+
+    label: str
+    distance: tuple[float, ...]
+    mean: tuple[float, ...]
+    maximum: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        lengths = {len(column) for column in (self.distance, self.mean, self.maximum) if column}
+        if len(lengths) > 1 or len(self.distance) != len(self.mean):
+            raise IntegrityError(f"influence, {self.label}: columns of lengths {sorted(lengths)}")
+        if min(self.distance, default=1) < 1:
+            raise IntegrityError(
+                f"influence, {self.label}: distance {min(self.distance)} is less than 1 base"
+            )
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Influence:
+        """The curve of ``run.json``'s ``influence``: ``distances`` and ``mean``, one number each.
+
+        ``maximum`` and ``label`` are optional.
+        """
+        try:
+            maximum = facts.get("maximum")
+            return cls(
+                str(facts.get("label", "influence")),
+                tuple(facts["distances"]),
+                tuple(facts["mean"]),
+                None if maximum is None else tuple(maximum),
+            )
+        except (AttributeError, LookupError, TypeError) as error:
+            raise IntegrityError(
+                f"influence of run.json: {type(error).__name__}: {error}; "
+                "it needs distances and mean"
+            ) from error
+
+
+class TargetDistance(BlockConsumer):
+    """Mean and largest value by distance to the nearest target, before and after it.
+
+    Distances are binned, eight bins to a decade, and a bin stands at the mean of its distances.
+    Memory does not depend on the contigs.
+
+    Parameters
+    ----------
+    sizes
+        Length of every contig in bases, in FASTA order.
+    targets
+        Spans by contig, 0-based half-open.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], targets: Mapping[str, Any]) -> None:
+        super().__init__("distance to the target", sizes)
+        self._spans = {
+            self._ranks[contig]: np.array(sorted(map(tuple, spans)), np.int64)
+            for contig, spans in targets.items()
+            if len(spans)
+        }
+        decades = np.log10(max(sizes.values(), default=1)) + 1
+        edges = np.floor(10 ** (np.arange(int(decades * PER_DECADE) + 1) / PER_DECADE))
+        self._edges = np.unique(edges.astype(np.int64))
+        shape = (2, len(self._edges))
+        self._count = np.zeros(shape, np.int64)
+        self._sum = np.zeros(shape)
+        self._distance = np.zeros(shape)
+        self._maximum = np.zeros(shape)
+
+    def _consume(self, rank: int, start: int, block: np.ndarray) -> None:
+        spans = self._spans.get(rank)
+        if spans is None:
+            return
+        at = np.flatnonzero(~np.isnan(block))
+        before, after = _distances(spans, start + at)
+        side = (after < before).astype(np.int64)
+        distance = np.minimum(before, after)
+        outside = distance > 0
+        cell = np.searchsorted(self._edges, distance[outside], side="right") - 1
+        cell += side[outside] * len(self._edges)
+        values = block[at][outside].astype(np.float64)
+        size = self._count.size
+        self._count += np.bincount(cell, minlength=size).reshape(self._count.shape)
+        self._sum += np.bincount(cell, values, size).reshape(self._sum.shape)
+        self._distance += np.bincount(cell, distance[outside], size).reshape(self._sum.shape)
+        np.maximum.at(self._maximum.reshape(-1), cell, values)
+
+    def result(self) -> tuple[Influence, ...]:
+        """A curve for either side that has values; call it once, after the last `add`."""
+        self._flush()
+        curves = []
+        for side, label in enumerate(("before the target", "after the target")):
+            held = np.flatnonzero(self._count[side])
+            if len(held):
+                sums = (self._distance[side, held], self._sum[side, held])
+                middle, mean = (each / self._count[side, held] for each in sums)
+                columns = (middle, mean, self._maximum[side, held])
+                curves.append(Influence(label, *(tuple(c.tolist()) for c in columns)))
+        return tuple(curves)
+
+
+def _distances(spans: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bases to the nearest target with larger and with smaller coordinates; 0 inside a target."""
+    far = np.iinfo(np.int64).max
+    starts, stops = spans[:, 0], np.maximum.accumulate(spans[:, 1])
+    following = np.searchsorted(starts, positions, side="right")
+    ahead = np.append(starts, far)[following]
+    reached = np.append(-1, stops)[following]
+    after = np.where(following > 0, np.maximum(positions - reached + 1, 0), far)
+    before = np.where(after == 0, 0, np.where(ahead == far, far, ahead - positions))
+    return before, after

@@ -1,0 +1,250 @@
+"""The page: sections in their order, the data beside them, and the program that draws it."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from itertools import accumulate, chain
+from math import log2, log10
+from string import Template
+from typing import Any
+
+import numpy as np
+from plotly.offline import get_plotlyjs
+
+from pgf_genome.files import atomic_write_text
+from pgf_genome.intervals import Interval
+from pgf_genome.report.facts import facts_section
+from pgf_genome.report.gathering import AROUND, Gathered
+from pgf_genome.report.influence import Influence
+from pgf_genome.report.logo import GLYPHS
+from pgf_genome.report.peaks import CodesAt, Details, details, letters, peaks_section
+from pgf_genome.report.pyramid import IN_VIEW, Level, levels
+from pgf_genome.report.text import counted, label, short, table
+from pgf_genome.tracks import Envelope, HistogramBin, Summary
+
+FAINTEST = 0.005
+SCRIPTS = ("data.js", "theme.js", "overview.js", "panels.js", "table.js", "page.js")
+
+ValuesIn = Callable[[Sequence[Interval]], Sequence[np.ndarray]]
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    run: Mapping[str, Any],
+    gathered: Gathered,
+    values_in: ValuesIn,
+    codes_at: CodesAt | None = None,
+    influence: Sequence[Influence] = (),
+) -> None:
+    """Write the report of a run as one HTML file that needs no network.
+
+    Parameters
+    ----------
+    path
+        Where to write it.
+    run
+        The facts of ``run.json``, shown in their order. ``title``, ``contigs`` (a list of
+        mappings with the same keys), ``halo`` and ``performance`` have places of their own; all
+        are optional.
+    gathered
+        What `Gathering.result` gave.
+    values_in
+        Windows -> (tracks, length) float32 for each, NaN where nothing was scored; windows are
+        in FASTA order, without overlap, and tracks in the order of `gathered`.
+    codes_at
+        ``(contig, start, stop)`` -> codes (uint8; A=0, C=1, G=2, T=3, N=4) of the plus strand,
+        0-based half-open; without it there are no letters and no logos.
+    influence
+        Curves to draw beside those that `gathered` has.
+
+    Raises
+    ------
+    ResourceError
+        If the file cannot be written.
+    """
+    atomic_write_text(path, render(run, gathered, values_in, codes_at, influence))
+
+
+def render(
+    run: Mapping[str, Any],
+    gathered: Gathered,
+    values_in: ValuesIn,
+    codes_at: CodesAt | None = None,
+    influence: Sequence[Influence] = (),
+) -> str:
+    """The report as text; see `write_report`."""
+    windows = gathered.windows
+    around = details(windows, values_in(windows), codes_at)
+    curves = [*gathered.influence, *influence]
+    drawn, names = gathered.drawn, list(gathered.sizes)
+    contigs = [names[rank] for rank in drawn]
+    data = {
+        "tracks": [_track_data(name, each) for name, each in gathered.summaries.items()],
+        "leading": list(gathered.summaries).index(gathered.leading) if contigs else 0,
+        "contigs": [_contig_data(gathered.envelopes(rank), codes_at) for rank in drawn],
+        "bins": [_bins(summary, drawn) for summary in gathered.summaries.values()],
+        "inView": IN_VIEW,
+        **_details_data(gathered, around, contigs),
+        "influence": [_curve_data(curve) for curve in curves],
+        "glyphs": GLYPHS,
+    }
+    page = Template(_asset("report.html"))
+    return page.substitute(
+        title=escape(str(run.get("title", "Sensitivity of every base"))),
+        key_facts=_key_facts(run, gathered),
+        style=_asset("report.css"),
+        theme=_asset("early.js"),
+        overview=_overview(gathered, contigs) if contigs else "",
+        peaks=peaks_section(gathered, around),
+        statistics=_statistics(gathered.summaries),
+        influence=_influence(curves),
+        facts=facts_section(run),
+        plotly=get_plotlyjs(),
+        data=_json(data),
+        script="\n".join(map(_asset, SCRIPTS)),
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("pgf_genome") / "report_assets" / name).read_text(encoding="utf-8")
+
+
+def _json(data: Any) -> str:
+    """JSON in ASCII within which no text from outside can close, or open, an element."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _key_facts(run: Mapping[str, Any], gathered: Gathered) -> str:
+    """What a reader wants to know first, as pairs of term and text."""
+    scored = max((summary.scored for summary in gathered.summaries.values()), default=0)
+    bases = f"{sum(gathered.sizes.values()):,} in {counted(len(gathered.sizes), 'contig')}"
+    model = run.get("model")
+    facts = {
+        "Model": model.get("name") if isinstance(model, Mapping) else model,
+        "Objective": run.get("objective"),
+        "Strand": run.get("strand"),
+        "Bases": bases,
+        "Scored": f"{scored:,}",
+    }
+    return "".join(
+        f"<div><dt>{name}</dt><dd>{escape(str(text))}</dd></div>"
+        for name, text in facts.items()
+        if text is not None
+    )
+
+
+def _overview(gathered: Gathered, contigs: Sequence[str]) -> str:
+    options = "".join(
+        f'<option value="{i}">{escape(name)}</option>' for i, name in enumerate(contigs)
+    )
+    hidden = len(gathered.sizes) - len(contigs)
+    verb = "is" if hidden == 1 else "are"
+    note = f" {counted(hidden, 'contig')} {verb} not listed here (no score, or among the shortest)."
+    return Template(_asset("overview.html")).substitute(
+        options=options, hidden=note if hidden else ""
+    )
+
+
+def _track_data(name: str, summary: Summary) -> dict[str, Any]:
+    title, unit = label(name)
+    shown = [bin_ for bin_ in summary.histogram if bin_.low > 0]
+    return {
+        "name": escape(name),
+        "title": escape(title),
+        "unit": escape(unit).replace(" per unit ", " per unit<br>"),
+        "letters": name == "contribution",
+        "histogram": [_side(summary, shown, negative) for negative in (False, True)],
+        "range": _visible_decades(shown, summary.scored),
+    }
+
+
+def _side(summary: Summary, shown: Sequence[HistogramBin], negative: bool) -> dict[str, Any]:
+    side = [bin_ for bin_ in shown if bin_.negative == negative]
+    share = [bin_.count / summary.scored / log2(bin_.high / bin_.low) for bin_ in side]
+    return {
+        "negative": negative,
+        "magnitude": [_rounded((bin_.low * bin_.high) ** 0.5) for bin_ in side],
+        "share": [_rounded(each) for each in share],
+    }
+
+
+def _visible_decades(shown: Sequence[HistogramBin], scored: int) -> list[float]:
+    """Where all but the faintest half per cent of the positions lie, in powers of ten."""
+    ascending = sorted(shown, key=lambda bin_: bin_.low)
+    reached = accumulate(bin_.count for bin_ in ascending)
+    visible = [b for b, n in zip(ascending, reached, strict=True) if n > FAINTEST * scored]
+    if not visible:
+        return [-1.0, 1.0]
+    return [log10(visible[0].low), log10(visible[-1].high)]
+
+
+def _contig_data(envelopes: Sequence[Envelope], codes_at: CodesAt | None) -> dict[str, Any]:
+    first = envelopes[0]
+    whole = codes_at is not None and first.bin_width == 1
+    return {
+        "name": first.contig,
+        "length": first.length,
+        "scored": max(envelope.scored for envelope in envelopes),
+        "levels": [[level.width, len(level)] for level in levels(first)],
+        "bases": letters(codes_at, first.contig, 0, first.length) if whole else None,
+    }
+
+
+def _bins(summary: Summary, drawn: Iterable[int]) -> str:
+    """All levels of the drawn contigs, finest first, as base64 of float32."""
+    every: Iterable[Level] = chain.from_iterable(levels(summary.envelopes[rank]) for rank in drawn)
+    return _base64([level.numbers() for level in every])
+
+
+def _details_data(gathered: Gathered, around: Details, names: Sequence[str]) -> dict[str, Any]:
+    """Single bases around the peaks: places, letters and, for each track, values."""
+    order = {name: i for i, name in enumerate(names)}
+    values = [_base64([each[i] for each in around.values]) for i in range(len(gathered.summaries))]
+    return {
+        "windows": [[order[w.contig], w.start, w.stop] for w in around.windows],
+        "letters": around.bases,
+        "details": values,
+        "peaks": [[order[peak.contig], peak.start] for peak in gathered.peaks],
+        "around": AROUND,
+    }
+
+
+def _base64(arrays: Sequence[np.ndarray]) -> str:
+    joined = np.concatenate([np.empty(0, np.float32), *arrays])
+    return b64encode(joined.astype("<f4").tobytes()).decode("ascii")
+
+
+def _curve_data(curve: Influence) -> dict[str, Any]:
+    return {
+        "label": escape(curve.label),
+        "distance": [_rounded(each) for each in curve.distance],
+        "mean": [_rounded(each) for each in curve.mean],
+        "maximum": curve.maximum and [_rounded(each) for each in curve.maximum],
+    }
+
+
+def _rounded(value: float) -> float:
+    # four digits are more than a screen shows, and they keep the page small
+    return float(f"{value:.4g}")
+
+
+def _statistics(summaries: Mapping[str, Summary]) -> str:
+    rows = []
+    for name, summary in summaries.items():
+        title, unit = label(name)
+        values = [
+            "none" if n is None else short(n)
+            for n in (summary.minimum, summary.mean, summary.maximum)
+        ]
+        rows.append([escape(title), f"{summary.scored:,}", *values, escape(unit)])
+    head = ["Track", "Scored positions", "Minimum", "Mean", "Maximum", "Unit"]
+    return table(head, rows, frozenset(range(1, 5)))
+
+
+def _influence(curves: Sequence[Influence]) -> str:
+    return _asset("influence.html") if curves else ""

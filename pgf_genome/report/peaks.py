@@ -1,0 +1,164 @@
+"""The strongest positions: a table that sorts, with the sequence around each as a logo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from pgf_genome.intervals import Interval
+from pgf_genome.report.gathering import APART, Gathered
+from pgf_genome.report.logo import LETTERS, glyph_definitions, logo
+from pgf_genome.report.text import NO_BREAK, counted, label, short
+
+FLANK = 20
+# What the letters are as tall as: the first of these that was written.
+LETTER_HEIGHTS = ("contribution", "sensitivity")
+
+CodesAt = Callable[[str, int, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Details:
+    """Single bases around the peaks.
+
+    Attributes
+    ----------
+    windows
+        Without overlap, in FASTA order.
+    values
+        (tracks, length) float32 for each, NaN where nothing was scored.
+    bases
+        Letters of each; None without the sequence.
+    """
+
+    windows: Sequence[Interval]
+    values: Sequence[np.ndarray]
+    bases: Sequence[str] | None
+
+    def at(self, peak: Interval) -> tuple[int, int]:
+        """The window that holds a peak, and the peak's place in it."""
+        for i, window in enumerate(self.windows):
+            if window.contig == peak.contig and window.start <= peak.start < window.stop:
+                return i, peak.start - window.start
+        raise LookupError(f"no window holds {peak}")
+
+
+def details(
+    windows: Sequence[Interval], values: Sequence[np.ndarray], codes_at: CodesAt | None
+) -> Details:
+    """The values, and the letters if there are any."""
+    if codes_at is None:
+        return Details(windows, values, None)
+    return Details(windows, values, [letters(codes_at, w.contig, w.start, w.stop) for w in windows])
+
+
+def letters(codes_at: CodesAt, contig: str, start: int, stop: int) -> str:
+    """Bases of a stretch, 0-based half-open."""
+    return "".join(LETTERS[code] for code in codes_at(contig, start, stop))
+
+
+def peaks_section(gathered: Gathered, around: Details) -> str:
+    """Heading, note and table; nothing if there is no peak."""
+    if not gathered.peaks:
+        return ""
+    drawn = _letter_heights(list(gathered.summaries)) if around.bases is not None else None
+    head = ["Rank", "Contig", "Position", *(["Base"] if around.bases else [])]
+    head += [label(track)[0].removesuffix(" of the observed base") for track in _columns(gathered)]
+    textual = {"Contig", "Base"}
+    cells = "".join(
+        f'<th scope="col" aria-sort="{"ascending" if name == "Rank" else "none"}" '
+        f'class="{"" if name in textual else "number"}">'
+        f'<button type="button" data-text="{name in textual:d}">{escape(name)}</button></th>'
+        for name in head
+    )
+    if drawn is not None:
+        cells += f'<th scope="col">Logo, ±{FLANK} bases</th>'
+    rows = "".join(_rows(gathered, around, drawn))
+    return (
+        '<section aria-labelledby="h-peaks"><h2 id="h-peaks">Strongest positions</h2>'
+        f'<p class="note">{_note(gathered, drawn)}</p>{glyph_definitions() if drawn else ""}'
+        '<div class="scroll tall" tabindex="0" role="region" aria-labelledby="h-peaks">'
+        f'<table id="peaks"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+        "</section>"
+    )
+
+
+def _columns(gathered: Gathered) -> list[str]:
+    """Tracks with a column: not the effects of the four bases, which would fill the page."""
+    return [
+        track
+        for track in gathered.summaries
+        if track == gathered.leading or not track.startswith("tism.")
+    ]
+
+
+def _letter_heights(tracks: Sequence[str]) -> str | None:
+    return next((track for track in LETTER_HEIGHTS if track in tracks), None)
+
+
+def _note(gathered: Gathered, drawn: str | None) -> str:
+    text = (
+        f"The {counted(len(gathered.peaks), 'position')} of largest |{gathered.leading}|, at least "
+        f"{APART} bases apart: neighbours count as one. "
+        '<span class="only-screen">Click a column to sort by it, a row to see the position above.'
+        "</span> Positions are 1-based, as browsers print them (the track files are "
+        "0-based, half-open). "
+    )
+    if drawn is None:
+        return text + (
+            "The sequence was not at hand, so there are no logos; <code>pgf-genome report PREFIX "
+            "--fasta FASTA</code> draws them."
+        )
+    flip = "; below the axis it is negative and the letter upside down"
+    return text + (
+        f"A letter of the logo is as tall as the {drawn} of that base on the plus strand"
+        f"{flip if drawn == 'contribution' else ''}. Each logo has its own scale, whose end is "
+        "written beside it."
+    )
+
+
+def _rows(gathered: Gathered, around: Details, drawn: str | None) -> Iterator[str]:
+    tracks = list(gathered.summaries)
+    for rank, peak in enumerate(gathered.peaks):
+        which, at = around.at(peak)
+        values = around.values[which]
+        cells = [_cell(rank + 1, str(rank + 1)), _cell(None, escape(peak.contig))]
+        name = f"{peak.start + 1:,}"
+        place = f'<button type="button" class="go" aria-label="{name}, show">{name}</button>'
+        cells.append(_cell(peak.start, place))
+        if around.bases is not None:
+            base = around.bases[which][at]
+            cells.append(f'<td class="base-{base}"><b>{base}</b></td>')
+        shown = (float(values[tracks.index(name), at]) for name in _columns(gathered))
+        cells += [_cell(value, short(value)) for value in shown]
+        if drawn is not None and around.bases is not None:
+            heights = values[tracks.index(drawn)]
+            cells.append(f"<td>{_logo(peak, at, around.bases[which], heights)}</td>")
+        yield f'<tr data-peak="{rank}">{"".join(cells)}</tr>'
+
+
+def _cell(value: float | None, text: str) -> str:
+    """A table cell; numbers are sorted by `value`, NaN last."""
+    if value is None:
+        return f"<td>{text}</td>"
+    known = "" if value != value else f"{value:.9g}" if isinstance(value, float) else str(value)
+    return f'<td class="number" data-value="{known}">{text}</td>'
+
+
+def _logo(peak: Interval, at: int, bases: str, heights: np.ndarray) -> str:
+    """The logo of FLANK bases on either side; blank columns past a contig's end."""
+    first, last = at - FLANK, at + FLANK + 1
+    left, right = max(-first, 0), max(last - len(bases), 0)
+    inside = slice(max(first, 0), min(last, len(bases)))
+    text = " " * left + bases[inside] + " " * right
+    values = [np.nan] * left + heights[inside].tolist() + [np.nan] * right
+    known = [abs(value) for value in values if value == value]
+    scale = short(max(known, default=0.0))
+    name = f"{text.strip()} at {peak.contig}, position {peak.start + 1:,}"
+    return (
+        f'<span class="logo-row">{logo(text, values, FLANK, name)}'
+        f"<small>±{NO_BREAK}{scale}</small></span>"
+    )

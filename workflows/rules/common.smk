@@ -1,0 +1,125 @@
+# Configuration, sample sheet, and what a rule has to know of them.
+
+import csv
+import re
+from math import ceil
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+validate(config, "../schemas/config.schema.yaml")
+
+
+def read_samples(path):
+    """The rows of the sample sheet by genome; a cell that is empty is left out."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise WorkflowError(f"samples: {path} cannot be read ({error.strerror})")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    samples = {}
+    for row in csv.DictReader(
+        lines, delimiter="\t", restkey="(more cells than columns)"
+    ):
+        row = {column: cell for column, cell in row.items() if cell}
+        validate(row, "../schemas/samples.schema.yaml")
+        if row["genome"] in samples:
+            raise WorkflowError(f"{path}: genome {row['genome']} is listed twice")
+        samples[row["genome"]] = row
+    if not samples:
+        raise WorkflowError(f"{path}: no genome is listed")
+    return samples
+
+
+SAMPLES = read_samples(config["samples"])
+OUT = config["out"]
+WORK = f"{OUT}/work"
+GPUS = 1 if config["device"] == "cuda" else 0
+SUFFIXES = {"bedgraph": "bedgraph.gz", "bigwig": "bw"}
+# columns of the sample sheet and keys of the configuration that are options of `attribute`
+OPTIONS = ("model", "objective", "target", "method", "strand", "gap_length", "context")
+OPTIONS += ("device", "dtype", "tile", "window", "halo", "max_memory", "scratch_dir")
+
+
+wildcard_constraints:
+    genome="|".join(map(re.escape, SAMPLES)),
+    group=r"\d+",
+
+
+def fasta(wildcards):
+    """The FASTA of a genome: a file that is there, or what `download` fetches."""
+    source = SAMPLES[wildcards.genome]["fasta"]
+    return f"{WORK}/{wildcards.genome}.download" if "://" in source else source
+
+
+def companions(wildcards):
+    """Files that the options of a genome name."""
+    sample = SAMPLES[wildcards.genome]
+    files = [sample["bed"]] if "bed" in sample else []
+    if Path(sample.get("target", "")).is_file():  # else it is a region
+        files.append(sample["target"])
+    return files
+
+
+def options(wildcards):
+    """The options of `pgf-genome attribute` that all groups of a genome share."""
+    settings = config | SAMPLES[wildcards.genome]
+    given = {name: settings[name] for name in OPTIONS if name in settings}
+    given["track"] = ",".join(config["tracks"])
+    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+
+
+def plan_options(wildcards):
+    """The options of a run over a whole genome."""
+    sample = SAMPLES[wildcards.genome]
+    return options(wildcards) + ([f"--bed={sample['bed']}"] if "bed" in sample else [])
+
+
+def planned(path, what):
+    """A number that `attribute --dry-run` printed: memory (MiB) or time (s)."""
+    lines = Path(path).read_text().splitlines()
+    said = dict(line[2:].split("\t", 1) for line in lines if line.startswith("# "))
+    return float(said[what].split()[0].replace(",", ""))
+
+
+def share(plan, bed):
+    """The part of a genome's bases that a group of its contigs has."""
+    contigs = {line.split()[0] for line in Path(bed).read_text().splitlines()}
+    bases = {True: 0, False: 0}
+    for line in Path(plan).read_text().splitlines()[1:]:
+        if not line.startswith("# "):
+            contig, start, stop, *_ = line.split("\t")
+            bases[contig in contigs] += int(stop) - int(start)
+    return bases[True] / max(sum(bases.values()), 1)
+
+
+def memory(wildcards, input, attempt):
+    """MB of a group: what the plan says, with room to spare, and more for every retry."""
+    return ceil(1.3 * planned(input.plan, "memory") * attempt)
+
+
+def runtime(wildcards, input, attempt):
+    """Minutes of a group: twice what the plan says, and more for every retry."""
+    seconds = planned(input.plan, "time") * share(input.plan, input.bed)
+    return ceil((10 + 2 * seconds / 60) * attempt)
+
+
+def groups(wildcards):
+    """The groups of contigs of a genome, once `scatter` has made them."""
+    folder = checkpoints.scatter.get(genome=wildcards.genome).output.beds
+    return sorted(glob_wildcards(f"{folder}/{{group}}.bed").group)
+
+
+def group_bed(wildcards):
+    return f"{checkpoints.scatter.get(genome=wildcards.genome).output.beds}/{wildcards.group}.bed"
+
+
+def parts(pattern):
+    """An input function: a file of every group of a genome."""
+    return lambda wildcards: expand(
+        pattern,
+        genome=wildcards.genome,
+        group=groups(wildcards),
+        track=config["tracks"],
+    )

@@ -1,0 +1,102 @@
+"""Join what the runs say of themselves to one table, as text and as a page."""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+PEAKS = 3
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Summary of all genomes</title>
+<style>
+:root {{ color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }}
+body {{ margin: 2rem; }}
+div {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .35rem .6rem; text-align: right; border-bottom: 1px solid #8886; }}
+td {{ white-space: nowrap; vertical-align: top; }}
+td:last-child {{ white-space: normal; min-width: 14rem; }}
+th {{ vertical-align: bottom; }}
+.text {{ text-align: left; }}
+</style>
+<h1>Summary of all genomes</h1>
+<p>Bits per base: mean surprisal of a scored base. Seconds: of all jobs of a genome together.
+Peaks: strongest positions (1-based) of the track named before them.</p>
+<div><table>
+<thead>{head}</thead>
+<tbody>
+{body}
+</tbody>
+</table></div>
+</html>
+"""
+
+
+def row(genome: str, run: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """What the table says of a genome; empty where there is nothing to say."""
+    values = [contig["objective"] for contig in run["contigs"]]
+    performance, track = run["performance"], next(iter(statistics))
+    bits = statistics.get("surprisal", {}).get("mean")
+    return {
+        "genome": genome,
+        "model": run["model"]["name"],
+        "objective": run["objective"],
+        "strand": run["strand"],
+        "contigs": len(run["contigs"]),
+        "bases": sum(contig["length"] for contig in run["contigs"]),
+        "scored": statistics[track]["scored"],
+        "objective_value": math.fsum(value for value in values if value is not None),
+        "bits_per_base": "" if bits is None else round(bits, 4),
+        "jobs": len(run["parts"]),
+        "seconds": round(performance["seconds"], 1),
+        "bases_per_second": round(performance["bases_per_second"], 1),
+        "memory_mib": math.ceil(performance["peak_memory_bytes"] / 2**20),
+        "track": track,
+        "peaks": "; ".join(
+            f"{peak['contig']}:{peak['position'] + 1} ({peak['value']:.4g})"
+            for peak in statistics[track]["peaks"][:PEAKS]
+        ),
+    }
+
+
+def page(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table as HTML; columns of text begin at the left."""
+    text = [isinstance(value, str) for value in rows[0].values()]
+    head = _line("th", text, [column.replace("_", " ") for column in rows[0]])
+    return PAGE.format(head=head, body="\n".join(_line("td", text, r.values()) for r in rows))
+
+
+def _line(kind: str, text: Sequence[bool], values: Iterable[Any]) -> str:
+    cells = []
+    for left, value in zip(text, values, strict=True):
+        shown = f"{value:,.7g}" if isinstance(value, float) else value
+        shown = f"{value:,}" if isinstance(value, int) else shown
+        style = ' class="text"' if left else ""
+        cells.append(f"<{kind}{style}>{escape(shown)}</{kind}>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def main(snakemake: Any) -> None:
+    rows = [
+        row(genome, json.loads(Path(run).read_text()), json.loads(Path(statistics).read_text()))
+        for genome, run, statistics in zip(
+            snakemake.params.genomes, snakemake.input.runs, snakemake.input.statistics, strict=True
+        )
+    ]
+    with open(snakemake.output.tsv, "w", newline="") as file:
+        table = csv.DictWriter(file, rows[0], delimiter="\t", lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    Path(snakemake.output.html).write_text(page(rows))
+
+
+if __name__ == "__main__":
+    with open(snakemake.log[0], "w") as sys.stderr:  # noqa: F821 - Snakemake puts it there
+        main(snakemake)  # noqa: F821
