@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"mamba"}),
     frozenset({"pgf"}),
     frozenset({"attribution", "inspection", "pretrain"}),
-    frozenset({"merge", "report"}),
+    frozenset({"browser", "merge", "report"}),
     frozenset({"job", "experiments", "redraw"}),
     frozenset({"cli"}),
 )

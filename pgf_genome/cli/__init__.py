@@ -11,6 +11,7 @@ import click
 
 from pgf_genome import __version__
 from pgf_genome.cli.attribute import attribute
+from pgf_genome.cli.browse import browse
 from pgf_genome.cli.experiment import experiment
 from pgf_genome.cli.inspect import inspect
 from pgf_genome.cli.merge import merge
@@ -29,6 +30,7 @@ def commands() -> None:
 
 
 commands.add_command(attribute)
+commands.add_command(browse)
 commands.add_command(experiment)
 commands.add_command(inspect)
 commands.add_command(merge)

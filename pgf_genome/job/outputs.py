@@ -165,6 +165,7 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
             {
                 "contig": contig.name,
                 "length": contig.length,
+                "sha256": contig.digest,
                 "segments": sum(s.contig == contig.name for s in plan.segments),
                 "objective": values.get(contig.name),
                 **({} if plan.targets is None else {"targets": plan.targets.get(contig.name, ())}),

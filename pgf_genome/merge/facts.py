@@ -8,6 +8,7 @@ from typing import Any
 
 from pgf_genome.errors import UsageError
 from pgf_genome.merge.part import Part
+from pgf_genome.sequence import digest_of
 
 
 def joined_facts(parts: Sequence[Part], order: Sequence[str]) -> dict[str, Any]:
@@ -31,7 +32,11 @@ def joined_facts(parts: Sequence[Part], order: Sequence[str]) -> dict[str, Any]:
         facts = _joined(facts, {"": part.facts}, part, parts[0])
     own = [record for part in parts for record in part.own]
     performance = _performance([record["performance"] for record in own])
-    return _sorted(facts[""], rank) | {"performance": performance, "parts": own}
+    whole = _sorted(facts[""], rank) | {"performance": performance, "parts": own}
+    contigs = [(c["contig"], c["length"], c.get("sha256")) for c in whole["contigs"]]
+    if all(digest for *_, digest in contigs):
+        whole["fasta"] = whole["fasta"] | {"sha256_of_bases": digest_of(contigs)}
+    return whole
 
 
 def _joined(whole: Any, more: Any, part: Part, first: Part, name: str = "") -> Any:

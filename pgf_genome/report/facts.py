@@ -10,7 +10,7 @@ from pgf_genome.report.gathering import MAX_CONTIGS
 from pgf_genome.report.text import counted, fact, facts_table, flat, number, short, spoken, table
 
 # The contigs and the halo have tables of their own; the rest says where files lie.
-APART = {"title", "contigs", "files", "performance", "halo", "influence"}
+APART = {"title", "contigs", "files", "parts", "performance", "halo", "influence"}
 # Paths say more of the machine than of the run, and a page is often handed on.
 PRIVATE = {"path"}
 TARGETS_SHOWN = 5

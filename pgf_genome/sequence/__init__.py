@@ -2,7 +2,7 @@
 
 from pgf_genome.sequence.codes import BASES, N_CODE, complement, encode, reverse_complement
 from pgf_genome.sequence.fasta import decode_fasta
-from pgf_genome.sequence.genome import Contig, Genome, segments
+from pgf_genome.sequence.genome import Contig, Genome, digest_of, segments
 from pgf_genome.sequence.indexed import indexed_lengths
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Genome",
     "complement",
     "decode_fasta",
+    "digest_of",
     "encode",
     "indexed_lengths",
     "reverse_complement",

@@ -53,6 +53,12 @@ class Contig:
             )
 
 
+def digest_of(contigs: Iterable[tuple[str, int, str]]) -> str:
+    """SHA-256 in hexadecimal over name, length and digest of every contig, in order."""
+    lines = (f"{name}\t{length}\t{digest}\n" for name, length, digest in contigs)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 class Genome:
     """The contigs of a decoded FASTA, read by position without holding them in memory.
 
@@ -106,8 +112,7 @@ class Genome:
     @property
     def digest(self) -> str:
         """SHA-256 in hexadecimal over name, length and digest of every contig, in order."""
-        lines = (f"{each.name}\t{each.length}\t{each.digest}\n" for each in self.contigs)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return digest_of((each.name, each.length, each.digest) for each in self.contigs)
 
     def contig(self, name: str) -> Contig:
         """The contig of that name; SequenceError if there is none."""

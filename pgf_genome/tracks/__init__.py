@@ -8,21 +8,28 @@ calls.
 
 from __future__ import annotations
 
+from pgf_genome.tracks.alias import new_names
 from pgf_genome.tracks.bedgraph import BedGraphWriter
 from pgf_genome.tracks.bigwig import BigWigWriter
+from pgf_genome.tracks.bins import BinnedTrack
 from pgf_genome.tracks.blocks import BlockConsumer, TrackWriter
+from pgf_genome.tracks.opening import TrackFormat, track_line
 from pgf_genome.tracks.sizes import write_chrom_sizes
 from pgf_genome.tracks.summary import Envelope, HistogramBin, Peak, Summary, TrackSummary
 
 __all__ = [
     "BedGraphWriter",
     "BigWigWriter",
+    "BinnedTrack",
     "BlockConsumer",
     "Envelope",
     "HistogramBin",
     "Peak",
     "Summary",
+    "TrackFormat",
     "TrackSummary",
     "TrackWriter",
+    "new_names",
+    "track_line",
     "write_chrom_sizes",
 ]

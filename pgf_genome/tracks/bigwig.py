@@ -15,20 +15,24 @@ import numpy as np
 
 from pgf_genome.errors import SequenceError
 from pgf_genome.files import naming
+from pgf_genome.tracks.bins import bins_of
 from pgf_genome.tracks.blocks import TrackWriter
 from pgf_genome.tracks.sections import Sections
 from pgf_genome.tracks.trees import chrom_tree
-from pgf_genome.tracks.zoom import FIRST_REDUCTION, ZoomLevel, bins_of
+from pgf_genome.tracks.zoom import FIRST_REDUCTION, ZoomLevel
 
 MAGIC = 0x888FFC26
 VERSION = 4
-VARIABLE_STEP, FIXED_STEP = 2, 3
+BED_GRAPH, VARIABLE_STEP, FIXED_STEP = 1, 2, 3
 HEADER_BYTES, ZOOM_HEADER_BYTES, SUMMARY_BYTES = 64, 24, 40
 REDUCTION_STEP, MAX_LEVELS = 4, 10
 SECTION_POSITIONS = 8192
 # so many positions with more runs than this are one section that lists them
 MAX_RUNS = 4
+# a row takes 12 bytes, a value alone 4
+MIN_PLATEAU = 4
 MAX_LENGTH = 2**32 - 1
+ROW = np.dtype([("start", "<u4"), ("stop", "<u4"), ("value", "<f4")])
 VARIABLE_ITEM = np.dtype([("start", "<u4"), ("value", "<f4")])
 
 
@@ -84,9 +88,16 @@ class BigWigWriter(TrackWriter):
         self._sections = Sections(self._file)
 
     def _consume(self, rank: int, start: int, block: np.ndarray) -> None:
-        for offset in range(0, len(block), SECTION_POSITIONS):
-            self._write_piece(rank, start + offset, block[offset : offset + SECTION_POSITIONS])
-        bins = bins_of(rank, start, block)
+        rows = _plateaus(start, block)
+        if rows is not None:
+            for offset in range(0, len(rows), SECTION_POSITIONS):
+                piece = rows[offset : offset + SECTION_POSITIONS]
+                extent = int(piece["start"][0]), int(piece["stop"][-1])
+                self._write(BED_GRAPH, rank, *extent, piece)
+        else:
+            for offset in range(0, len(block), SECTION_POSITIONS):
+                self._write_piece(rank, start + offset, block[offset : offset + SECTION_POSITIONS])
+        bins = bins_of(rank, start, block, FIRST_REDUCTION)
         self._covered += int(bins["count"].sum())
         self._sum += float(bins["sum"].sum())
         self._squares += float(bins["squares"].sum())
@@ -108,8 +119,8 @@ class BigWigWriter(TrackWriter):
             self._write(VARIABLE_STEP, rank, start + edges[0], start + edges[-1], items)
 
     def _write(self, kind: int, rank: int, start: int, stop: int, items: np.ndarray) -> None:
-        step = 1 if kind == FIXED_STEP else 0
-        header = struct.pack("<5I2BH", rank, start, stop, step, 1, kind, 0, len(items))
+        step, span = int(kind == FIXED_STEP), int(kind != BED_GRAPH)
+        header = struct.pack("<5I2BH", rank, start, stop, step, span, kind, 0, len(items))
         self._sections.write((rank, start, rank, stop), header + items.tobytes())
 
     def _finish(self) -> None:
@@ -135,3 +146,21 @@ class BigWigWriter(TrackWriter):
         super().abort()
         for level in getattr(self, "_zooms", []):
             level.close()
+
+
+def _plateaus(start: int, block: np.ndarray) -> np.ndarray | None:
+    """Runs of equal scores as rows of dtype `ROW`, if they are `MIN_PLATEAU` long on average."""
+    scored = ~np.isnan(block)
+    first, last = scored.copy(), scored.copy()
+    # a missing score differs from everything, itself included
+    changed = block[1:] != block[:-1]
+    first[1:] &= changed
+    last[:-1] &= changed
+    count = np.count_nonzero(first)
+    if MIN_PLATEAU * count > np.count_nonzero(scored):
+        return None
+    rows = np.empty(count, ROW)
+    rows["start"] = start + np.flatnonzero(first)
+    rows["stop"] = start + np.flatnonzero(last) + 1
+    rows["value"] = block[first]
+    return rows

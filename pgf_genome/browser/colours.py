@@ -1,0 +1,10 @@
+"""The colours of tracks, as the "R,G,B" that most browsers take."""
+
+from __future__ import annotations
+
+POSITIVE, NEGATIVE = "31,105,170", "200,80,40"
+
+
+def as_hex(colour: str) -> str:
+    """``#1f69aa`` for ``31,105,170``."""
+    return "#" + "".join(f"{int(part):02x}" for part in colour.split(","))

@@ -1,0 +1,138 @@
+"""Sessions of igv.js (JSON) and of IGV desktop (XML).
+
+Formats: igv.org/doc/igvjs (Browser-Creation, Reference-Genome, Wig-Track) and, of IGV desktop,
+``org.broad.igv.session.IGVSessionReader`` and ``..feature.genome.load.JsonGenomeLoader``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from pgf_genome.browser.colours import NEGATIVE, POSITIVE
+from pgf_genome.browser.scene import Annotation, Scene, Track, index_of
+
+LETTERS_HEIGHT, BARS_HEIGHT = 120, 80
+Locate = Callable[[Path], str]
+
+
+def igv_session(scene: Scene, url_of: Locate) -> dict[str, Any]:
+    """What ``igv.createBrowser`` takes.
+
+    Parameters
+    ----------
+    scene
+        What to show.
+    url_of
+        The URL of a file, absolute or relative to the page.
+    """
+    session: dict[str, Any] = {"locus": str(scene.locus), "loadDefaultGenomes": False}
+    if scene.reference is None:
+        # the name is looked up in the lists that igv.js has of itself
+        session |= {"genome": scene.genome, "loadDefaultGenomes": True}
+    else:
+        session["reference"] = igv_reference(scene, url_of)
+    session["tracks"] = [_track(track, url_of) for track in scene.tracks]
+    if scene.annotation is not None:
+        session["tracks"].append(_annotation(scene.annotation, url_of))
+    return session
+
+
+def igv_reference(scene: Scene, locate: Locate) -> dict[str, Any]:
+    """The genome of a scene that has a FASTA, for igv.js and IGV desktop alike."""
+    reference = scene.reference
+    described = {
+        # an id that igv.js knows, such as hg38, would bring that genome's tracks from the network
+        "id": reference.fasta.name,
+        "name": reference.fasta.name,
+        "fastaURL": locate(reference.fasta),
+        "indexURL": locate(reference.fai),
+    }
+    if reference.gzi is not None:
+        described["compressedIndexURL"] = locate(reference.gzi)
+    if scene.aliases:
+        described["aliasURL"] = locate(scene.beside("aliases.tsv"))
+    return described
+
+
+def _track(track: Track, url_of: Locate) -> dict[str, Any]:
+    described = {
+        "name": track.name,
+        "description": track.about,
+        "type": "wig",
+        "format": "bigwig" if track.bigwig else "bedgraph",
+        "url": url_of(track.path),
+        "color": f"rgb({POSITIVE})",
+        "altColor": f"rgb({NEGATIVE})",
+        "autoscale": True,
+        "height": LETTERS_HEIGHT if track.letters else BARS_HEIGHT,
+    }
+    if track.letters:
+        described["graphType"] = "dynseq"
+    return described | _index(track.path, url_of)
+
+
+def _annotation(annotation: Annotation, url_of: Locate) -> dict[str, Any]:
+    return {
+        "name": annotation.path.name,
+        "type": "annotation",
+        "format": annotation.format,
+        "url": url_of(annotation.path),
+        "displayMode": "EXPANDED",
+    } | _index(annotation.path, url_of)
+
+
+def _index(path: Path, url_of: Locate) -> dict[str, Any]:
+    if path.suffix == ".bw":
+        return {}
+    index = index_of(path)
+    return {"indexed": False} if index is None else {"indexURL": url_of(index)}
+
+
+def igv_desktop_session(scene: Scene, path_to: Locate) -> str:
+    """Session XML; `path_to` gives paths relative to the session's folder."""
+    genome = scene.genome
+    if scene.reference is not None:
+        genome = path_to(scene.beside("genome.json"))
+    root = ElementTree.Element(
+        "Session",
+        genome=genome,
+        locus=str(scene.locus),
+        hasGeneTrack="false",
+        hasSequenceTrack="true",
+        version="8",
+    )
+    resources = ElementTree.SubElement(root, "Resources")
+    panel = ElementTree.SubElement(root, "Panel", name="DataPanel", height="600", width="1200")
+    for track in scene.tracks:
+        path = path_to(track.path)
+        kind = "bw" if track.bigwig else "bedgraph"
+        ElementTree.SubElement(resources, "Resource", path=path, type=kind)
+        ElementTree.SubElement(panel, "Track", _desktop_track(track, path))
+    if scene.annotation is not None:
+        path = path_to(scene.annotation.path)
+        ElementTree.SubElement(resources, "Resource", path=path, type=scene.annotation.format)
+        ElementTree.SubElement(
+            panel, "Track", clazz="org.broad.igv.track.FeatureTrack", id=path,
+            name=scene.annotation.path.name, displayMode="EXPANDED", visible="true",
+        )  # fmt: skip
+    ElementTree.indent(root)
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n{text}\n'
+
+
+def _desktop_track(track: Track, path: str) -> dict[str, str]:
+    return {
+        "clazz": "org.broad.igv.track.DataSourceTrack",
+        "id": path,
+        "name": track.name,
+        "color": POSITIVE,
+        "altColor": NEGATIVE,
+        "autoScale": "true",
+        "height": str(LETTERS_HEIGHT if track.letters else BARS_HEIGHT),
+        "renderer": "DYNSEQ" if track.letters else "BAR_CHART",
+        "windowFunction": "mean",
+        "visible": "true",
+    }

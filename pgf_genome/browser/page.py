@@ -1,0 +1,97 @@
+"""The page that ``browse --serve`` opens: igv.js over the files of one scene."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from urllib.parse import quote
+
+from pgf_genome.browser.igv import igv_session
+from pgf_genome.browser.scene import Scene, index_of
+from pgf_genome.browser.server import Resource
+from pgf_genome.errors import UsageError
+
+LIBRARY = Path("node_modules", "igv", "dist", "igv.min.js")
+TEXT = "text/html; charset=utf-8"
+SCRIPT = "text/javascript; charset=utf-8"
+STYLE = "text/css; charset=utf-8"
+JSON = "application/json"
+# igv.js styles its elements by script, and draws its icons from data URLs
+POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+def find_library(given: str | os.PathLike[str] | None, folder: Path) -> Path | None:
+    """``igv.min.js``: the one given, else that of npm in `folder` or above it, else None.
+
+    Raises
+    ------
+    UsageError
+        If one is given and is not a file.
+    """
+    if given is not None:
+        if not Path(given).is_file():
+            raise UsageError(
+                f"--igv-js {os.fspath(given)}: no such file; name igv.min.js of the npm package igv"
+            )
+        return Path(given)
+    folder = folder.resolve()
+    candidates = (each / LIBRARY for each in (folder, *folder.parents))
+    return next(filter(Path.is_file, candidates), None)
+
+
+def page_routes(scene: Scene, library: Path | None) -> dict[str, Resource]:
+    """What the server has to answer for the page of a scene.
+
+    Parameters
+    ----------
+    scene
+        What to show.
+    library
+        igv.js; without it the page says where to get it.
+
+    Returns
+    -------
+    dict of str to Resource
+        By path: the page at ``/``, the scene's files below ``/files/``.
+    """
+    paths = {path: f"/files/{i}/{path.name}" for i, path in enumerate(_files(scene))}
+    routes = {route: Resource(path) for path, route in paths.items()}
+    # the reference may be one that igv.js downloads
+    policy = {"Content-Security-Policy": POLICY} if scene.reference else {}
+    page = _asset("missing.html" if library is None else "page.html")
+    text = Template(page).substitute(
+        name=html.escape(scene.name), folder=html.escape(str(Path.cwd()))
+    )
+    routes["/"] = Resource(text.encode(), TEXT, policy)
+    routes["/page.css"] = Resource(_asset("page.css").encode(), STYLE)
+    if library is not None:
+        session = igv_session(scene, lambda path: quote(paths[path].removeprefix("/")))
+        routes["/session.json"] = Resource(json.dumps(session).encode(), JSON)
+        routes["/page.js"] = Resource(_asset("page.js").encode(), SCRIPT)
+        routes["/igv.js"] = Resource(library, SCRIPT)
+    return routes
+
+
+def _files(scene: Scene) -> list[Path]:
+    """Everything that the page may read."""
+    found = [path for track in scene.tracks for path in track.files]
+    if scene.annotation is not None:
+        found.append(scene.annotation.path)
+    found += [index for path in found if (index := index_of(path)) is not None]
+    if scene.reference is not None:
+        reference = scene.reference
+        found += [reference.fasta, reference.fai, *filter(None, [reference.gzi])]
+    if scene.aliases:
+        found.append(scene.beside("aliases.tsv"))
+    return found
+
+
+def _asset(name: str) -> str:
+    return (files("pgf_genome.browser") / name).read_text(encoding="utf-8")

@@ -1,0 +1,233 @@
+"""What a genome browser is to show of a finished run: reference, tracks, annotation, locus."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgf_genome.browser.locus import opening_locus
+from pgf_genome.browser.reference import Reference, open_reference
+from pgf_genome.errors import IntegrityError, ResourceError, UsageError
+from pgf_genome.intervals import Interval, parse_region
+
+# in this order; bigWig has zoom levels
+KINDS = ("bigwig", "bedgraph")
+ANNOTATIONS = {"gff3": "gff3", "gff": "gff3", "gtf": "gtf", "bed": "bed"}
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track of a run.
+
+    Attributes
+    ----------
+    name
+        ``contribution``, ``sensitivity.bin1000.max``, ..
+    about
+        What its values are, in words and units; may be empty.
+    files
+        Its files, the one to show first.
+    """
+
+    name: str
+    about: str
+    files: tuple[Path, ...]
+
+    @property
+    def path(self) -> Path:
+        return self.files[0]
+
+    @property
+    def letters(self) -> bool:
+        """Whether the values are the heights of the reference's letters (dynseq)."""
+        return self.name == "contribution"
+
+    @property
+    def bigwig(self) -> bool:
+        return self.path.suffix == ".bw"
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Genes and the like, in a file of the user's."""
+
+    path: Path
+
+    @property
+    def format(self) -> str:
+        """``gff3``, ``gtf`` or ``bed``.
+
+        Raises
+        ------
+        UsageError
+            If the name does not say.
+        """
+        suffix = self.path.name.lower().removesuffix(".gz").rpartition(".")[2]
+        if suffix not in ANNOTATIONS:
+            raise UsageError(
+                f"--gff {self.path}: the name must end in .gff3, .gff, .gtf or .bed, "
+                "with .gz if compressed"
+            )
+        return ANNOTATIONS[suffix]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A run and how to open it.
+
+    Attributes
+    ----------
+    prefix
+        That of the run's files; what is written goes beside them.
+    sizes
+        Length of every contig in bases, under the names that the tracks use.
+    aliases
+        Name of a contig in the tracks -> in the FASTA, where the two differ.
+    tracks
+        In the order of the run.
+    reference
+        The indexed FASTA, if there is one.
+    genome
+        The assembly's name at UCSC, if it has one.
+    locus
+        Where to open.
+    """
+
+    prefix: Path
+    sizes: Mapping[str, int]
+    aliases: Mapping[str, str]
+    tracks: tuple[Track, ...]
+    reference: Reference | None
+    genome: str | None
+    annotation: Annotation | None
+    locus: Interval
+
+    @property
+    def name(self) -> str:
+        """The prefix without its folder."""
+        return self.prefix.name
+
+    def beside(self, suffix: str) -> Path:
+        """A path of this run: ``PREFIX.suffix``."""
+        return Path(f"{self.prefix}.{suffix}")
+
+
+def index_of(path: Path) -> Path | None:
+    """The tabix index beside a file, if there is one."""
+    indexes = (Path(f"{path}{suffix}") for suffix in (".tbi", ".csi"))
+    return next(filter(Path.is_file, indexes), None)
+
+
+def read_scene(
+    prefix: str | os.PathLike[str],
+    fasta: str | os.PathLike[str] | None = None,
+    gff: str | os.PathLike[str] | None = None,
+    region: str | None = None,
+    genome: str | None = None,
+) -> Scene:
+    """Gather what a run left on disk.
+
+    Parameters
+    ----------
+    prefix
+        That of the run's files.
+    fasta
+        The run's sequence, plain or bgzip; default: where the run found it. An index that is
+        missing is made beside the run's files; nothing is written beside the FASTA.
+    gff
+        Annotation: GFF3, GTF or BED.
+    region
+        Where to open, 1-based as in samtools; default: the strongest position of the run.
+    genome
+        Name of the assembly at UCSC, such as hg38.
+
+    Raises
+    ------
+    ResourceError
+        If run.json or a file is missing.
+    IntegrityError
+        If run.json is not that of a finished run.
+    SequenceError
+        If the FASTA cannot be indexed or is not the run's, or the region is not in the run.
+    UsageError
+        If there is no sequence and `genome` is not given, or an option's value is no use.
+    """
+    prefix = Path(prefix)
+    facts = _facts(prefix)
+    try:
+        contigs = facts["contigs"]
+        sizes = {each["contig"]: int(each["length"]) for each in contigs}
+        in_fasta = {each["contig"]: each.get("fasta_contig", each["contig"]) for each in contigs}
+        tracks = _tracks(prefix, facts)
+        known = facts.get("fasta", {}).get("path")
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise IntegrityError(
+            f"{prefix}.run.json: not the run.json of a finished run ({type(error).__name__}: "
+            f"{error}); run attribute again"
+        ) from error
+    reference = None
+    if fasta is not None or genome is None or (known is not None and Path(known).is_file()):
+        lengths = {in_fasta[contig]: length for contig, length in sizes.items()}
+        reference = open_reference(fasta or known, lengths, prefix)
+    return Scene(
+        prefix=prefix,
+        sizes=sizes,
+        aliases={new: old for new, old in in_fasta.items() if new != old},
+        tracks=tracks,
+        reference=reference,
+        genome=genome,
+        annotation=None if gff is None else _annotation(Path(gff)),
+        locus=parse_region(region, sizes) if region else opening_locus(tracks, sizes),
+    )
+
+
+def _facts(prefix: Path) -> Any:
+    path = Path(f"{prefix}.run.json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResourceError(
+            f"{path}: cannot be read ({error.strerror}); give the prefix of a finished run"
+        ) from error
+    except ValueError as error:
+        raise IntegrityError(f"{path}: not JSON ({error}); run attribute again") from error
+
+
+def _tracks(prefix: Path, facts: Any) -> tuple[Track, ...]:
+    """The tracks that run.json lists, under the prefix that the run has now."""
+    written = facts["files"]
+    old = written["run"].removesuffix(".run.json")
+    kinds: dict[str, dict[str, Path]] = {}
+    for key, file in written.items():
+        name, _, kind = key.rpartition(".")
+        if kind in KINDS:
+            kinds.setdefault(name, {})[kind] = Path(f"{prefix}{file.removeprefix(old)}")
+    abouts = facts.get("conventions", {})
+    return tuple(
+        Track(
+            name, abouts.get(name, ""), _existing([files[kind] for kind in KINDS if kind in files])
+        )
+        for name, files in kinds.items()
+    )
+
+
+def _existing(paths: list[Path]) -> tuple[Path, ...]:
+    found = tuple(path for path in paths if path.is_file())
+    if not found:
+        raise ResourceError(
+            f"{paths[0]}: run.json lists this track, but it is not there; keep the files of a run "
+            "together or run attribute again"
+        )
+    return found
+
+
+def _annotation(path: Path) -> Annotation:
+    if not path.is_file():
+        raise ResourceError(f"--gff {path}: no such file")
+    annotation = Annotation(path)
+    _ = annotation.format
+    return annotation

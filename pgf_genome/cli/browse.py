@@ -1,0 +1,92 @@
+"""``pgf-genome browse``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pgf_genome.browser import Scene
+
+log = logging.getLogger("pgf_genome")
+
+
+@click.command(short_help="Open a finished run in a genome browser.")
+@click.argument("prefix")
+@click.option("--fasta", metavar="FASTA",
+              help="The run's sequence, plain or bgzip [where the run found it].")  # fmt: skip
+@click.option("--gff", metavar="FILE", help="Annotation to show: GFF3, GTF or BED.")
+@click.option("-r", "--region", help="Where to open: chr1:1,001-2,000, 1-based [the strongest "
+              "position].")  # fmt: skip
+@click.option("--genome", metavar="NAME", help="The assembly's name at UCSC, such as hg38; for a "
+              "track hub.")  # fmt: skip
+@click.option("--serve", is_flag=True, help="Show the run in a page of this machine, until Ctrl-C.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0,
+              help="Of the page [any that is free].")  # fmt: skip
+@click.option("--no-open", is_flag=True, help="Print the page's address and open no browser.")
+@click.option("--igv-js", metavar="FILE", help="igv.min.js [node_modules/igv/dist, here or "
+              "above].")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Requests, and tracebacks of errors.")
+def browse(
+    prefix: str,
+    fasta: str | None,
+    gff: str | None,
+    region: str | None,
+    genome: str | None,
+    serve: bool,
+    port: int,
+    no_open: bool,
+    igv_js: str | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Write sessions for genome browsers beside the tracks of a finished run; show it here.
+
+    --serve opens a page with igv.js: the reference, every track, contribution as letters. It is
+    served to this machine alone (127.0.0.1), and so are the run's files and nothing else. On a
+    remote machine: ssh -L PORT:127.0.0.1:PORT. igv.js is not part of this program: npm install igv.
+
+    \b
+    Writes
+      PREFIX.igv.json                      igv.js
+      PREFIX.igv.xml, PREFIX.genome.json   IGV desktop
+      PREFIX.jbrowse.json                  JBrowse 2
+      PREFIX.tracks.ini                    pyGenomeTracks
+      PREFIX.hub.txt                       UCSC track hub, with --genome
+      PREFIX.fasta.fai (.gzi)              index, if the FASTA has none beside it
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        format="pgf-genome: %(message)s",
+        level=logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO,
+    )
+    from pgf_genome.browser import find_library, read_scene, write_sessions
+
+    library = find_library(igv_js, Path.cwd())
+    scene = read_scene(prefix, fasta, gff, region, genome)
+    written = write_sessions(scene)
+    log.info("wrote %s", ", ".join(map(str, written)))
+    if serve:
+        _serve(scene, library, port, no_open)
+
+
+def _serve(scene: Scene, library: Path | None, port: int, no_open: bool) -> None:
+    from pgf_genome.browser import LocalServer, page_routes
+
+    if library is None:
+        log.warning("igv.js is not here: npm install igv, or name igv.min.js with --igv-js")
+    with LocalServer(page_routes(scene, library), port) as server:
+        click.echo(server.url)
+        sys.stdout.flush()
+        log.info("serving %s to this machine until Ctrl-C", scene.name)
+        if not no_open:
+            webbrowser.open(server.url)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()

@@ -1,0 +1,192 @@
+"""How much of a prediction depends on the base k positions away, by adjoint probes.
+
+    I(k) = E_t | d log p(x_t) / d X_{t +- k} |^2
+
+over probed positions t, with the gradient on the simplex (its mean over the four bases taken
+off): a base's share of the Fisher information, and to second order how far the prediction moves
+when that base is redrawn. Of a causal model only the bases before t count. Where a memory
+function says what is still *in* a state, this says what is *used*.
+
+The words are those of CerebrasResearch/ECL, which measures the same by Monte-Carlo perturbation:
+ECL_b is the smallest distance within which a fraction b of all influence lies.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pgf_genome.errors import IntegrityError
+from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.model import CausalMamba, LanguageModel
+from pgf_genome.pgf import sweep
+from pgf_genome.pgf.arrays import adjoint
+from pgf_genome.pgf.objective import Likelihood, PseudoLikelihood
+from pgf_genome.pgf.plan import Plan
+from pgf_genome.pgf.spool import RecordFile, nbytes
+
+# A probe is done with the tile that adds less than this part to its influence.
+QUIET = 1e-4
+PROBES_AT_ONCE = 4
+BINS_PER_DECADE = 8
+
+
+@dataclass(frozen=True)
+class Influence:
+    """The influence profile of one drive.
+
+    Attributes
+    ----------
+    drive : str
+    energy : ndarray, (probes, span)
+        Squared gradient at distance 0, 1, .. of each probe, both sides together; 0 at distance 0.
+    complete : int
+        Probes whose influence had died away where the sweep ended; that of the others reaches
+        further than was looked. All probes of a bidirectional model, whose sight ends there.
+    """
+
+    drive: str
+    energy: np.ndarray
+    complete: int
+
+    @property
+    def profile(self) -> np.ndarray:
+        """(span,) I(k)."""
+        return self.energy.mean(axis=0)
+
+    def reach(self, fraction: float) -> int:
+        """ECL: the smallest distance within which a fraction of the influence lies, bases."""
+        within = np.cumsum(self.profile)
+        return int(np.searchsorted(within, fraction * within[-1]))
+
+    @property
+    def mean_distance(self) -> float:
+        """Of all influence, bases; NaN if there is none."""
+        profile = self.profile
+        with np.errstate(invalid="ignore"):
+            return float((np.arange(len(profile)) * profile).sum() / profile.sum())
+
+    def binned(self) -> dict[str, list[float]]:
+        """``distances`` and ``mean`` of I(k) in bins, eight to a decade, as a report draws them.
+
+        A bin stands at the mean of its distances; distances of no influence are left out.
+        """
+        profile = self.profile
+        decades = np.log10(max(len(profile), 2)) + 1
+        edges = np.unique(np.floor(10 ** (np.arange(decades * BINS_PER_DECADE) / BINS_PER_DECADE)))
+        distance = np.arange(1, len(profile))
+        cell = np.searchsorted(edges, distance, side="right") - 1
+        count = np.bincount(cell)
+        middle, mean = (np.bincount(cell, v) / np.maximum(count, 1) for v in (distance, profile[1:]))
+        held = (count > 0) & (mean > 0)
+        return {"distances": middle[held].tolist(), "mean": mean[held].tolist()}
+
+
+def influence(
+    model: LanguageModel,
+    drive: str,
+    contexts: np.ndarray,
+    tile_length: int,
+    progress: Callable[[int], object] = lambda bases: None,
+) -> Influence:
+    """Probe the last base of every context, or of a bidirectional model the middle one.
+
+    Parameters
+    ----------
+    contexts : ndarray of uint8, (probes, L)
+        Base codes. The probed bases must not be N.
+    tile_length : int
+        Positions per tile of the adjoint sweep of a causal model.
+    progress : callable
+        Called with the bases done since the last call.
+
+    Raises
+    ------
+    IntegrityError
+        If a gradient is not finite.
+
+    Notes
+    -----
+    Of a causal model every context starts from an empty state. A primal sweep reads it to its
+    end, storing the boundary states in a temporary file; the adjoint sweep then goes back, for
+    every probe to the first tile that adds less than `QUIET` of its influence so far, or to the
+    start. The cotangent itself is no sign: it stays in slow states that hardly take anything in.
+    """
+    parts = []
+    two_way = isinstance(model, BidirectionalMamba)
+    for first in range(0, len(contexts), PROBES_AT_ONCE):
+        batch = contexts[first : first + PROBES_AT_ONCE]
+        parts.append(_windows(model, batch) if two_way else _sweeps(model, batch, tile_length))
+        progress(batch.size)
+    energies, complete = zip(*parts, strict=True)
+    energy = np.concatenate(energies)
+    if not np.isfinite(energy).all():
+        raise IntegrityError(
+            f"influence, {drive} sequence: a gradient is not finite; the model overflows on this "
+            "sequence: check the checkpoint"
+        )
+    return Influence(drive, energy, sum(complete))
+
+
+def _sweeps(
+    model: CausalMamba, contexts: np.ndarray, tile_length: int
+) -> tuple[np.ndarray, int]:
+    """Energies (probes, L) by distance, and how many probes are complete."""
+    probes, length = contexts.shape
+    ids = model.vocabulary.encode(contexts)
+    plan = Plan(length, tile_length)
+    blank = model.initial_state(probes)
+    objective = Likelihood(targets="fixed", positions=((length - 1, length),))
+    energy, going = np.zeros((probes, length)), np.ones(probes, bool)
+
+    def read(start: int, stop: int) -> Tensor:
+        return model.one_hot(ids[:, start:stop])
+
+    with (
+        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
+        RecordFile(Path(scratch) / "states", nbytes(blank.tensors()), "influence") as states,
+    ):
+        if plan.tiles > 1:
+            shorter = Plan((plan.tiles - 1) * tile_length, tile_length)
+            for step in sweep.primal(model, read, shorter, blank):
+                states.write(step.k + 1, step.k + 1, step.state.tensors())
+        for tile in sweep.adjoint(model, read, plan, [objective] * probes, states, blank):
+            start, stop = plan.bounds(tile.k)
+            energy[going, start:stop] = _energy(model, tile.gradient)[going]
+            going &= energy[:, start:stop].sum(axis=1) > QUIET * energy.sum(axis=1)
+            if not going.any():
+                break
+    return energy[:, ::-1], int(probes - going.sum())
+
+
+def _windows(model: BidirectionalMamba, contexts: np.ndarray) -> tuple[np.ndarray, int]:
+    """As `_sweeps`, around the middle; the probed base is masked if the model has a mask."""
+    length = contexts.shape[1]
+    middle = length // 2
+    distance = np.abs(np.arange(length) - middle)
+    mask = model.vocabulary.special.get("[MASK]")
+    energy = np.zeros((len(contexts), distance.max() + 1))
+    for i, codes in enumerate(contexts):
+        ids = model.vocabulary.encode(codes)
+        objective = PseudoLikelihood(
+            targets=tuple(ids.tolist()), positions=((middle, middle + 1),)
+        )
+        seen = ids.clone()
+        if mask is not None:
+            seen[middle] = mask
+        found = _energy(model, torch.from_numpy(adjoint(model, seen, objective).gradient))
+        found[middle] = 0  # what a base says of itself is no influence of another
+        energy[i] = np.bincount(distance, found)
+    return energy, len(energy)
+
+
+def _energy(model: LanguageModel, gradient: Tensor) -> np.ndarray:
+    """(.., V) -> (..): squared length of the gradient on the simplex of the four bases."""
+    g = gradient[..., list(model.vocabulary.base_ids)].double()
+    return (g - g.mean(dim=-1, keepdim=True)).square().sum(dim=-1).cpu().numpy()

@@ -1,0 +1,126 @@
+"""New names for contigs, from the tables that genome databases publish.
+
+Three kinds of table are told apart by their header, all tab-separated, gzip or not:
+
+- UCSC ``chromAlias.txt``, as in bigZips and assembly hubs: a header ``# ucsc<TAB>..``, one column
+  per naming scheme. New names are those of the column ``ucsc``, else of the first.
+- NCBI assembly report: a header ``# Sequence-Name<TAB>..``. New names are ``UCSC-style-name``.
+- No header: old name, new name; further columns are left alone. That is also UCSC's database table
+  ``chromAlias`` (alias, chrom, source).
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pgf_genome.errors import SequenceError
+
+GZIP_MAGIC = b"\x1f\x8b"
+NCBI_OLD = ("Sequence-Name", "GenBank-Accn", "RefSeq-Accn")
+NCBI_NEW = "UCSC-style-name"
+DATABASE_HEADER = ["alias", "chrom"]
+# what NCBI writes where there is no name, and UCSC leaves empty
+NO_NAME = ("", "na")
+
+
+def new_names(path: str | os.PathLike[str], contigs: Iterable[str]) -> dict[str, str]:
+    """The new name of every contig.
+
+    Parameters
+    ----------
+    path
+        The table.
+    contigs
+        Names to look up. One that is a new name already stays as it is.
+
+    Returns
+    -------
+    dict of str to str
+        Old name -> new name, in the order of `contigs`.
+
+    Raises
+    ------
+    SequenceError
+        If the table cannot be read, lacks a contig or has two names for it, or gives two contigs
+        one name.
+    """
+    aliases, known = _table(path)
+    names: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for contig in contigs:
+        found = aliases.get(contig, {contig} & known)
+        if len(found) != 1:
+            problem = f"{' and '.join(sorted(found))} for" if found else "no new name for"
+            raise SequenceError(
+                f"{os.fspath(path)}: {problem} contig {contig!r}; the table has to have one"
+            )
+        names[contig] = name = next(iter(found))
+        other = owners.setdefault(name, contig)
+        if other != contig:
+            raise SequenceError(
+                f"{os.fspath(path)}: contigs {other!r} and {contig!r} would both be {name!r}; "
+                "correct the table"
+            )
+    return names
+
+
+def _table(path: str | os.PathLike[str]) -> tuple[Mapping[str, set[str]], set[str]]:
+    """Old name -> new names, and all new names."""
+    aliases: dict[str, set[str]] = {}
+    known: set[str] = set()
+    for number, olds, new in _rows(path, _lines(path)):
+        if new.split() != [new] or new.startswith("#"):
+            raise SequenceError(
+                f"{os.fspath(path)}: line {number}: {new!r} cannot be the name of a contig; "
+                "correct the table"
+            )
+        known.add(new)
+        for old in olds:
+            if old not in NO_NAME:
+                aliases.setdefault(old, set()).add(new)
+    return aliases, known
+
+
+def _rows(
+    path: str | os.PathLike[str], lines: Iterable[str]
+) -> Iterator[tuple[int, Sequence[str], str]]:
+    """Line number, old names and new name of every row that has a new name."""
+    old, new = [0], 1
+    for number, line in enumerate(lines, 1):
+        fields = [field.strip() for field in line.lstrip("#").split("\t")]
+        if line.startswith("#"):
+            if len(fields) > 1:
+                old, new = _columns(fields)
+        elif line.strip() and fields[:2] != DATABASE_HEADER:
+            if len(fields) <= new:
+                raise SequenceError(
+                    f"{os.fspath(path)}: line {number} has {len(fields)} columns, separated by "
+                    f"tabs, and the new name is column {new + 1}; give a table of aliases"
+                )
+            if fields[new] not in NO_NAME:
+                yield number, [fields[i] for i in old if i < len(fields)], fields[new]
+
+
+def _columns(header: Sequence[str]) -> tuple[list[int], int]:
+    """Which columns hold old names, and which one the new."""
+    if NCBI_NEW in header:
+        return [header.index(name) for name in NCBI_OLD if name in header], header.index(NCBI_NEW)
+    new = header.index("ucsc") if "ucsc" in header else 0
+    return [i for i in range(len(header)) if i != new], new
+
+
+def _lines(path: str | os.PathLike[str]) -> list[str]:
+    try:
+        content = Path(path).read_bytes()
+        if content.startswith(GZIP_MAGIC):
+            content = gzip.decompress(content)
+        return content.decode("utf-8").splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SequenceError(
+            f"{os.fspath(path)}: cannot be read as a table of aliases ({reason})"
+        ) from error
