@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"sequence", "tracks", "scan"}),
     frozenset({"mamba"}),
     frozenset({"pgf"}),
-    frozenset({"attribution", "inspection", "pretrain"}),
+    frozenset({"attribution", "inspection", "memory", "pretrain"}),
     frozenset({"browser", "merge", "report"}),
     frozenset({"job", "experiments", "redraw"}),
     frozenset({"cli"}),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
+import shutil
 import struct
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -74,6 +77,21 @@ def test_every_region_gives_the_rows_that_overlap_it(first, second, seed, wide) 
                         row for row in written
                         if row[0] == contig and row[1] < stop and row[2] > start
                     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("length", "suffix"), [(2**29 - 1, ".tbi"), (2**29, ".csi")])
+def test_the_tabix_program_reads_the_index(tmp_path: Path, length: int, suffix: str) -> None:
+    program = os.environ.get("PGF_GENOME_TABIX") or shutil.which("tabix")
+    if program is None:
+        pytest.skip("tabix is not installed")
+    path, last = tmp_path / "x.bedgraph.gz", length - 1
+    with BedGraphWriter(path, {"a": length}) as writer:
+        writer.add("a", 7, np.array([1], np.float32))
+        writer.add("a", last, np.array([2], np.float32))
+    assert [each.suffix for each in tmp_path.iterdir() if each != path] == [suffix]
+    command = [program, str(path), f"a:{last}-{length}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"a\t{last}\t{length}\t2\n", "")
 
 
 def offsets(path: Path) -> dict[int, list[int]]:

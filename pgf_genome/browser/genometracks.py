@@ -9,14 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pgf_genome.browser.colours import NEGATIVE, POSITIVE, as_hex
+from pgf_genome.browser.colours import POSITIVE, as_hex
 from pgf_genome.browser.scene import Scene
 
 READABLE_ANNOTATIONS = ("gtf", "bed")
+# it draws nothing of bins narrower than a base; and of two colours, nothing where signs alternate
+BINS = "300"
+
+
+def drawn_files(scene: Scene) -> list[Path]:
+    """What of a scene pyGenomeTracks can draw; GFF3 it cannot."""
+    files = [track.path for track in scene.tracks]
+    annotation = scene.annotation
+    if annotation is not None and annotation.format in READABLE_ANNOTATIONS:
+        files.append(annotation.path)
+    return files
 
 
 def genome_tracks_ini(scene: Scene, path_to: Callable[[Path], str]) -> str:
-    """The ini file; `path_to` gives paths relative to its folder. GFF3 cannot be drawn there."""
+    """The ini file; `path_to` gives paths relative to its folder."""
     sections = ["[x-axis]\nwhere = top\n"]
     for track in scene.tracks:
         settings = {
@@ -25,12 +36,12 @@ def genome_tracks_ini(scene: Scene, path_to: Callable[[Path], str]) -> str:
             "title": track.name,
             "height": "3" if track.letters else "2",
             "color": as_hex(POSITIVE),
-            "negative_color": as_hex(NEGATIVE),
             "nans_to_zeros": "false",
+            **({"number_of_bins": BINS} if track.bigwig else {}),
         }
         sections.append(_section(track.name, settings))
     annotation = scene.annotation
-    if annotation is not None and annotation.format in READABLE_ANNOTATIONS:
+    if annotation is not None and annotation.path in drawn_files(scene):
         settings = {
             "file": path_to(annotation.path),
             "file_type": annotation.format,

@@ -56,4 +56,4 @@ def _symbol(text: str) -> str:
 
 def _label(text: str, longest: int) -> str:
     plain = " ".join(text.split())
-    return plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    return plain if len(plain) <= longest else f"{plain[: longest - 2]}.."

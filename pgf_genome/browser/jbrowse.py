@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pgf_genome.browser.colours import NEGATIVE, POSITIVE, as_hex
 from pgf_genome.browser.scene import Annotation, Scene, Track, index_of
@@ -17,16 +17,33 @@ HEIGHT = 100
 Locate = Callable[[Path], str]
 
 
+class Form(NamedTuple):
+    """How the adapter of an annotation and the place of its file are called."""
+
+    name: str
+    place: str
+    indexable: bool
+
+
+ADAPTERS = {
+    "gff3": Form("Gff3", "gff", True),
+    "gtf": Form("Gtf", "gtf", False),
+    "bed": Form("Bed", "bed", True),
+}
+
+
 def jbrowse_config(scene: Scene, url_of: Locate) -> dict[str, Any]:
     """What goes into ``config.json``; URLs are relative to it."""
     name = scene.genome or scene.name
+    sequence = _sequence(scene, name, url_of)
     tracks = [_track(scene, track, name, url_of) for track in scene.tracks]
     if scene.annotation is not None:
         tracks.append(_annotation(scene, scene.annotation, name, url_of))
+    shown = tracks if scene.reference is None else [sequence, *tracks]
     return {
-        "assemblies": [_assembly(scene, name, url_of)],
+        "assemblies": [_assembly(scene, name, sequence, url_of)],
         "tracks": tracks,
-        "defaultSession": _session(scene, name, tracks),
+        "defaultSession": _session(scene, shown),
     }
 
 
@@ -34,12 +51,7 @@ def _location(url: str) -> dict[str, str]:
     return {"uri": url, "locationType": "UriLocation"}
 
 
-def _assembly(scene: Scene, name: str, url_of: Locate) -> dict[str, Any]:
-    sequence = {
-        "type": "ReferenceSequenceTrack",
-        "trackId": f"{name}-reference",
-        "adapter": _sequence_adapter(scene, url_of),
-    }
+def _assembly(scene: Scene, name: str, sequence: dict[str, Any], url_of: Locate) -> dict[str, Any]:
     assembly: dict[str, Any] = {"name": name, "sequence": sequence}
     if scene.aliases:
         location = _location(url_of(scene.beside("aliases.tsv")))
@@ -47,6 +59,17 @@ def _assembly(scene: Scene, name: str, url_of: Locate) -> dict[str, Any]:
             "adapter": {"type": "RefNameAliasAdapter", "location": location}
         }
     return assembly
+
+
+def _sequence(scene: Scene, assembly: str, url_of: Locate) -> dict[str, Any]:
+    identity = f"{assembly}-reference"
+    return {
+        "type": "ReferenceSequenceTrack",
+        "trackId": identity,
+        "assemblyNames": [assembly],
+        "adapter": _sequence_adapter(scene, url_of),
+        "displays": [_display(identity, "LinearReferenceSequenceDisplay")],
+    }
 
 
 def _sequence_adapter(scene: Scene, url_of: Locate) -> dict[str, Any]:
@@ -77,9 +100,8 @@ def _track(scene: Scene, track: Track, assembly: str, url_of: Locate) -> dict[st
         "assemblyNames": [assembly],
         "adapter": _values_adapter(track, url_of),
         "displays": [
-            {
-                "type": "LinearWiggleDisplay",
-                "displayId": f"{identity}-display",
+            _display(identity, "LinearWiggleDisplay")
+            | {
                 "height": HEIGHT,
                 "autoscale": "local",
                 "renderers": {
@@ -118,21 +140,14 @@ def _tabix(index: Path, url_of: Locate) -> dict[str, Any]:
 def _annotation(
     scene: Scene, annotation: Annotation, assembly: str, url_of: Locate
 ) -> dict[str, Any]:
-    location, index = _location(url_of(annotation.path)), index_of(annotation.path)
-    # names of the adapters and of their locations, without an index and with one
-    plain, tabix = (
-        {
-            "gff3": ("Gff3", "gff"),
-            "gtf": ("Gtf", "gtf"),
-            "bed": ("Bed", "bed"),
-        }[annotation.format],
-        {"gff3": "Gff3Tabix", "bed": "BedTabix"}.get(annotation.format),
-    )
-    adapter: dict[str, Any] = {"type": f"{plain[0]}Adapter", f"{plain[1]}Location": location}
-    if index is not None and tabix is not None:
+    form, index = ADAPTERS[annotation.format], index_of(annotation.path)
+    location = _location(url_of(annotation.path))
+    if index is None or not form.indexable:
+        adapter = {"type": f"{form.name}Adapter", f"{form.place}Location": location}
+    else:
         adapter = {
-            "type": f"{tabix}Adapter",
-            f"{plain[1]}GzLocation": location,
+            "type": f"{form.name}TabixAdapter",
+            f"{form.place}GzLocation": location,
             "index": _tabix(index, url_of),
         }
     return {
@@ -141,48 +156,39 @@ def _annotation(
         "name": annotation.path.name,
         "assemblyNames": [assembly],
         "adapter": adapter,
+        "displays": [_display(f"{scene.name}-annotation", "LinearBasicDisplay")],
     }
 
 
-def _session(scene: Scene, assembly: str, tracks: list[dict[str, Any]]) -> dict[str, Any]:
-    locus = scene.locus
-    contig = scene.aliases.get(locus.contig, locus.contig)
+def _display(track: str, kind: str) -> dict[str, Any]:
+    return {"type": kind, "displayId": f"{track}-{kind}"}
+
+
+def _session(scene: Scene, tracks: list[dict[str, Any]]) -> dict[str, Any]:
+    """One view of the locus with all tracks, the first of which is the assembly's sequence."""
+    locus, assembly = scene.locus, tracks[0]["assemblyNames"][0]
     scale = locus.length / WIDTH_PIXELS
     region = {
-        "refName": contig,
+        "refName": scene.aliases.get(locus.contig, locus.contig),
         "start": 0,
         "end": scene.sizes[locus.contig],
         "assemblyName": assembly,
     }
-    reference = {
-        "type": "ReferenceSequenceTrack",
-        "configuration": f"{assembly}-reference",
-        "displays": [
-            {
-                "type": "LinearReferenceSequenceDisplay",
-                "configuration": f"{assembly}-reference-LinearReferenceSequenceDisplay",
-            }
-        ],
-    }
-    shown = [reference] if scene.reference is not None else []
-    for track in tracks:
-        kind = "Wiggle" if track["type"] == "QuantitativeTrack" else "Basic"
-        display = f"{track['trackId']}-Linear{kind}Display"
-        if "displays" in track:
-            display = track["displays"][0]["displayId"]
-        shown.append(
-            {
-                "type": track["type"],
-                "configuration": track["trackId"],
-                "displays": [{"type": f"Linear{kind}Display", "configuration": display}],
-            }
-        )
     view = {
         "id": "pgf-genome",
         "type": "LinearGenomeView",
         "offsetPx": round(locus.start / scale),
         "bpPerPx": scale,
         "displayedRegions": [region],
-        "tracks": shown,
+        "tracks": [_shown(track) for track in tracks],
     }
     return {"name": scene.name, "views": [view]}
+
+
+def _shown(track: dict[str, Any]) -> dict[str, Any]:
+    (display,) = track["displays"]
+    return {
+        "type": track["type"],
+        "configuration": track["trackId"],
+        "displays": [{"type": display["type"], "configuration": display["displayId"]}],
+    }

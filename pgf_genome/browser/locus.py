@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pgf_genome.errors import IntegrityError
 from pgf_genome.intervals import Interval
 
 if TYPE_CHECKING:
     from pgf_genome.browser.scene import Track
 
-WIDTH = 120
+WIDTH = 100
 BINS = 1000
 # so many contigs, the first ones, are searched
 CONTIGS = 100
@@ -37,18 +38,18 @@ def _strongest(path: Path, sizes: Mapping[str, int]) -> tuple[str, int] | None:
     """Contig and position of the largest value, by the zoom levels and one bin of values."""
     import pyBigWig
 
-    with pyBigWig.open(str(path)) as file:
-        found = [_highest_bin(file, contig, length) for contig, length in _some(sizes)]
-        best = max(filter(None, found), default=None)
-        if best is None:
-            return None
-        _, contig, start, stop = best
-        values = file.values(contig, start, stop, numpy=True)
-        return contig, start + int(np.nanargmax(values))
-
-
-def _some(sizes: Mapping[str, int]) -> Iterable[tuple[str, int]]:
-    return islice(sizes.items(), CONTIGS)
+    try:
+        with pyBigWig.open(str(path)) as file:
+            searched = islice(sizes.items(), CONTIGS)
+            found = [_highest_bin(file, contig, length) for contig, length in searched]
+            best = max(filter(None, found), default=None)
+            if best is None:
+                return None
+            _, contig, start, stop = best
+            values = file.values(contig, start, stop, numpy=True)
+            return contig, start + int(np.nanargmax(values))
+    except RuntimeError as error:
+        raise IntegrityError(f"{path}: cannot be read ({error}); run attribute again") from error
 
 
 def _highest_bin(file: Any, contig: str, length: int) -> tuple[float, str, int, int] | None:

@@ -63,6 +63,10 @@ def page_routes(scene: Scene, library: Path | None) -> dict[str, Resource]:
     """
     paths = {path: f"/files/{i}/{path.name}" for i, path in enumerate(_files(scene))}
     routes = {route: Resource(path) for path, route in paths.items()}
+    if scene.aliases:
+        aliases = scene.beside("aliases.tsv")
+        paths[aliases] = f"/files/{aliases.name}"
+        routes[paths[aliases]] = Resource(scene.alias_table.encode())
     # the reference may be one that igv.js downloads
     policy = {"Content-Security-Policy": POLICY} if scene.reference else {}
     page = _asset("missing.html" if library is None else "page.html")
@@ -88,8 +92,6 @@ def _files(scene: Scene) -> list[Path]:
     if scene.reference is not None:
         reference = scene.reference
         found += [reference.fasta, reference.fai, *filter(None, [reference.gzi])]
-    if scene.aliases:
-        found.append(scene.beside("aliases.tsv"))
     return found
 
 

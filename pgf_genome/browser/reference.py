@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.files import atomic, quiet_htslib
 from pgf_genome.sequence.indexed import has_index
+from pgf_genome.tracks.bgzf import END_OF_FILE
 
 # gzip, and the extra field that makes it BGZF: SAM specification, section 4.1
 GZIP_MAGIC, BGZF_FIELD = b"\x1f\x8b", b"BC\x02\x00"
+# of a .gzi, the number of entries; then the compressed and the uncompressed place of each block
+GZI_COUNT, GZI_ENTRY = struct.Struct("<Q"), struct.Struct("<2Q")
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Reference:
     fasta
         Plain or bgzip.
     fai, gzi
-        Its indexes; `gzi` is None for a plain one.
+        Its indexes; `gzi` is None for a plain one, and ends with an entry for the end of the file.
     """
 
     fasta: Path
@@ -44,7 +49,8 @@ def open_reference(
     sizes
         Length in bases of the contigs that it must have.
     prefix
-        Where indexes go if there are none beside the FASTA: ``PREFIX.fasta.fai`` and ``.gzi``.
+        Where indexes go: ``PREFIX.fasta.fai`` if there is none beside the FASTA, and for bgzip
+        ``PREFIX.fasta.gzi``.
 
     Raises
     ------
@@ -61,14 +67,15 @@ def open_reference(
             "the assembly's name at UCSC"
         )
     path = Path(fasta)
-    bgzip = _is_bgzip(path)
-    if has_index(path):
-        reference = _indexed(path, str(path), bgzip)
-    else:
-        reference = _indexed(path, f"{prefix}.fasta", bgzip)
-        _make_index(reference)
-    _check(reference, sizes)
-    return reference
+    bgzip, indexed = _is_bgzip(path), has_index(path)
+    fai = Path(f"{path}.fai" if indexed else f"{prefix}.fasta.fai")
+    gzi = Path(f"{prefix}.fasta.gzi") if bgzip else None
+    if not indexed:
+        _make_index(path, fai, gzi)
+    if gzi is not None:
+        _write_gzi(path, Path(f"{path}.gzi") if indexed else gzi, gzi)
+    _check(path, fai, sizes)
+    return Reference(path, fai, gzi)
 
 
 def _is_bgzip(path: Path) -> bool:
@@ -87,34 +94,51 @@ def _is_bgzip(path: Path) -> bool:
     return head.startswith(GZIP_MAGIC)
 
 
-def _indexed(path: Path, stem: str, bgzip: bool) -> Reference:
-    return Reference(path, Path(f"{stem}.fai"), Path(f"{stem}.gzi") if bgzip else None)
-
-
-def _make_index(reference: Reference) -> None:
+def _make_index(fasta: Path, fai: Path, gzi: Path | None) -> None:
     import pysam
 
-    with atomic(reference.fai) as fai:
-        arguments = [str(reference.fasta), "--fai-idx", str(fai)]
+    with ExitStack() as stack:
+        arguments = [str(fasta), "--fai-idx", str(stack.enter_context(atomic(fai)))]
+        if gzi is not None:
+            arguments += ["--gzi-idx", str(stack.enter_context(atomic(gzi)))]
         try:
             with quiet_htslib():
-                if reference.gzi is None:
-                    pysam.faidx(*arguments)
-                else:
-                    with atomic(reference.gzi) as gzi:
-                        pysam.faidx(*arguments, "--gzi-idx", str(gzi))
+                pysam.faidx(*arguments)
         except pysam.SamtoolsError as error:
             reason = " ".join(str(error.value).split()) or "samtools faidx failed"
-            raise SequenceError(f"{reference.fasta}: cannot be indexed ({reason})") from error
+            raise SequenceError(f"{fasta}: cannot be indexed ({reason})") from error
 
 
-def _check(reference: Reference, sizes: Mapping[str, int]) -> None:
-    rows = (line.split("\t") for line in reference.fai.read_text(encoding="utf-8").splitlines())
+def _write_gzi(fasta: Path, source: Path, target: Path) -> None:
+    """Copy a .gzi with one more entry, for the end of the FASTA.
+
+    igv.js (3.8) reads a block up to where the next begins, and nothing of the last one; it would
+    show no letters in the last 64 kb.
+    """
+    content = source.read_bytes()[GZI_COUNT.size :]
+    entries = [(0, 0), *GZI_ENTRY.iter_unpack(content)]
+    with fasta.open("rb") as file:
+        end = file.seek(0, os.SEEK_END) - len(END_OF_FILE)
+        file.seek(end)
+        if file.read() != END_OF_FILE:
+            end += len(END_OF_FILE)
+        # a block ends with its length before compression
+        file.seek(end - 4)
+        last = int.from_bytes(file.read(4), "little")
+    if entries[-1][0] < end:
+        entries.append((end, entries[-1][1] + last))
+    packed = GZI_COUNT.pack(len(entries) - 1) + b"".join(GZI_ENTRY.pack(*e) for e in entries[1:])
+    with atomic(target) as part:
+        part.write_bytes(packed)
+
+
+def _check(fasta: Path, fai: Path, sizes: Mapping[str, int]) -> None:
+    rows = (line.split("\t") for line in fai.read_text(encoding="utf-8").splitlines())
     lengths = {row[0]: int(row[1]) for row in rows}
     for contig, length in sizes.items():
         if lengths.get(contig) != length:
             theirs = f"{lengths[contig]:,} bases" if contig in lengths else "no such contig"
             raise SequenceError(
-                f"{reference.fasta}: {theirs} where the run has contig {contig} with {length:,} "
+                f"{fasta}: {theirs} where the run has contig {contig} with {length:,} "
                 "bases; give the run's sequence with --fasta"
             )

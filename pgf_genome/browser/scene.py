@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from pgf_genome.intervals import Interval, parse_region
 
 # in this order; bigWig has zoom levels
 KINDS = ("bigwig", "bedgraph")
+# browsers zoom out by themselves; the summaries in bins are for other programs
+SUMMARY = re.compile(r"\.bin\d+\.(mean|max)")
 ANNOTATIONS = {"gff3": "gff3", "gff": "gff3", "gtf": "gtf", "bed": "bed"}
 
 
@@ -26,7 +29,7 @@ class Track:
     Attributes
     ----------
     name
-        ``contribution``, ``sensitivity.bin1000.max``, ..
+        ``contribution``, ``tism.A``, ..
     about
         What its values are, in words and units; may be empty.
     files
@@ -110,6 +113,11 @@ class Scene:
     def name(self) -> str:
         """The prefix without its folder."""
         return self.prefix.name
+
+    @property
+    def alias_table(self) -> str:
+        """Name in the FASTA, tab, name in the tracks: a line for each renamed contig."""
+        return "".join(f"{old}\t{new}\n" for new, old in self.aliases.items())
 
     def beside(self, suffix: str) -> Path:
         """A path of this run: ``PREFIX.suffix``."""
@@ -198,13 +206,13 @@ def _facts(prefix: Path) -> Any:
 
 
 def _tracks(prefix: Path, facts: Any) -> tuple[Track, ...]:
-    """The tracks that run.json lists, under the prefix that the run has now."""
+    """The tracks that run.json lists, under the prefix that the run has now, summaries aside."""
     written = facts["files"]
     old = written["run"].removesuffix(".run.json")
     kinds: dict[str, dict[str, Path]] = {}
     for key, file in written.items():
         name, _, kind = key.rpartition(".")
-        if kind in KINDS:
+        if kind in KINDS and SUMMARY.search(name) is None:
             kinds.setdefault(name, {})[kind] = Path(f"{prefix}{file.removeprefix(old)}")
     abouts = facts.get("conventions", {})
     return tuple(

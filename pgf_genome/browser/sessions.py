@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pgf_genome.browser.genometracks import genome_tracks_ini
+from pgf_genome.browser.genometracks import drawn_files, genome_tracks_ini
 from pgf_genome.browser.hub import track_hub
 from pgf_genome.browser.igv import igv_desktop_session, igv_reference, igv_session
 from pgf_genome.browser.jbrowse import jbrowse_config
@@ -50,13 +50,13 @@ def write_sessions(scene: Scene) -> list[Path]:
         "igv.json": _json(igv_session(scene, url_of)),
         "igv.xml": igv_desktop_session(scene, path_to),
         "jbrowse.json": _json(jbrowse_config(scene, url_of)),
-        "tracks.ini": _unless_spaced(scene, genome_tracks_ini(scene, path_to)),
-        "hub.txt": _if_hosted(scene, url_of),
+        "tracks.ini": _drawable(scene, path_to),
+        "hub.txt": _hosted(scene, url_of),
     }
     if scene.reference is not None:
         texts["genome.json"] = _json(igv_reference(scene, path_to))
     if scene.aliases:
-        texts["aliases.tsv"] = "".join(f"{old}\t{new}\n" for new, old in scene.aliases.items())
+        texts["aliases.tsv"] = scene.alias_table
     written = []
     for suffix, text in texts.items():
         if text is not None:
@@ -69,14 +69,14 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def _unless_spaced(scene: Scene, text: str) -> str | None:
-    if any(" " in track.path.name for track in scene.tracks):
+def _drawable(scene: Scene, path_to: Callable[[Path], str]) -> str | None:
+    if any(" " in path_to(path) for path in drawn_files(scene)):
         log.warning("no tracks.ini: pyGenomeTracks takes a space for the end of a file's name")
         return None
-    return text
+    return genome_tracks_ini(scene, path_to)
 
 
-def _if_hosted(scene: Scene, url_of: Any) -> str | None:
+def _hosted(scene: Scene, url_of: Callable[[Path], str]) -> str | None:
     if scene.genome is None:
         return None
     if not any(track.bigwig for track in scene.tracks):

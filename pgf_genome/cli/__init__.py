@@ -14,6 +14,7 @@ from pgf_genome.cli.attribute import attribute
 from pgf_genome.cli.browse import browse
 from pgf_genome.cli.experiment import experiment
 from pgf_genome.cli.inspect import inspect
+from pgf_genome.cli.memory import memory
 from pgf_genome.cli.merge import merge
 from pgf_genome.cli.report import report
 from pgf_genome.errors import PgfError
@@ -33,6 +34,7 @@ commands.add_command(attribute)
 commands.add_command(browse)
 commands.add_command(experiment)
 commands.add_command(inspect)
+commands.add_command(memory)
 commands.add_command(merge)
 commands.add_command(report)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pgf_genome.errors import UsageError
+
 if TYPE_CHECKING:
     from pgf_genome.browser import Scene
 
@@ -60,13 +62,15 @@ def browse(
       PREFIX.jbrowse.json                  JBrowse 2
       PREFIX.tracks.ini                    pyGenomeTracks
       PREFIX.hub.txt                       UCSC track hub, with --genome
-      PREFIX.fasta.fai (.gzi)              index, if the FASTA has none beside it
+      PREFIX.fasta.fai, PREFIX.fasta.gzi   indexes of the FASTA, where it needs them
     """
     logging.basicConfig(
         stream=sys.stderr,
         format="pgf-genome: %(message)s",
         level=logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO,
     )
+    if not serve and (port or no_open or igv_js):
+        raise UsageError("--port, --no-open and --igv-js are for --serve; give it too")
     from pgf_genome.browser import find_library, read_scene, write_sessions
 
     library = find_library(igv_js, Path.cwd())

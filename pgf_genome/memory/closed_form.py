@@ -58,9 +58,7 @@ def memory_function(poles: ArrayLike, lags: int) -> np.ndarray:
     return np.clip(1 - np.cumsum(np.abs(beta) ** 2), 0, 1)
 
 
-def memory_function_by_moments(
-    poles: ArrayLike, lags: int, correlation: float = 0.0
-) -> np.ndarray:
+def memory_function_by_moments(poles: ArrayLike, lags: int, correlation: float = 0.0) -> np.ndarray:
     """MF at lags 0 .. lags - 1 for input whose correlation at distance h is ``correlation**h``.
 
     By the covariance of the state and its covariances with the lagged input: the definition,

@@ -15,6 +15,7 @@ but the last bases, the *floor*, is what needs no memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -165,10 +166,17 @@ class MemoryFunction:
         return self.rank / self.count
 
     @property
+    def noise(self) -> float:
+        """Three standard deviations of what such features would score on white input."""
+        # the mean of three contrasts, each chi-squared with ``rank`` degrees of freedom
+        return 3 * math.sqrt(2 * self.rank / 3) / self.count
+
+    @property
     def excess(self) -> np.ndarray:
-        """(K,) what is left of the values above the larger of bias and floor; at least 0."""
+        """(K,) the values less the larger of bias and floor; 0 where that is within the noise."""
         floor = np.array(self.floor) if self.floor else np.zeros(len(self.lags))
-        return np.maximum(np.array(self.values) - np.maximum(floor, self.bias), 0)
+        found = np.array(self.values) - np.maximum(floor, self.bias)
+        return np.where(found > self.noise, found, 0)
 
     def length(self, level: float) -> int | None:
         """First measured lag at which the excess is below a level; None if it is at none."""
@@ -185,7 +193,7 @@ class MemoryFunction:
         return float(np.interp(every, self.lags, self.excess).sum())
 
 
-def log_lags(longest: int, per_decade: int = 12) -> np.ndarray:
+def log_lags(longest: int, per_decade: int = 8) -> np.ndarray:
     """Lags 0, 1, .. ``longest``, evenly spaced in their logarithm from where they can be."""
     steps = int(np.ceil(per_decade * np.log10(max(longest, 1)))) + 1
     spaced = np.rint(np.geomspace(1, max(longest, 1), steps)).astype(int)

@@ -25,14 +25,16 @@ from torch import Tensor
 from pgf_genome.errors import IntegrityError
 from pgf_genome.mamba.caduceus import BidirectionalMamba
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
+from pgf_genome.mamba.state import State
 from pgf_genome.pgf import sweep
 from pgf_genome.pgf.arrays import adjoint
 from pgf_genome.pgf.objective import Likelihood, PseudoLikelihood
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
 
-# A probe is done with the tile that adds less than this part to its influence.
-QUIET = 1e-4
+# A cotangent whose norm is below this part of its largest has died: no base further back can
+# matter, be it as good a copy as the state can hold.
+DEAD = 1e-4
 PROBES_AT_ONCE = 4
 BINS_PER_DECADE = 8
 
@@ -46,14 +48,10 @@ class Influence:
     drive : str
     energy : ndarray, (probes, span)
         Squared gradient at distance 0, 1, .. of each probe, both sides together; 0 at distance 0.
-    complete : int
-        Probes whose influence had died away where the sweep ended; that of the others reaches
-        further than was looked. All probes of a bidirectional model, whose sight ends there.
     """
 
     drive: str
     energy: np.ndarray
-    complete: int
 
     @property
     def profile(self) -> np.ndarray:
@@ -64,6 +62,26 @@ class Influence:
         """ECL: the smallest distance within which a fraction of the influence lies, bases."""
         within = np.cumsum(self.profile)
         return int(np.searchsorted(within, fraction * within[-1]))
+
+    def interval(self, fraction: float, resamples: int = 200) -> tuple[int, int]:
+        """Where `reach` lies in nine tenths of the bootstrap samples of the probes."""
+        rng, within = np.random.default_rng(0), np.cumsum(self.energy, axis=1)
+        found = []
+        for _ in range(resamples):
+            total = within[rng.integers(len(within), size=len(within))].sum(axis=0)
+            found.append(np.searchsorted(total, fraction * total[-1]))
+        low, high = np.quantile(found, [0.05, 0.95], method="nearest")
+        return int(low), int(high)
+
+    @property
+    def tail(self) -> float:
+        """Part of the influence in the farther half of the span; NaN if there is none.
+
+        Where it is not small, influence goes on beyond the span and all lengths are too short.
+        """
+        profile = self.profile
+        with np.errstate(invalid="ignore"):
+            return float(profile[len(profile) // 2 :].sum() / profile.sum())
 
     @property
     def mean_distance(self) -> float:
@@ -83,7 +101,9 @@ class Influence:
         distance = np.arange(1, len(profile))
         cell = np.searchsorted(edges, distance, side="right") - 1
         count = np.bincount(cell)
-        middle, mean = (np.bincount(cell, v) / np.maximum(count, 1) for v in (distance, profile[1:]))
+        middle, mean = (
+            np.bincount(cell, v) / np.maximum(count, 1) for v in (distance, profile[1:])
+        )
         held = (count > 0) & (mean > 0)
         return {"distances": middle[held].tolist(), "mean": mean[held].tolist()}
 
@@ -115,8 +135,9 @@ def influence(
     -----
     Of a causal model every context starts from an empty state. A primal sweep reads it to its
     end, storing the boundary states in a temporary file; the adjoint sweep then goes back, for
-    every probe to the first tile that adds less than `QUIET` of its influence so far, or to the
-    start. The cotangent itself is no sign: it stays in slow states that hardly take anything in.
+    every probe to the tile's boundary where the norm of its cotangent is at most `DEAD` of its
+    largest at any boundary, or to the start. It is not the influence that decides: a model may
+    hold a base for long and say nothing of it meanwhile.
     """
     parts = []
     two_way = isinstance(model, BidirectionalMamba)
@@ -124,26 +145,24 @@ def influence(
         batch = contexts[first : first + PROBES_AT_ONCE]
         parts.append(_windows(model, batch) if two_way else _sweeps(model, batch, tile_length))
         progress(batch.size)
-    energies, complete = zip(*parts, strict=True)
-    energy = np.concatenate(energies)
+    energy = np.concatenate(parts)
     if not np.isfinite(energy).all():
         raise IntegrityError(
             f"influence, {drive} sequence: a gradient is not finite; the model overflows on this "
             "sequence: check the checkpoint"
         )
-    return Influence(drive, energy, sum(complete))
+    return Influence(drive, energy)
 
 
-def _sweeps(
-    model: CausalMamba, contexts: np.ndarray, tile_length: int
-) -> tuple[np.ndarray, int]:
-    """Energies (probes, L) by distance, and how many probes are complete."""
+def _sweeps(model: CausalMamba, contexts: np.ndarray, tile_length: int) -> np.ndarray:
+    """Energies (probes, L) by distance."""
     probes, length = contexts.shape
     ids = model.vocabulary.encode(contexts)
     plan = Plan(length, tile_length)
     blank = model.initial_state(probes)
     objective = Likelihood(targets="fixed", positions=((length - 1, length),))
     energy, going = np.zeros((probes, length)), np.ones(probes, bool)
+    largest = np.zeros(probes)
 
     def read(start: int, stop: int) -> Tensor:
         return model.one_hot(ids[:, start:stop])
@@ -159,13 +178,15 @@ def _sweeps(
         for tile in sweep.adjoint(model, read, plan, [objective] * probes, states, blank):
             start, stop = plan.bounds(tile.k)
             energy[going, start:stop] = _energy(model, tile.gradient)[going]
-            going &= energy[:, start:stop].sum(axis=1) > QUIET * energy.sum(axis=1)
+            norm = _norms(tile.cotangent)
+            largest = np.maximum(largest, norm)
+            going &= norm > DEAD * largest
             if not going.any():
                 break
-    return energy[:, ::-1], int(probes - going.sum())
+    return energy[:, ::-1]
 
 
-def _windows(model: BidirectionalMamba, contexts: np.ndarray) -> tuple[np.ndarray, int]:
+def _windows(model: BidirectionalMamba, contexts: np.ndarray) -> np.ndarray:
     """As `_sweeps`, around the middle; the probed base is masked if the model has a mask."""
     length = contexts.shape[1]
     middle = length // 2
@@ -174,19 +195,23 @@ def _windows(model: BidirectionalMamba, contexts: np.ndarray) -> tuple[np.ndarra
     energy = np.zeros((len(contexts), distance.max() + 1))
     for i, codes in enumerate(contexts):
         ids = model.vocabulary.encode(codes)
-        objective = PseudoLikelihood(
-            targets=tuple(ids.tolist()), positions=((middle, middle + 1),)
-        )
+        objective = PseudoLikelihood(targets=tuple(ids.tolist()), positions=((middle, middle + 1),))
         seen = ids.clone()
         if mask is not None:
             seen[middle] = mask
         found = _energy(model, torch.from_numpy(adjoint(model, seen, objective).gradient))
         found[middle] = 0  # what a base says of itself is no influence of another
         energy[i] = np.bincount(distance, found)
-    return energy, len(energy)
+    return energy
 
 
 def _energy(model: LanguageModel, gradient: Tensor) -> np.ndarray:
     """(.., V) -> (..): squared length of the gradient on the simplex of the four bases."""
     g = gradient[..., list(model.vocabulary.base_ids)].double()
     return (g - g.mean(dim=-1, keepdim=True)).square().sum(dim=-1).cpu().numpy()
+
+
+def _norms(cotangent: State) -> np.ndarray:
+    """(probes,) float64."""
+    squares = [t.double().flatten(1).square().sum(dim=1) for t in cotangent.tensors()]
+    return torch.stack(squares).sum(dim=0).sqrt().cpu().numpy()

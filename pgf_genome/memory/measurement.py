@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ from pgf_genome.memory.influence import Influence, influence
 from pgf_genome.memory.layers import LayerMemory, LayerSums
 from pgf_genome.pgf.plan import DEFAULT_WINDOW
 from pgf_genome.sequence import Genome, decode_fasta
+
+log = logging.getLogger("pgf_genome")
 
 MEASURES = ("layers", "influence")
 
@@ -49,18 +52,21 @@ class Settings:
         Runs of N at least so long are not measured across.
     seed : int
         Of the random drives.
+    halo : float, optional
+        The part of the influence that may lie beyond a halo.
     """
 
     measure: Sequence[str] = MEASURES
     drives: Sequence[str] = drives.DRIVES
     bases: int = 200_000
-    probes: int = 32
+    probes: int = 16
     channels: int = 16
     max_lag: int = 4000
     span: int = 8192
     tile: int = 1024
     gap_length: int = 10_000
     seed: int = 0
+    halo: float | None = None
 
     def __post_init__(self) -> None:
         for option, known in (("measure", MEASURES), ("drives", drives.DRIVES)):
@@ -71,13 +77,15 @@ class Settings:
                 what = f"--{name} {wrong[0]}" if wrong else f"--{name} names none"
                 raise UsageError(f"{what}: choose from {', '.join(known)}")
             object.__setattr__(self, option, tuple(v for v in known if v in chosen))
+        if self.halo is not None and not 0 < self.halo < 1:
+            raise UsageError(f"--halo must lie between 0 and 1, not {self.halo}")
+        if self.halo is not None and "influence" not in self.measure:
+            raise UsageError("--halo needs --measure influence")
         least = {"span": 2, "seed": 0}
         for option, value in asdict(self).items():
             if type(value) is int and value < least.get(option, 1):
                 name = option.replace("_", "-")
-                raise UsageError(
-                    f"--{name} must be at least {least.get(option, 1)}, not {value}"
-                )
+                raise UsageError(f"--{name} must be at least {least.get(option, 1)}, not {value}")
 
 
 @dataclass(frozen=True)
@@ -103,15 +111,16 @@ class Memory:
     layers: tuple[LayerMemory, ...] = ()
     influences: tuple[Influence, ...] = ()
 
-    def halo(self, part: float) -> int:
-        """Bases on either side that hold all but a part of the influence.
+    @property
+    def halo(self) -> int | None:
+        """Bases on either side that hold all but the part ``settings.halo`` of the influence.
 
-        Of the real sequence if it was measured, else the largest of the drives that were.
+        On the real sequence if it was measured, else the most of the drives that were.
         """
-        if not 0 < part < 1:
-            raise UsageError(f"--halo must lie between 0 and 1, not {part}")
+        if self.settings.halo is None:
+            return None
         real = [each for each in self.influences if each.drive == "real"]
-        return max(each.reach(1 - part) for each in real or self.influences)
+        return max(each.reach(1 - self.settings.halo) for each in real or self.influences)
 
     @property
     def curve(self) -> dict[str, Any]:
@@ -149,15 +158,17 @@ def measure(
     Time and memory are bounded by the settings, whatever the FASTA. Disk: one byte per base of
     the FASTA, and the boundary states of a few probes. Equal arguments give equal results.
     """
-    settings = settings or Settings()
+    settings = Settings() if settings is None else settings
     if isinstance(model, BidirectionalMamba) and "layers" in settings.measure:
         raise UsageError(
             f"{model.name} reads in both directions: memory functions are of causal models; ask "
             "for --measure influence"
         )
-    with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
-        with decode_fasta(fasta, Path(scratch) / "codes") as genome:
-            return _measure(genome, model, settings, progress)
+    with (
+        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
+        decode_fasta(fasta, Path(scratch) / "codes") as genome,
+    ):
+        return _measure(genome, model, settings, progress)
 
 
 def _measure(
@@ -171,30 +182,39 @@ def _measure(
     lags = log_lags(min(settings.max_lag, longest // 4))
     chosen = drives.stretches(pieces, settings.bases, 2 * int(lags[-1]))
     real = [genome.codes(s.contig, s.start, s.stop) for s in chosen]
-    contexts = _contexts(genome, pieces, model, settings)
-    total = (contexts.size if "influence" in settings.measure else 0) + (
-        sum(map(len, real)) if "layers" in settings.measure else 0
-    )
-    total *= len(settings.drives)
+    with_layers, probed = (part in settings.measure for part in MEASURES)
+    contexts = _contexts(genome, pieces, model, settings) if probed else np.empty((0, 0), np.uint8)
+    total = len(settings.drives) * (contexts.size + with_layers * sum(map(len, real)))
 
     def done(bases: int) -> None:
         progress(bases, total)
 
     source = _Source(drives.markov_table(real), settings.seed)
     layers, influences = [], []
-    if "layers" in settings.measure:
+    if with_layers:
         sums = LayerSums(model, settings.drives, lags, settings.channels, settings.tile)
         for i, codes in enumerate(real):
             batch = [source.like(codes[None], drive, 0, i)[0] for drive in settings.drives]
             sums.add(np.stack(batch), done)
         layers = sums.result()
-    if "influence" in settings.measure:
+    if probed:
         for drive in settings.drives:
             driven = source.like(contexts, drive, 1)
-            influences.append(influence(model, drive, driven, settings.tile, done))
+            found = influence(model, drive, driven, settings.tile, done)
+            _tell_of_more(found)
+            influences.append(found)
     name = {"name": model.name, "sha256": model.digest}
     measured = tuple(chosen) if layers else ()
     return Memory(name, settings, measured, tuple(layers), tuple(influences))
+
+
+def _tell_of_more(found: Influence) -> None:
+    if found.tail > 0.01:
+        log.info(
+            "%s sequence: %.1f %% of the influence lies beyond %s bases, in the farther half of "
+            "what was looked at; a longer --span will find more",
+            *(found.drive, 100 * found.tail, f"{found.energy.shape[1] // 2:,}"),
+        )
 
 
 def _contexts(
