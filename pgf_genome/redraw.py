@@ -69,6 +69,14 @@ class FinishedRun:
         return cls(facts, sizes, {name: track_path(prefix, name) for name in names})
 
     @property
+    def fasta_names(self) -> dict[str, str]:
+        """Name of every contig in the FASTA -> in the run."""
+        return {
+            each.get("fasta_contig", each["contig"]): each["contig"]
+            for each in self.facts["contigs"]
+        }
+
+    @property
     def targets(self) -> dict[str, list[tuple[int, int]]] | None:
         """Spans that the objective counts, by contig; None if it counts all."""
         held = {
@@ -156,7 +164,8 @@ def _genome(
     try:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgf-"))
         codes = Path(folder) / "codes"
-        whole = stack.enter_context(decode_fasta(fasta or known, codes, list(run.sizes)))
+        wanted = list(run.fasta_names)
+        whole = stack.enter_context(decode_fasta(fasta or known, codes, wanted))
         return _checked(run, whole, fasta or known)
     except PgfError as error:
         if fasta is not None:
@@ -166,7 +175,7 @@ def _genome(
 
 
 def _checked(run: FinishedRun, whole: Genome, fasta: str | os.PathLike[str]) -> Genome:
-    genome = whole.only(run.sizes)
+    genome = whole.only(run.fasta_names).renamed(run.fasta_names)
     digest = run.facts["fasta"].get("sha256_of_bases")
     same = genome.lengths == dict(run.sizes) and digest in (None, genome.digest)
     if not same:

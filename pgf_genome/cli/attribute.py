@@ -72,6 +72,10 @@ def _usable_cores() -> int:
               show_default=True, help="Any of bedgraph, bigwig.")  # fmt: skip
 @click.option("--no-compress", is_flag=True, help="Plain .bedgraph instead of bgzip and tabix.")
 @click.option("--track-line", is_flag=True, help="UCSC track line; needs --no-compress.")
+@click.option("--bin", "bins", type=int, multiple=True, metavar="BASES",
+              help="Mean and maximum of bins of so many bases too; repeatable.")  # fmt: skip
+@click.option("--chrom-alias", metavar="FILE", help="Write contigs under other names: UCSC "
+              "chromAlias, NCBI assembly report, or old and new name.")  # fmt: skip
 @click.option("--report/--no-report", default=True, show_default=True, help="HTML report.")
 @click.option("-t", "--threads", type=click.IntRange(min=0), default=0, help="0 is all [0].")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
@@ -115,6 +119,7 @@ def attribute(
     Writes
       PREFIX.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open, no row where not scored
       PREFIX.<track>.bw                    the same as bigWig
+      PREFIX.<track>.binN.mean, .max       with --bin: the same of bins, in both formats
       PREFIX.chrom.sizes                   names and lengths
       PREFIX.report.html                   overview, distribution, strongest positions
       PREFIX.run.json                      versions, digests, objective values, conventions

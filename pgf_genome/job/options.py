@@ -32,6 +32,8 @@ class Options:
     formats: Sequence[str] = FORMATS
     compress: bool = True
     track_line: bool = False
+    bins: Sequence[int] = ()
+    chrom_alias: str | Path | None = None
     report: bool = True
     tile: int | None = None
     window: int | None = None
@@ -43,6 +45,7 @@ class Options:
     def __post_init__(self) -> None:
         object.__setattr__(self, "tracks", track_names(self.tracks))
         object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))
+        object.__setattr__(self, "bins", tuple(dict.fromkeys(self.bins)))
         if not self.formats:
             raise UsageError(f"--format names none; choose from {', '.join(FORMATS)}")
         for option, value, allowed in (
@@ -58,6 +61,7 @@ class Options:
             ("--window", self.window, 1),
             ("--halo", self.halo, 0),
             ("--context", self.context, 0),
+            *(("--bin", width, 2) for width in self.bins),
         ):
             if value is not None and value < least:
                 raise UsageError(f"{option} must be at least {least}, not {value}")

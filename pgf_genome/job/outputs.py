@@ -24,12 +24,7 @@ from pgf_genome.attribution.values import UNITS
 from pgf_genome.files import atomic_write_text
 from pgf_genome.job.prepare import Prepared
 from pgf_genome.report import Gathered, Gathering, cut, write_report
-from pgf_genome.tracks import (
-    BedGraphWriter,
-    BigWigWriter,
-    TrackWriter,
-    write_chrom_sizes,
-)
+from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 
 
 @dataclass(frozen=True)
@@ -78,15 +73,17 @@ def _write_tracks(
     plan: Prepared, results: list[Result], prefix: Path
 ) -> tuple[dict[str, Path], Gathered]:
     """Stream the values of all segments once, into every writer and the report."""
-    tracks, files = plan.options.tracks, {}
+    options, files = plan.options, {}
+    tracks = options.tracks
+    form = TrackFormat(options.formats, options.compress, options.track_line, options.bins)
     gathering = Gathering(plan.genome.lengths, tracks, plan.targets)
     with ExitStack() as stack:
         takers = []
         for track in tracks:
-            writers = [_writer(kind, track, prefix, plan) for kind in plan.options.formats]
-            kinds = zip(plan.options.formats, writers, strict=True)
-            files |= {f"{track}.{kind}": Path(writer.path) for kind, writer in kinds}
-            takers.append([*gathering.takers(track), *map(stack.enter_context, writers)])
+            about = plan.meanings[track]
+            opened, writers = form.open(stack, prefix, track, plan.genome.lengths, about)
+            files |= opened
+            takers.append([*gathering.takers(track), *writers])
         for contig, start, table in _pieces(results):
             for row, consumers in zip(table, takers, strict=True):
                 for consumer in consumers:
@@ -111,19 +108,6 @@ def _performance(plan: Prepared, started: float) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": str(plan.model.device),
     }
-
-
-def _writer(kind: str, track: str, prefix: Path, plan: Prepared) -> TrackWriter:
-    sizes, options = plan.genome.lengths, plan.options
-    if kind == "bigwig":
-        return BigWigWriter(f"{prefix}.{track}.bw", sizes)
-    line = None
-    if options.track_line:
-        line = (
-            f'track type=bedGraph name="{prefix.name} {track}" description="{plan.meanings[track]}"'
-        )
-    suffix = "bedgraph.gz" if options.compress else "bedgraph"
-    return BedGraphWriter(f"{prefix}.{track}.{suffix}", sizes, options.compress, line)
 
 
 def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
@@ -164,6 +148,7 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
         "contigs": [
             {
                 "contig": contig.name,
+                **plan.old_name(contig.name),
                 "length": contig.length,
                 "sha256": contig.digest,
                 "segments": sum(s.contig == contig.name for s in plan.segments),

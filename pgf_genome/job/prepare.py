@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pgf_genome.attribution.selection import (
@@ -25,6 +25,7 @@ from pgf_genome.mamba.caduceus import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.pgf.objective import Span
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
+from pgf_genome.tracks import new_names
 
 log = logging.getLogger("pgf_genome")
 
@@ -39,6 +40,11 @@ class Prepared:
     segments: list[Segment]
     targets: Mapping[str, tuple[Span, ...]] | None
     shape: Shape
+    old_names: Mapping[str, str]
+
+    def old_name(self, contig: str) -> dict[str, str]:
+        """What ``run.json`` says of a contig that has another name in the FASTA."""
+        return {"fasta_contig": self.old_names[contig]} if contig in self.old_names else {}
 
     @property
     def strands(self) -> str:
@@ -96,10 +102,25 @@ def prepared(
     shape = shape_of(model, options, len(strands_of(model, options)))
     with decode_fasta(fasta, scratch / "codes", _contigs_to_read(fasta, options)) as whole:
         chosen = _selection(whole.lengths, options)
-        genome = whole.only(chosen.write)
+        genome, chosen, old_names = _renamed(whole.only(chosen.write), chosen, options)
         _warn_of_ambiguous(genome, fasta)
         segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
-        yield Prepared(model, genome, options, segments, chosen.targets, shape)
+        yield Prepared(model, genome, options, segments, chosen.targets, shape, old_names)
+
+
+def _renamed(
+    genome: Genome, chosen: Selection, options: Options
+) -> tuple[Genome, Selection, dict[str, str]]:
+    """Genome and selection under the names of --chrom-alias, and new name -> name in the FASTA."""
+    if options.chrom_alias is None:
+        return genome, chosen, {}
+    names = new_names(options.chrom_alias, genome.lengths)
+    targets = chosen.targets
+    if targets is not None:
+        targets = {names[contig]: spans for contig, spans in targets.items() if contig in names}
+    write = {names[contig]: spans for contig, spans in chosen.write.items()}
+    renamed = replace(chosen, write=write, targets=targets)
+    return genome.renamed(names), renamed, {new: old for old, new in names.items() if old != new}
 
 
 def _selection(lengths: Mapping[str, int], options: Options) -> Selection:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +107,12 @@ class Genome:
         """The same file with only the named contigs in view; closing one closes both."""
         part = copy(self)
         part._show(contig for contig in self.contigs if contig.name in names)
+        return part
+
+    def renamed(self, names: Mapping[str, str]) -> Genome:
+        """The same file with its contigs under new names; closing one closes both."""
+        part = copy(self)
+        part._show(replace(contig, name=names[contig.name]) for contig in self.contigs)
         return part
 
     @property
