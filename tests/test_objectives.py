@@ -64,7 +64,7 @@ def central_differences(model, x, objective):
 
 
 @pytest.mark.parametrize("at", [sharp, soft])
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda f: getattr(f, "__name__", str(f)))
 def test_the_gradient_is_the_limit_of_differences(tiny_model, objective, at):
     x = at(tiny_model)
     found = adjoint(tiny_model, x, objective, TILE)
