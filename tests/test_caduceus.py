@@ -35,7 +35,7 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("layer_tile", [7, 300])
+@pytest.mark.parametrize("layer_tile", [32, 300])
 @pytest.mark.parametrize("directory", [PH, PS], ids=lambda d: d.name)
 def test_the_oracle_is_met_for_every_tile_of_a_layer(directory, layer_tile, dtype, monkeypatch):
     monkeypatch.setattr(windows, "LAYER_TILE", layer_tile)

@@ -232,10 +232,14 @@ def test_segments_longer_than_the_sequence_are_not_tried(asked, tmp_path):
     assert tried == [(4, 8), (12, 8)]
 
 
-def test_ours_is_tried_in_one_tile_only_where_that_fits(asked, tmp_path):
+def test_ours_is_tried_in_tiles_of_the_default_and_of_what_attribute_would_choose(asked, tmp_path):
     faked(tmp_path, lengths=(100, 5000, 500_000), methods=(OURS,))
     tried = [(length, s["tile_length"]) for _, length, s in asked if "dtype" not in s]
-    assert tried == [(100, 4096), (5000, 4096), (5000, 5000), (500_000, 4096)]
+    assert tried == [
+        (100, 100),
+        *((5000, tile) for tile in (4096, 5000)),
+        *((500_000, tile) for tile in (4096, 65_536)),
+    ]
 
 
 @pytest.mark.skipif(not METHODS["mamba_ssm"].lacks("cpu"), reason="mamba_ssm can run here")

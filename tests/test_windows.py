@@ -193,7 +193,7 @@ def test_a_region_computes_only_its_windows_and_gives_the_same_values(text, tmp_
     assert sum(seen) <= everything
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3, 4, 6, 9, 12, 14])
+@pytest.mark.parametrize("writes", [1, 2, 5, 9, 13])
 def test_a_run_stopped_after_any_write_resumes_to_the_same_bytes(
     text, tmp_path, monkeypatch, writes
 ):

@@ -119,10 +119,11 @@ def attribute(
     Writes
       PREFIX.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open, no row where not scored
       PREFIX.<track>.bw                    the same as bigWig
-      PREFIX.<track>.binN.mean, .max       with --bin: the same of bins, in both formats
       PREFIX.chrom.sizes                   names and lengths
       PREFIX.report.html                   overview, distribution, strongest positions
       PREFIX.run.json                      versions, digests, objective values, conventions
+
+    With --bin N also PREFIX.<track>.binN.mean and .max, in the same formats.
     """
     logging.basicConfig(
         stream=sys.stderr,

@@ -148,7 +148,7 @@ class Bench:
             parameters = sum(p.numel() for p in self.model.parameters())
             cost = Cost.of(self.model.config, parameters, batch=1, itemsize=4)
             # the default of `adjoint`, and what the command `attribute` chooses
-            tiles = {TILE_LENGTH, min(length, cost.longest_tile(DEFAULT_MEMORY))}
+            tiles = {min(length, tile) for tile in (TILE_LENGTH, cost.longest_tile(DEFAULT_MEMORY))}
             return [{"tile_length": tile} for tile in sorted(tiles)]
         return [{}]
 
