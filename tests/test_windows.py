@@ -86,7 +86,7 @@ def test_a_sequence_no_longer_than_a_window_is_exact(model, text):
     whole = pgf.adjoint(model, ids)
     assert_within(1e-12, tile.gradient[0], whole.gradient)
     assert_within(1e-12, tile.values.item(), whole.value)
-    assert windows.loci_to_check(layout) == []
+    assert windows.loci_to_check(layout, [0]) == []
 
 
 @pytest.mark.parametrize("batch", [1, 8192])
@@ -157,14 +157,12 @@ def test_the_command_writes_what_windows_give(model, text, tmp_path):
 
 def test_both_strands_of_a_model_that_reads_both_are_one(text, tmp_path):
     model = pgf.load_model(PS, dtype=torch.float64)
-    options = {"window": 60, "halo": 10}
-    both, minus = (run(tmp_path, model, text, s, strand=s, **options) for s in ("both", "-"))
+    both, plus = (run(tmp_path, model, text, s, strand=s) for s in ("both", "+"))
+    assert np.array_equal(values(both, "contribution"), values(plus, "contribution"))
     whole = {"window": 300}
     same = [values(run(tmp_path, model, text, "w" + s, strand=s, **whole), "contribution")
             for s in ("+", "-")]  # fmt: skip
     assert_within(1e-6, same[1], same[0])
-    assert both.run["performance"]["bases_per_second"] > 0
-    assert minus.run["strand"] == "-"
 
 
 def test_strands_are_mirror_images(text, tmp_path):
@@ -177,7 +175,10 @@ def test_strands_are_mirror_images(text, tmp_path):
 
 
 @pytest.mark.parametrize("strand", ["+", "-", "both"])
-def test_a_region_computes_only_its_windows_and_gives_the_same_values(text, tmp_path, strand):
+def test_a_region_computes_only_its_windows_and_gives_the_same_values(
+    text, tmp_path, strand, monkeypatch
+):
+    monkeypatch.setattr(windows, "BATCH_POSITIONS", 60)  # a window at a time
     model = pgf.load_model(PH)
     seen = []
     one_hot = model.one_hot
@@ -190,7 +191,7 @@ def test_a_region_computes_only_its_windows_and_gives_the_same_values(text, tmp_
     assert_within(1e-6, found[100:110], whole[100:110])
     assert np.isnan(found[:100]).all()
     assert np.isnan(found[110:]).all()
-    assert sum(seen) <= everything
+    assert sum(seen) < 0.8 * everything
 
 
 @pytest.mark.parametrize("writes", [1, 2, 5, 9, 13])

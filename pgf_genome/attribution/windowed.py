@@ -49,7 +49,7 @@ def _window(task: Task, scores: RecordFile, k: int, bases: list[int]) -> Tensor:
 
 def _measure_halos(task: Task, folder: Path) -> None:
     with _errors_file(task, folder) as file:
-        for i, core in enumerate(engine.loci_to_check(task.windows, LOCI)):
+        for i, core in enumerate(engine.loci_to_check(task.windows, task.tiles, LOCI)):
             if file.read(i, [_BLANK]) is None:
                 error = engine.halo_error(
                     task.model, task.one_hot, task.windows, task.objectives, core, task.origins()
@@ -61,7 +61,7 @@ def halo_errors(task: Task, folder: Path) -> list[engine.HaloError]:
     """What was measured, at places of the contig."""
     if task.windows is None:
         return []
-    loci = engine.loci_to_check(task.windows, LOCI)
+    loci = engine.loci_to_check(task.windows, task.tiles, LOCI)
     with _errors_file(task, folder) as file:
         found = [file.require(i, [_BLANK])[0].tolist() for i in range(len(loci))]
     segment = task.segment

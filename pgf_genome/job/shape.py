@@ -66,7 +66,8 @@ class WindowShape:
 
     def memory(self, longest: int) -> int:
         """As `Tiles.memory`."""
-        return self.cost.memory(min(self.window, longest))
+        # where the halo's error is measured, it is doubled
+        return self.cost.memory(min(self.window + 2 * self.halo, longest))
 
     def spool_bytes(self, length: int) -> int:
         """As `Tiles.spool_bytes`: windows hand nothing over."""

@@ -312,12 +312,11 @@ def halo_error(
     return HaloError(*core, *errors)
 
 
-def loci_to_check(windows: Windows, at_most: int = 3) -> list[tuple[int, int]]:
-    """Cores, evenly spaced, whose halos could be larger; none if one window sees everything."""
-    inner = [
-        core
-        for core in (windows.cores.bounds(k) for k in range(windows.cores.tiles))
-        if windows.seen(*core) != (0, windows.length)
-    ]
+def loci_to_check(
+    windows: Windows, tiles: Sequence[int], at_most: int = 3
+) -> list[tuple[int, int]]:
+    """Cores of these tiles, evenly spaced, whose halos could be larger."""
+    cores = [core for k in tiles for core in windows.in_tile(k)]
+    inner = [core for core in cores if windows.seen(*core) != (0, windows.length)]
     step = max(1, -(-len(inner) // at_most))
     return inner[step // 2 :: step]
