@@ -113,11 +113,15 @@ def shape_of(model: LanguageModel, options: Options, strands: int) -> Shape:
 def _windows(model: BidirectionalMamba, options: Options, cost: WindowCost) -> WindowShape:
     if options.tile is not None:
         raise UsageError(f"--tile is for causal models; {model.name} is bidirectional: --window")
+
+    def halo_of(window: int) -> int:
+        return window // HALO_SHARE if options.halo is None else options.halo
+
     window = options.window or model.trained_length or DEFAULT_WINDOW
     if options.window is None and options.max_memory is not None:
-        window = cost.longest_window(options.max_memory, window)
-    _refuse_beyond(options.max_memory, cost.memory(window), "--window", window)
-    halo = window // HALO_SHARE if options.halo is None else options.halo
+        window = cost.longest_window(options.max_memory, window, halo_of)
+    halo = halo_of(window)
+    _refuse_beyond(options.max_memory, cost.memory(window + 2 * halo), "--window", window)
     Windows(1, window, halo)  # refuses a halo that leaves no core
     return WindowShape(window, halo, cost)
 

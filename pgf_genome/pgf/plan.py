@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pgf_genome.errors import UsageError
@@ -146,8 +147,15 @@ class WindowCost:
         positions = max(window, BATCH_POSITIONS)
         return BASE_BYTES + 2 * self.weights + self.layer_tape + positions * self.per_base
 
-    def longest_window(self, memory: int, at_most: int) -> int:
+    def longest_window(
+        self, memory: int, at_most: int, halo: Callable[[int], int] = lambda window: 0
+    ) -> int:
         """Longest window, ``at_most`` halved as often as needed, that stays within ``memory``.
+
+        Parameters
+        ----------
+        halo : callable
+            The halo of a window; it is doubled where its error is measured.
 
         Raises
         ------
@@ -155,7 +163,7 @@ class WindowCost:
             When not even a short one fits.
         """
         window = at_most
-        while self.memory(window) > memory:
+        while self.memory(window + 2 * halo(window)) > memory:
             if window <= BATCH_POSITIONS:
                 least = -(-self.memory(1) // 2**20)
                 raise UsageError(
