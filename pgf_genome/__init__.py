@@ -15,6 +15,7 @@ _HOMES = {
     "load_model": "pgf_genome.mamba.checkpoint",
     "adjoint": "pgf_genome.pgf.arrays",
     "tangent": "pgf_genome.pgf.arrays",
+    "parameter_gradient": "pgf_genome.pgf.arrays",
     "log_probs": "pgf_genome.pgf.arrays",
     "Likelihood": "pgf_genome.pgf.objective",
     "PseudoLikelihood": "pgf_genome.pgf.objective",

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.errors import SequenceError
+from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.mamba.caduceus import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.pgf import sweep, windows
-from pgf_genome.pgf.objective import Objective, check_objective, default_objective
+from pgf_genome.pgf.objective import Likelihood, Objective, check_objective, default_objective
 from pgf_genome.pgf.plan import Plan
-from pgf_genome.pgf.spool import RecordFile, nbytes
 
 TILE_LENGTH = 4096
 # Positions times directions of one tile of tangents: longer ones outgrow the caches.
@@ -80,22 +77,81 @@ def adjoint(
         tile = windows.adjoint(model, read, whole, [chosen])
         return Adjoint(tile.values.item(), tile.gradient[0].cpu().numpy())
     plan = Plan(length, tile_length)
-    blank = model.initial_state(1)
     value = torch.zeros((), dtype=torch.float64)
     gradient = torch.empty(length, model.config.vocab_rows, dtype=model.dtype)
-    with (
-        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
-        RecordFile(Path(scratch) / "states", nbytes(blank.tensors()), "adjoint") as states,
-    ):
-        shorter = Plan(max((plan.tiles - 1) * tile_length, 1), tile_length)
-        if plan.tiles > 1:
-            for step in sweep.primal(model, read, shorter, blank):
-                states.write(step.k + 1, step.k + 1, step.state.tensors())
-        for tile in sweep.adjoint(model, read, plan, [chosen], states, blank):
-            start, stop = plan.bounds(tile.k)
-            gradient[start:stop] = tile.gradient[0].cpu()
-            value += tile.values[0].cpu()
+    for tile in sweep.there_and_back(model, read, plan, [chosen]):
+        start, stop = plan.bounds(tile.k)
+        gradient[start:stop] = tile.gradient[0].cpu()
+        value += tile.values[0].cpu()
     return Adjoint(value.item(), gradient.numpy())
+
+
+@dataclass(frozen=True)
+class ParameterGradient:
+    """Value of an objective and its gradient with respect to the weights of a model.
+
+    Attributes
+    ----------
+    value : float
+        F.
+    gradient : dict of str to ndarray
+        dF / d(parameter) in float64, by the parameter's name in the model.
+    """
+
+    value: float
+    gradient: dict[str, np.ndarray]
+
+
+def parameter_gradient(
+    model: LanguageModel,
+    ids: Tensor | Sequence[int],
+    objective: Objective | None = None,
+    tile_length: int = TILE_LENGTH,
+) -> ParameterGradient:
+    """Exact backpropagation through time over a sequence of any length, in constant memory.
+
+    Parameters
+    ----------
+    model : CausalMamba
+        Weights that require no gradient are treated like those that do.
+    ids, objective, tile_length
+        As for `adjoint`; the default objective is ``Likelihood(targets="fixed")``.
+
+    Raises
+    ------
+    SequenceError
+        If ``ids`` is neither token ids nor an input of this vocabulary.
+    UsageError
+        If the model is bidirectional: it has no tiles to go through.
+
+    Notes
+    -----
+    Cost: one primal sweep, one replay, one backward pass with weight gradients (4
+    forward-equivalents). Memory: the tape of one tile and two copies of the weights; boundary
+    states in a temporary file. The tiles' shares are added in float64. While it runs, the model's
+    weights require gradients.
+    """
+    if isinstance(model, BidirectionalMamba):
+        raise UsageError("weight gradients over tiles need a causal model")
+    chosen = Likelihood(targets="fixed") if objective is None else objective
+    read, length = _reader(model, ids)
+    named = dict(model.named_parameters())
+    asked = {name: p.requires_grad for name, p in named.items()}
+    total = [torch.zeros_like(p, dtype=torch.float64) for p in named.values()]
+    value = torch.zeros((), dtype=torch.float64)
+    try:
+        model.requires_grad_(True)
+        parameters = list(named.values())
+        plan = Plan(length, tile_length)
+        for tile in sweep.there_and_back(model, read, plan, [chosen], parameters):
+            value += tile.values[0].cpu()
+            for whole, part in zip(total, tile.weights, strict=True):
+                whole += part
+    finally:
+        for name, p in named.items():
+            p.requires_grad_(asked[name])
+    gradient = {n: t.cpu().numpy() for n, t in zip(named, total, strict=True)}
+    return ParameterGradient(value.item(), gradient)
 
 
 def tangent(

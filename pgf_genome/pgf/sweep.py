@@ -14,8 +14,10 @@ travel over the tile boundaries as the state does, so memory is that of one tile
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -27,7 +29,7 @@ from pgf_genome.mamba.state import State
 from pgf_genome.pgf.lanes import lanes_of, side_by_side
 from pgf_genome.pgf.objective import Objective, Tile
 from pgf_genome.pgf.plan import Plan
-from pgf_genome.pgf.spool import RecordFile
+from pgf_genome.pgf.spool import RecordFile, nbytes
 
 Reader = Callable[[int, int], Tensor]
 
@@ -56,6 +58,7 @@ class AdjointTile(NamedTuple):
     log_p: Tensor  # (batch, T, V): row t is log p(. | X_<t)
     values: Tensor  # (batch,) float64: this tile's share of F
     cotangent: State  # dF / d(state before the tile)
+    weights: tuple[Tensor, ...]  # this tile's share of dF / d(parameters), of the whole batch
 
 
 def primal(
@@ -115,6 +118,7 @@ def adjoint(
     cotangent: State,
     last: int | None = None,
     origins: Sequence[int] = (),
+    parameters: Sequence[Tensor] = (),
 ) -> Iterator[AdjointTile]:
     """Gradient of the sum of F over the batch, from tile ``last`` down to tile 0.
 
@@ -128,6 +132,10 @@ def adjoint(
         dF / d(state after tile ``last``); zeros at the end of the sequence.
     origins : sequence of int
         What the objectives call the first position of each sequence; 0 if not given.
+    parameters : sequence of Tensor
+        Weights of the model, which require gradients, to differentiate with respect to as well.
+        The gradient of F is the sum of ``weights`` over the tiles: backpropagation through the
+        whole sequence, in the memory of one tile.
 
     Raises
     ------
@@ -142,13 +150,40 @@ def adjoint(
         after = _stored(states, k + 1, blank) if k + 1 < plan.tiles else None
         starts = [origin + start for origin in origins or [0] * batch]
         x = read(start, stop)
-        step = partial(_adjoint_step, model, k, x, before, after, objectives, starts, cotangent)
+        step = partial(
+            _adjoint_step, model, k, x, before, after, objectives, starts, cotangent, parameters
+        )
         tiles = side_by_side(step, lanes_of(x))
         cotangent = State.joined([tile.cotangent for tile in tiles])
         gradient, log_p, values = (
             torch.cat(t) for t in zip(*(tile[1:4] for tile in tiles), strict=True)
         )
-        yield AdjointTile(k, gradient, log_p, values, cotangent)
+        weights = tuple(sum(parts) for parts in zip(*(t.weights for t in tiles), strict=True))
+        yield AdjointTile(k, gradient, log_p, values, cotangent, weights)
+
+
+def there_and_back(
+    model: CausalMamba,
+    read: Reader,
+    plan: Plan,
+    objectives: Sequence[Objective],
+    parameters: Sequence[Tensor] = (),
+) -> Iterator[AdjointTile]:
+    """A primal sweep from the blank state, its states in a temporary file, and the adjoint sweep.
+
+    Parameters and tiles as for `adjoint`.
+    """
+    blank = model.initial_state(len(objectives))
+    with (
+        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
+        RecordFile(Path(scratch) / "states", nbytes(blank.tensors()), "adjoint") as states,
+    ):
+        if plan.tiles > 1:
+            # the last tile needs no primal: nothing follows it, and its replay gives its values
+            but_last = Plan((plan.tiles - 1) * plan.tile_length, plan.tile_length)
+            for step in primal(model, read, but_last, blank):
+                states.write(step.k + 1, step.k + 1, step.state.tensors())
+        yield from adjoint(model, read, plan, objectives, states, blank, parameters=parameters)
 
 
 def _stored(states: RecordFile, k: int, like: State) -> State:
@@ -164,6 +199,7 @@ def _adjoint_step(
     objectives: Sequence[Objective],
     starts: Sequence[int],
     cotangent: State,
+    parameters: Sequence[Tensor],
     lane: slice,
 ) -> AdjointTile:
     """Replay one tile of a lane with a tape and pull (1, cotangent) back through it."""
@@ -173,13 +209,15 @@ def _adjoint_step(
         tiles, end = _observe(model, inputs[0], State.from_tensors(inputs[1:]), starts)
         values = torch.stack([f(tile) for f, tile in zip(objectives, tiles, strict=True)])
         # one sum: for outputs that come with cotangents torch imports sympy, which takes a second
-        carried = zip(end.tensors(), cotangent.tensors(), strict=True)
-        total = values.sum() + sum((s * bar).sum() for s, bar in carried)
+        handed = zip(end.tensors(), cotangent.tensors(), strict=True)
+        total = values.sum() + sum((s * bar).sum() for s, bar in handed)
     if after is not None:
         _check_replay(end, after.part(lane), k)
-    gradient, *bars = torch.autograd.grad(total, inputs, materialize_grads=True)
+    gradient, *bars = torch.autograd.grad(total, [*inputs, *parameters], materialize_grads=True)
+    carried, weights = bars[: len(inputs) - 1], bars[len(inputs) - 1 :]
     log_p = torch.stack([tile.log_p.detach() for tile in tiles])
-    return AdjointTile(k, gradient, log_p, values.detach().double(), State.from_tensors(bars))
+    values, before = values.detach().double(), State.from_tensors(carried)
+    return AdjointTile(k, gradient, log_p, values, before, tuple(weights))
 
 
 def _observe(
