@@ -37,38 +37,63 @@ def experiment() -> None:
     """
 
 
-def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every experiment."""
-    folder = "Where the results go; made if need be."
-    for option in (
-        click.option("-v", "--verbose", is_flag=True, help="Tracebacks of errors."),
-        click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."),
-        click.option("--device", help="auto, cpu or cuda[:INDEX] [cpu]."),
-        click.option("-t", "--threads", type=click.IntRange(min=0), help="0 is all [0]."),
-        click.option("--quick", is_flag=True, help="Tiny sizes: under a minute."),
-        click.option("-o", "--out", default=".", show_default=True, metavar="DIR", help=folder),
-    ):
+INPUTS = {
+    "fasta": click.option("--fasta", metavar="FASTA", help="A genome."),
+    "gff": click.option("--gff", metavar="GFF3", help="Its genes."),
+    "model": click.option(
+        "-m", "--model", help="Bundled name, checkpoint directory or hub id [bundled model]."
+    ),
+}
+COMMON = (
+    click.option("-o", "--out", default=".", show_default=True, metavar="DIR",
+                 help="Where the results go; made if need be."),
+    click.option("--quick", is_flag=True, help="Tiny sizes: under a minute or two."),
+    click.option("-t", "--threads", type=click.IntRange(min=0), help="0 is all [0]."),
+    click.option("--device", help="auto, cpu or cuda[:INDEX] [cpu]."),
+    click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."),
+    click.option("-v", "--verbose", is_flag=True, help="Tracebacks of errors."),
+)  # fmt: skip
+
+
+def _with(command: Callable[..., None], *options: Callable) -> Callable[..., None]:
+    """A command with options, which its help lists in this order."""
+    for option in reversed(options):
         command = option(command)
     return command
 
 
-def _run(name: str, out: str, quick: bool, quiet: bool, verbose: bool, **options: Any) -> None:
-    """Run an experiment with the options that were given, and print its table."""
+def _common(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every experiment."""
+    return _with(command, *COMMON)
+
+
+def _log(quiet: bool, verbose: bool) -> None:
     logging.basicConfig(
         stream=sys.stderr,
         format="pgf-genome: %(message)s",
         level=logging.ERROR if quiet else logging.INFO,
     )
     logging.getLogger("pgf_genome").setLevel(logging.DEBUG if verbose else logging.NOTSET)
-    given = {key: value for key, value in options.items() if value is not None}
-    findings = load(name).run(out, quick, **given)
+
+
+def _print(table: Any) -> None:
     if sys.stdout.isatty():
-        click.echo(findings.shown.to_string(index=False))
+        click.echo(table.to_string(index=False))
     else:
-        click.echo(findings.shown.to_csv(sep="\t", index=False), nl=False)
+        click.echo(table.to_csv(sep="\t", index=False), nl=False)
 
 
-@experiment.command(short_help=EXPERIMENTS["throughput"])
+def _run(name: str, out: str, quick: bool, quiet: bool, verbose: bool, **options: Any) -> None:
+    """Run an experiment with the options that were given, and print its table."""
+    _log(quiet, verbose)
+    given = {key: value for key, value in options.items() if value is not None}
+    lacking = [i for i in EXPERIMENTS[name].inputs if i not in given and i != "model"]
+    if lacking:
+        raise click.UsageError(f"{name} needs {' and '.join(f'--{i}' for i in lacking)}")
+    _print(load(name).run(out, quick, **given).shown)
+
+
+@experiment.command(short_help=EXPERIMENTS["throughput"].summary)
 @click.option("--lengths", type=Numbers(), help="Bases [1024,4096,16384].")
 @click.option("--methods", type=CommaList(), help="Any of pgf, transformers, mambapy, "
               "transformers-compiled, checkpoint, segments, mamba_ssm [all].")  # fmt: skip
@@ -89,3 +114,42 @@ def throughput(**options: Any) -> None:
     or time, is a row that says so, and is not tried at a longer length.
     """
     _run("throughput", **options)
+
+
+def _add(name: str) -> None:
+    """The command of an experiment that has no options of its own."""
+
+    def command(**options: Any) -> None:
+        _run(name, **options)
+
+    entry = EXPERIMENTS[name]
+    command.__doc__ = entry.summary
+    options = [INPUTS[i] for i in entry.inputs] + list(COMMON)
+    experiment.command(name, short_help=entry.summary)(_with(command, *options))
+
+
+for _name in EXPERIMENTS.keys() - {"throughput"}:
+    _add(_name)
+
+
+@experiment.command("all", short_help="Every experiment, and one page of them.")
+@INPUTS["fasta"]
+@INPUTS["gff"]
+@INPUTS["model"]
+@_common
+def everything(
+    out: str, quick: bool, quiet: bool, verbose: bool, fasta: str | None, gff: str | None,
+    model: str | None, **options: Any,
+) -> None:  # fmt: skip
+    """Run every experiment, and write DIR/all.html and DIR/all.md.
+
+    Those that need a genome or its genes are left out where --fasta or --gff is not given. Prints
+    the paper's claims beside what was measured.
+    """
+    _log(quiet, verbose)
+    from pgf_genome.experiments import everything as whole
+
+    given = {key: value for key, value in options.items() if value is not None}
+    inputs = {"fasta": fasta, "gff": gff, "model": model}
+    inputs = {key: value for key, value in inputs.items() if value is not None}
+    _print(whole.claims(whole.run(out, quick, inputs, **given)))

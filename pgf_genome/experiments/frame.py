@@ -20,6 +20,30 @@ from pgf_genome.files import atomic_write_text
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A statement of a paper beside what was measured.
+
+    Attributes
+    ----------
+    statement, paper : str
+        What is claimed, and the value that the paper gives.
+    measured : str
+        Ours, read from the table.
+    verdict : str
+        "holds", "holds in part" or "does not hold"; "not tested" where this machine cannot.
+    """
+
+    statement: str
+    paper: str
+    measured: str
+    verdict: str
+
+    def __post_init__(self) -> None:
+        if self.verdict not in ("holds", "holds in part", "does not hold", "not tested"):
+            raise ValueError(f"a claim {self.verdict!r}")
+
+
+@dataclass(frozen=True)
 class Findings:
     """Result of an experiment.
 
@@ -35,6 +59,8 @@ class Findings:
         Drawn from the table.
     paragraph : str
         What was claimed, what was measured and on what machine; numbers come from the table.
+    claims : tuple of Claim
+        Statements of the paper that the table speaks to.
     """
 
     name: str
@@ -43,28 +69,46 @@ class Findings:
     shown: pd.DataFrame
     figure: go.Figure
     paragraph: str
+    claims: tuple[Claim, ...] = ()
 
     def write(self, directory: Path) -> tuple[Path, Path]:
         """Write ``NAME.html``, which needs no network, and ``NAME.md``; give their paths."""
-        page, text = directory / f"{self.name}.html", directory / f"{self.name}.md"
-        atomic_write_text(page, self._page())
-        atomic_write_text(text, f"# {self.title}\n\n{self.paragraph}\n\n{markdown(self.shown)}\n")
-        return page, text
+        html, text = directory / f"{self.name}.html", directory / f"{self.name}.md"
+        atomic_write_text(html, page(self.title, f"<h1>{escape(self.title)}</h1>", self.section()))
+        tables = [markdown(t) for t in (claims_table(self.claims), self.shown) if len(t)]
+        atomic_write_text(text, "\n\n".join([f"# {self.title}", self.paragraph, *tables]) + "\n")
+        return html, text
 
-    def _page(self) -> str:
-        template = files("pgf_genome.experiments") / "page.html"
-        return Template(template.read_text(encoding="utf-8")).substitute(
-            title=escape(self.title),
-            paragraph=escape(self.paragraph),
-            plotly=get_plotlyjs(),
-            figure=self.figure.to_html(
-                include_plotlyjs=False,
-                full_html=False,
-                div_id=self.name,
-                config={"displaylogo": False, "responsive": True},
-            ),
-            table=self.shown.to_html(index=False, border=0, justify="left"),
+    def section(self) -> str:
+        """Paragraph, claims, figure and table as HTML."""
+        figure = self.figure.to_html(
+            include_plotlyjs=False,
+            full_html=False,
+            div_id=self.name,
+            config={"displaylogo": False, "responsive": True},
         )
+        tables = [html_table(t) for t in (claims_table(self.claims),) if len(t)]
+        parts = [f"<p>{escape(self.paragraph)}</p>", *tables, figure, html_table(self.shown)]
+        return "\n".join(parts)
+
+
+def page(title: str, *parts: str) -> str:
+    """An HTML page with plotly in it, so that it needs no network."""
+    template = files("pgf_genome.experiments") / "page.html"
+    return Template(template.read_text(encoding="utf-8")).substitute(
+        title=escape(title), plotly=get_plotlyjs(), body="\n".join(parts)
+    )
+
+
+def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """Claims for people, one a row."""
+    rows = [(c.statement, c.paper, c.measured, c.verdict) for c in claims]
+    return pd.DataFrame(rows, columns=["claim", "paper", "measured here", "verdict"])
+
+
+def html_table(table: pd.DataFrame) -> str:
+    """A table that scrolls sideways where it is too wide."""
+    return f'<div class="scroll">{table.to_html(index=False, border=0, justify="left")}</div>'
 
 
 def prepared_directory(path: str | Path) -> Path:

@@ -1,0 +1,76 @@
+"""All experiments, and one page of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pgf_genome.experiments import EXPERIMENTS, load
+from pgf_genome.experiments.frame import (
+    Findings,
+    claims_table,
+    html_table,
+    markdown,
+    page,
+    prepared_directory,
+)
+from pgf_genome.files import atomic_write_text
+
+TITLE = "The experiments of Phase Gradient Flow, rerun"
+
+log = logging.getLogger("pgf_genome")
+
+
+def run(
+    directory: str | Path, quick: bool = False, inputs: Mapping[str, str] = {}, **options: Any
+) -> list[Findings]:
+    """Run every experiment whose inputs are given, and write ``all.html`` and ``all.md``.
+
+    Parameters
+    ----------
+    directory : path
+        Each experiment's own files go there too.
+    quick : bool
+        Tiny sizes.
+    inputs : mapping of str to str
+        Files by name: "fasta", "gff", "model". An experiment that lacks one is left out, and the
+        page says so; a model is never lacking, for there is a bundled one.
+    **options
+        Of all experiments: ``threads``, ``device``.
+    """
+    folder = prepared_directory(directory)
+    found, left_out = [], []
+    for name, entry in EXPERIMENTS.items():
+        lacking = [i for i in entry.inputs if i not in inputs and i != "model"]
+        if lacking:
+            left_out.append(f"{name} (needs {', '.join(f'--{i}' for i in lacking)})")
+            log.warning("left out: %s", left_out[-1])
+            continue
+        log.info("experiment %s", name)
+        given = {i: inputs[i] for i in entry.inputs if i in inputs}
+        found.append(load(name).run(folder, quick, **given, **options))
+    _write(folder, found, left_out)
+    return found
+
+
+def claims(found: Sequence[Findings]) -> pd.DataFrame:
+    """The claims of several experiments, with the name of each."""
+    tables = [claims_table(f.claims).assign(experiment=f.name) for f in found]
+    joined = pd.concat(tables, ignore_index=True)
+    return joined[["experiment", *(c for c in joined.columns if c != "experiment")]]
+
+
+def _write(folder: Path, found: Sequence[Findings], left_out: Sequence[str]) -> None:
+    table = claims(found)
+    missing = f"Left out: {'; '.join(left_out)}." if left_out else ""
+    sections = [f'<h2 id="section-{f.name}">{escape(f.title)}</h2>\n{f.section()}' for f in found]
+    head = f"<h1>{TITLE}</h1>\n<p>{escape(missing)}</p>\n{html_table(table)}"
+    atomic_write_text(folder / "all.html", page(TITLE, head, *sections))
+    texts = [f"## {f.title}\n\n{f.paragraph}" for f in found]
+    text = "\n\n".join([f"# {TITLE}", *filter(None, [missing]), markdown(table), *texts])
+    atomic_write_text(folder / "all.md", text + "\n")
