@@ -1,0 +1,153 @@
+"""Walks along strands of genomes, without the stretches that are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pgf_genome.errors import SequenceError
+from pgf_genome.intervals import Interval
+from pgf_genome.pretrain.settings import Training
+from pgf_genome.sequence import N_CODE, Genome, reverse_complement
+
+
+def training_intervals(genome: Genome, held_out: Sequence[Interval]) -> list[Interval]:
+    """What is left of the contigs without the held-out intervals."""
+    kept = []
+    for contig in genome.contigs:
+        start = 0
+        for hole in sorted(h for h in held_out if h.contig == contig.name):
+            if min(hole.start, contig.length) > start:
+                kept.append(Interval(contig.name, start, min(hole.start, contig.length)))
+            start = max(start, hole.stop)
+        if contig.length > start:
+            kept.append(Interval(contig.name, start, contig.length))
+    return kept
+
+
+class Walk(NamedTuple):
+    """A stream on its way along ``tiles`` tiles of a stretch; ``done`` of them lie behind it."""
+
+    source: int
+    start: int
+    tiles: int
+    reverse: bool
+    done: int = 0
+
+
+@dataclass
+class Stream:
+    """Endless walks; what it will draw depends on its fields alone, which a checkpoint keeps."""
+
+    draws: np.random.Generator
+    walk: Walk | None = None
+
+    def snapshot(self) -> dict[str, Any]:
+        """The fields, in types that JSON has."""
+        return {"draws": self.draws.bit_generator.state, "walk": self.walk}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Inverse of `snapshot`."""
+        self.draws.bit_generator.state = snapshot["draws"]
+        self.walk = Walk(*snapshot["walk"]) if snapshot["walk"] else None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Stretches of genomes that are trained on.
+
+    Parameters
+    ----------
+    genomes : mapping of Genome to float
+        Relative share of the training bases drawn from each.
+    held_out : mapping of Genome to sequence of Interval
+        Stretches never read.
+    training : Training
+
+    Raises
+    ------
+    SequenceError
+        If a genome has no stretch left that is longer than a tile.
+    """
+
+    genomes: Mapping[Genome, float]
+    held_out: Mapping[Genome, Sequence[Interval]]
+    training: Training
+    sources: Sequence[tuple[Genome, Interval]] = field(init=False)
+    weights: np.ndarray = field(init=False)  # probability of each source
+
+    def __post_init__(self) -> None:
+        sources, shares = [], []
+        for genome, share in self.genomes.items():
+            kept = training_intervals(genome, self.held_out.get(genome, ()))
+            kept = [i for i in kept if i.length > self.training.tile_length]
+            if not kept:
+                raise SequenceError(
+                    f"{genome.path}: no stretch longer than the tile of "
+                    f"{self.training.tile_length} bases is left for training; shorten the tile or "
+                    "the held-out intervals"
+                )
+            total = sum(i.length for i in kept)
+            sources += [(genome, i) for i in kept]
+            shares += [share * i.length / total for i in kept]
+        object.__setattr__(self, "sources", tuple(sources))
+        object.__setattr__(self, "weights", np.array(shares) / sum(shares))
+
+    @property
+    def steps(self) -> int:
+        """Steps in which about ``training.bases`` are seen."""
+        t = self.training
+        tiles = 1.0
+        if t.bptt == "full":
+            tiles = float(self.weights @ [self._tiles(i) for _, i in self.sources])
+        return max(1, int(t.bases // (t.streams * t.tile_length * tiles)))
+
+    def streams(self) -> list[Stream]:
+        """Streams at their beginning, independent of each other."""
+        seeds = (self.training.seed * 1_000_003 + i for i in range(self.training.streams))
+        return [Stream(np.random.default_rng(seed)) for seed in seeds]
+
+    def next_tile(self, stream: Stream) -> tuple[bool, np.ndarray]:
+        """Codes of the stream's next tile, T + 1 so that the last target is there.
+
+        True where the stream has jumped.
+        """
+        if stream.walk is None or stream.walk.done == stream.walk.tiles:
+            stream.walk = self._begin(stream.draws)
+        walk, T = stream.walk, self.training.tile_length
+        stream.walk = walk._replace(done=walk.done + 1)
+        return walk.done == 0, self.codes(walk, walk.done * T, (walk.done + 1) * T + 1)
+
+    def next_walk(self, stream: Stream) -> Walk:
+        """A whole new walk."""
+        walk = self._begin(stream.draws)
+        stream.walk = walk._replace(done=walk.tiles)
+        return walk
+
+    def codes(self, walk: Walk, start: int, stop: int) -> np.ndarray:
+        """Codes of positions ``start .. stop - 1`` of a walk, in its own direction.
+
+        One base follows its last tile, the last target; what lies beyond is N.
+        """
+        genome, interval = self.sources[walk.source]
+        length = walk.tiles * self.training.tile_length + 1
+        first, last = min(start, length), min(stop, length)
+        if walk.reverse:
+            end = walk.start + length
+            known = reverse_complement(genome.codes(interval.contig, end - last, end - first))
+        else:
+            known = genome.codes(interval.contig, walk.start + first, walk.start + last)
+        return np.pad(known, (0, stop - start - len(known)), constant_values=N_CODE)
+
+    def _tiles(self, interval: Interval) -> int:
+        return min(self.training.walk, (interval.length - 1) // self.training.tile_length)
+
+    def _begin(self, draws: np.random.Generator) -> Walk:
+        source = draws.choice(len(self.sources), p=self.weights)
+        interval = self.sources[source][1]
+        tiles = self._tiles(interval)
+        start = draws.integers(interval.length - tiles * self.training.tile_length)
+        return Walk(int(source), interval.start + int(start), tiles, bool(draws.integers(2)))

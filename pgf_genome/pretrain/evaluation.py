@@ -1,0 +1,65 @@
+"""How well a model predicts, and a baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pgf_genome.intervals import Interval
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.sequence import N_CODE, Genome, reverse_complement
+
+
+@torch.no_grad()
+def bits_per_base(
+    model: CausalMamba, genome: Genome, interval: Interval, tile_length: int = 4096
+) -> tuple[float, float]:
+    """Mean surprisal of an interval in bits, on the plus and on the minus strand.
+
+    The model starts at the interval's end with an empty state; N is not scored.
+    """
+    codes = genome.codes(interval.contig, interval.start, interval.stop)
+    strands = np.stack([codes, reverse_complement(codes)])
+    state, (nats, scored) = model.initial_state(2), torch.zeros(2, 2, dtype=torch.float64)
+    for start in range(0, strands.shape[1] - 1, tile_length):
+        targets = strands[:, start + 1 : start + tile_length + 1]
+        tile = strands[:, start : start + targets.shape[1]]
+        log_probs, state = model(model.one_hot(model.vocabulary.encode(tile)), state)
+        known = torch.from_numpy(targets != N_CODE)
+        picked = log_probs.gather(2, model.vocabulary.encode(targets)[..., None])[..., 0]
+        nats -= (picked * known).sum(dim=1, dtype=torch.float64)
+        scored += known.sum(dim=1)
+    plus, minus = (nats / math.log(2) / scored.clamp_min(1)).tolist()
+    return plus, minus
+
+
+def markov_bits_per_base(
+    train_on: Sequence[np.ndarray], test_on: np.ndarray, order: int, pseudo_count: float = 1.0
+) -> float:
+    """Mean surprisal in bits of a Markov model of a given order, counted on both strands.
+
+    The baseline that a language model has to beat. Codes are A C G T only; memory is 4**(order+1)
+    counts.
+    """
+    counts = np.full(4 ** (order + 1), pseudo_count)
+    for codes in train_on:
+        for strand in (codes, reverse_complement(codes)):
+            counts += np.bincount(_words(strand, order + 1), minlength=counts.size)
+    table = counts.reshape(-1, 4)
+    table = np.log2(table / table.sum(axis=1, keepdims=True)).ravel()
+    strands = (test_on, reverse_complement(test_on))
+    return float(-np.mean([table[_words(strand, order + 1)].mean() for strand in strands]))
+
+
+def _words(codes: np.ndarray, length: int) -> np.ndarray:
+    """Index of every word of ``length`` bases that contains no N."""
+    total = codes.size - length + 1
+    index, clean = np.zeros(total, np.int64), np.ones(total, bool)
+    for k in range(length):
+        part = codes[k : k + total]
+        index = index * 4 + np.minimum(part, 3)
+        clean &= part < N_CODE
+    return index[clean]

@@ -1,0 +1,100 @@
+"""Directories that ``load_model`` and transformers read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from pgf_genome.files import atomic, atomic_write_text
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.mamba.tokens import Vocabulary
+
+
+def save_model(model: CausalMamba, directory: Path, card: str) -> None:
+    """Write a directory that ``load_model`` and transformers' ``MambaForCausalLM`` read.
+
+    Parameters
+    ----------
+    card : str
+        Text of the model card, written as README.md.
+    """
+    c = model.config
+    config = {
+        "architectures": ["MambaForCausalLM"],
+        "model_type": "mamba",
+        "vocab_size": c.vocab_rows,
+        "hidden_size": c.d_model,
+        "num_hidden_layers": c.n_layer,
+        "intermediate_size": c.d_inner,
+        "expand": c.d_inner // c.d_model,
+        "state_size": c.d_state,
+        "conv_kernel": c.d_conv,
+        "time_step_rank": c.dt_rank,
+        "layer_norm_epsilon": c.norm_eps,
+        "use_bias": c.proj_bias,
+        "use_conv_bias": c.conv_bias,
+        "hidden_act": "silu",
+        "residual_in_fp32": True,
+        "tie_word_embeddings": c.tied,
+        "torch_dtype": "float32",
+    }
+    tensors = {f"backbone.{name}": t.contiguous() for name, t in model.state_dict().items()}
+    vocabulary = model.vocabulary
+    directory.mkdir(parents=True, exist_ok=True)
+    with atomic(directory / "model.safetensors") as part:
+        save_file(tensors, part, metadata={"format": "pt"})
+    texts = {
+        "config.json": _json(config),
+        "vocab.txt": "\n".join(vocabulary.tokens) + "\n",
+        "tokenizer.json": _json(_tokenizer(vocabulary)),
+        "tokenizer_config.json": _json(_tokenizer_config(vocabulary)),
+        "README.md": card,
+    }
+    for name, text in texts.items():
+        atomic_write_text(directory / name, text)
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _other(vocabulary: Vocabulary) -> str:
+    """The token that stands for every letter that is no base."""
+    row = vocabulary.unknown_id if vocabulary.n_id is None else vocabulary.n_id
+    return vocabulary.tokens[row]
+
+
+def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
+    """One token per letter, upper or lower case, in the format of the tokenizers library."""
+    small = [
+        {"type": "Replace", "pattern": {"String": base.lower()}, "content": base}
+        for base in vocabulary.tokens
+        if len(base) == 1 and base.isupper()
+    ]
+    letters = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": {"type": "Sequence", "normalizers": small},
+        "pre_tokenizer": letters,
+        "post_processor": None,
+        "decoder": {"type": "Fuse"},
+        "model": {
+            "type": "WordLevel",
+            "vocab": {token: i for i, token in enumerate(vocabulary.tokens) if token},
+            "unk_token": _other(vocabulary),
+        },
+    }
+
+
+def _tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "unk_token": _other(vocabulary),
+        "clean_up_tokenization_spaces": False,
+    }

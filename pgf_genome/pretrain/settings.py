@@ -1,0 +1,94 @@
+"""What is trained, and how."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from pgf_genome.errors import UsageError
+
+INITIALISATIONS = {
+    "mamba": "A = -(1 .. N), step sizes log-uniform in [0.001, 0.1] (Gu and Dao 2023)",
+    "s4d-real": "the same poles: S4D-Real is Mamba's default (Gu et al. 2022)",
+    "long": "A = -(1 .. N), step sizes log-uniform in [1 / target length, 0.1]",
+}
+# Poles with imaginary parts (Gu et al. 2022, arXiv 2206.11893, section 4).
+COMPLEX = ("s4d-lin", "s4d-inv", "s4d-legs")
+BPTT = ("truncated", "full")
+MAY_BE_ZERO = ("seed", "n_rate", "weight_decay", "freeze_recurrent")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Attributes
+    ----------
+    d_model, n_layer, d_state : int
+        Sizes; Di = 2 D, K = 4, R = D / 16.
+    streams, tile_length : int
+        Sequences side by side, and positions per tile.
+    walk : int
+        Tiles that a stream stays on one strand before it jumps to a random place; more than a
+        contig has is the whole contig.
+    bptt : str
+        "truncated": a step is one tile of every stream; the state is handed on, its gradient is
+        not. "full": a step is one walk of every stream, differentiated exactly from end to end.
+    bases : int
+        Bases seen in all.
+    learning_rate, warmup, weight_decay : float
+        AdamW; the rate rises linearly over the fraction ``warmup``, then falls as a cosine.
+    n_rate : float
+        Fraction of input bases replaced by N, so that the model knows what N means.
+    init : str
+        One of `INITIALISATIONS`.
+    target_length : int
+        Bases that the slowest poles of ``init="long"`` span.
+    freeze_recurrent : bool
+        Poles and step-size biases stay as initialised.
+    seed : int
+    """
+
+    d_model: int = 128
+    n_layer: int = 4
+    d_state: int = 16
+    streams: int = 16
+    tile_length: int = 512
+    walk: int = 32
+    bptt: str = "truncated"
+    bases: int = 24_000_000
+    learning_rate: float = 4e-3
+    warmup: float = 0.03
+    weight_decay: float = 0.05
+    n_rate: float = 0.002
+    init: str = "mamba"
+    target_length: int = 131_072
+    freeze_recurrent: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, str):
+                continue
+            if value < 0 or (value == 0 and name not in MAY_BE_ZERO):
+                raise UsageError(f"training option {name} must be positive, not {value}")
+        if self.init in COMPLEX:
+            raise UsageError(
+                f"initialisation {self.init} has complex poles, and Mamba-1 has a real A; choose "
+                f"from {', '.join(INITIALISATIONS)}"
+            )
+        for name, known in (("init", INITIALISATIONS), ("bptt", BPTT)):
+            if getattr(self, name) not in known:
+                raise UsageError(
+                    f"training option {name} {getattr(self, name)!r}: choose from "
+                    f"{', '.join(known)}"
+                )
+        if self.warmup >= 1 or self.n_rate >= 1:
+            raise UsageError("training options warmup and n_rate are fractions below 1")
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Learning rate of a step among ``steps``."""
+        done, warm = (step + 1) / steps, self.warmup
+        if done < warm:
+            return self.learning_rate * done / warm
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
