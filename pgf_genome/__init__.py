@@ -22,8 +22,8 @@ _HOMES = {
     "Entropy": "pgf_genome.pgf.objective",
     "Logit": "pgf_genome.pgf.objective",
     "SquaredNorm": "pgf_genome.pgf.objective",
-    "Training": "pgf_genome.pretrain",
-    "train": "pgf_genome.pretrain",
+    "Training": "pgf_genome.pretrain.settings",
+    "train": "pgf_genome.pretrain.training",
     "attribute": "pgf_genome.job",
 }
 

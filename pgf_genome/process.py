@@ -23,3 +23,10 @@ def tune() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGEST_HEAP_BLOCK)
         mallopt(M_TRIM_THRESHOLD, NEVER)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

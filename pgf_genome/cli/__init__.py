@@ -16,6 +16,7 @@ from pgf_genome.cli.experiment import experiment
 from pgf_genome.cli.inspect import inspect
 from pgf_genome.cli.memory import memory
 from pgf_genome.cli.merge import merge
+from pgf_genome.cli.pretrain import pretrain
 from pgf_genome.cli.report import report
 from pgf_genome.errors import PgfError
 
@@ -36,6 +37,7 @@ commands.add_command(experiment)
 commands.add_command(inspect)
 commands.add_command(memory)
 commands.add_command(merge)
+commands.add_command(pretrain)
 commands.add_command(report)
 
 

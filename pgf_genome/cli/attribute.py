@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
 import sys
 from typing import Any
 
 import click
 
 from pgf_genome import process
-
-
-class CommaList(click.ParamType):
-    """A comma-separated list of names."""
-
-    name = "NAME,.."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        names = map(str.strip, value.split(",")) if isinstance(value, str) else value
-        return tuple(filter(None, names))
-
-
-class Bytes(click.ParamType):
-    """A size such as 800M or 1.5G."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        match = re.fullmatch(
-            r"(\d{1,15}(?:\.\d{1,15})?)([KMGT]?)i?B?", str(value).strip(), re.IGNORECASE
-        )
-        if match is None:
-            self.fail(f"{value!r} is not a size such as 800M or 1.5G", param, ctx)
-        return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from pgf_genome.cli.values import Bytes, CommaList
 
 
 @click.command(short_help="Sensitivity of an objective to every base, as browser tracks.")
@@ -139,7 +108,7 @@ def attribute(
     from pgf_genome.cli.progress import Progress
     from pgf_genome.mamba.checkpoint import load_model
 
-    torch.set_num_threads(threads or _usable_cores())
+    torch.set_num_threads(threads or process.usable_cores())
     options["compress"] = not no_compress
     chosen = job.Options(**options)
     loaded = load_model(

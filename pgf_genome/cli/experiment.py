@@ -9,20 +9,8 @@ from typing import Any
 
 import click
 
-from pgf_genome.cli.attribute import Bytes, CommaList
+from pgf_genome.cli.values import Bytes, CommaList, Numbers
 from pgf_genome.experiments import EXPERIMENTS, load
-
-
-class Numbers(CommaList):
-    """A comma-separated list of whole numbers."""
-
-    name = "INT,.."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        words = super().convert(value, param, ctx)
-        if not all(str(word).isdecimal() for word in words):
-            self.fail(f"{value!r} is not a list of whole numbers such as 1024,4096", param, ctx)
-        return tuple(map(int, words))
 
 
 @click.group()

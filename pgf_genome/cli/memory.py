@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pgf_genome import process
-from pgf_genome.cli.attribute import CommaList, _usable_cores
+from pgf_genome.cli.values import CommaList
 
 
 @click.command(short_help="How far a model remembers, and how far its predictions look.")
@@ -90,7 +90,7 @@ def memory(
     from pgf_genome.job.options import DEFAULT_MODEL
     from pgf_genome.mamba.checkpoint import load_model
 
-    torch.set_num_threads(threads or _usable_cores())
+    torch.set_num_threads(threads or process.usable_cores())
     parts = measure or (("influence",) if halo is not None else ("layers", "influence"))
     settings = library.Settings(measure=parts, halo=halo, **options)
     loaded = load_model(model or DEFAULT_MODEL, device)

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from pgf_genome.cli.attribute import CommaList
+from pgf_genome.cli.values import CommaList
 
 
 @click.command(short_help="Join runs over different contigs of one genome.")

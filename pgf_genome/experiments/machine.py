@@ -12,13 +12,7 @@ from pathlib import Path
 import torch
 
 from pgf_genome import __version__
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from pgf_genome.process import usable_cores
 
 
 def memory_bytes() -> int:

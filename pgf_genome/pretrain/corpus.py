@@ -47,7 +47,7 @@ class Stream:
 
     def snapshot(self) -> dict[str, Any]:
         """The fields, in types that JSON has."""
-        return {"draws": self.draws.bit_generator.state, "walk": self.walk}
+        return {"draws": self.draws.bit_generator.state, "walk": list(self.walk or ())}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Inverse of `snapshot`."""

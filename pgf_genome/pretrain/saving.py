@@ -46,6 +46,7 @@ def save_model(model: CausalMamba, directory: Path, card: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with atomic(directory / "model.safetensors") as part:
         save_file(tensors, part, metadata={"format": "pt"})
+        part.chmod(0o644)  # safetensors leaves it to its owner alone
     texts = {
         "config.json": _json(config),
         "vocab.txt": "\n".join(vocabulary.tokens) + "\n",

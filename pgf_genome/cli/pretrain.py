@@ -1,0 +1,92 @@
+"""``pgf-genome pretrain``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pgf_genome import process
+from pgf_genome.cli.values import Numbers
+
+
+@click.command(short_help="Train a Mamba model on whole genomes.")
+@click.argument("fastas", nargs=-1, required=True, metavar="FASTA..")
+@click.option("-o", "--out", required=True, metavar="DIR", help="Folder of the model.")
+@click.option("--hold-out", multiple=True, metavar="REGION|BED", help="Never train on this, and "
+              "score it: chrXVI, chr1:1,000,001-, or a BED file.")  # fmt: skip
+@click.option("--share", "shares", type=Numbers(float), metavar="X,..", help="Part of the bases "
+              "drawn from each FASTA [by length].")  # fmt: skip
+@click.option("--bases", type=int, help="Seen in all, both strands [24000000].")
+@click.option("--layers", "n_layer", type=int, help="[4]")
+@click.option("--d-model", type=int, help="Width of the residual stream [128].")
+@click.option("--d-state", type=int, help="States per channel [16].")
+@click.option("--bptt", help="truncated: the gradient ends at the tile, the state goes on; full: "
+              "exact over every walk, in constant memory [truncated].")  # fmt: skip
+@click.option("--streams", type=int, help="Sequences side by side [16].")
+@click.option("--tile", "tile_length", type=int, help="Bases per tile [512].")
+@click.option("--walk", type=int, help="Tiles that a stream stays on one stretch; more than a "
+              "contig has is all of it [32].")  # fmt: skip
+@click.option("--learning-rate", type=float, help="Its peak [0.004].")
+@click.option("--warmup", type=float, help="Fraction of the steps in which it rises [0.03].")
+@click.option("--weight-decay", type=float, help="Of the projections [0.05].")
+@click.option("--n-rate", type=float, help="Fraction of inputs replaced by N [0.002].")
+@click.option("--init", help="mamba, s4d-real (the same poles) or long: step sizes down to "
+              "1 / target length; complex spectra (s4d-lin, s4d-inv) are refused, since Mamba's "
+              "poles are real [mamba].")  # fmt: skip
+@click.option("--target-length", type=int, help="Bases that --init long spans [131072].")
+@click.option("--freeze-recurrent", is_flag=True, help="Keep poles and step-size biases.")
+@click.option("--seed", type=int, help="[0]")
+@click.option("--checkpoint", "checkpoint_seconds", type=float, default=60, show_default=True,
+              metavar="SECONDS", help="Time between checkpoints.")  # fmt: skip
+@click.option("--restart", is_flag=True, help="Do not go on with an unfinished training.")
+@click.option("-t", "--threads", type=click.IntRange(min=0), default=0, help="0 is all [0].")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, and tracebacks of errors.")
+def pretrain(
+    fastas: tuple[str, ...],
+    out: str,
+    hold_out: tuple[str, ...],
+    shares: tuple[float, ...] | None,
+    checkpoint_seconds: float,
+    restart: bool,
+    threads: int,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Train a causal Mamba-1 language model of single bases on the genomes in FASTA..
+
+    Streams walk along both strands with carried state. Run the same command again to go on after
+    an interruption: the weights will be those of an uninterrupted run.
+
+    \b
+    Writes
+      DIR/model.safetensors, config.json, tokenizer files   for -m DIR, and for transformers
+      DIR/README.md        model card: data, settings, held-out bits per base
+      DIR/training.tsv     training and held-out bits per base along the way
+      DIR/training.json    all settings and scores
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        format="pgf-genome: %(message)s",
+        level=logging.ERROR if quiet else logging.INFO,
+    )
+    logging.getLogger("pgf_genome").setLevel(logging.DEBUG if verbose else logging.NOTSET)
+    process.tune()
+    import torch
+
+    from pgf_genome.cli.progress import Progress
+    from pgf_genome.pretrain import Training
+    from pgf_genome.pretrain.run import Job
+    from pgf_genome.pretrain.run import pretrain as run
+
+    torch.set_num_threads(threads or process.usable_cores())
+    training = Training(**{name: value for name, value in options.items() if value is not None})
+    job = Job(fastas, Path(out), training, shares or (), hold_out, restart, checkpoint_seconds)
+    with Progress(quiet) as progress:
+        directory = run(job, progress)
+    click.echo(directory)
