@@ -242,6 +242,12 @@ def test_ours_is_tried_in_tiles_of_the_default_and_of_what_attribute_would_choos
     ]
 
 
+def test_ours_is_tried_in_the_tiles_asked_for(asked, tmp_path):
+    faked(tmp_path, lengths=(100,), methods=(OURS,), tiles=(64, 16, 1000, 64))
+    tried = [setting["tile_length"] for _, _, setting in asked if "dtype" not in setting]
+    assert tried == [16, 64, 100]
+
+
 @pytest.mark.skipif(not METHODS["mamba_ssm"].lacks("cpu"), reason="mamba_ssm can run here")
 def test_a_method_that_cannot_run_here_is_reported(asked, tmp_path):
     row = faked(tmp_path, lengths=(100,), methods=("mamba_ssm",)).loc[(100, "mamba_ssm")]

@@ -51,6 +51,9 @@ class Settings:
         Sizes of the model; D = ``width``, N = ``states``.
     segments : tuple of int
         Lengths that the method "segments" tries; its best is reported.
+    tiles : tuple of int
+        Lengths that ours tries, likewise. Empty: the default of ``adjoint`` and what the command
+        ``attribute`` chooses for its default memory.
     threads : int
         0 is all cores.
     repeat : int
@@ -71,6 +74,7 @@ class Settings:
     width: int = 128
     states: int = 16
     segments: Sequence[int] = (256, 512, 1024, 2048)
+    tiles: Sequence[int] = ()
     threads: int = 0
     repeat: int = 3
     timeout: float = 300.0
@@ -84,11 +88,20 @@ class Settings:
             if not getattr(self, name):
                 raise UsageError(f"--{name} names none; leave it out for the default")
         object.__setattr__(self, "lengths", tuple(sorted(self.lengths)))
+        object.__setattr__(self, "tiles", tuple(dict.fromkeys(self.tiles)))
         object.__setattr__(self, "device", str(resolve_device(self.device)))
         for name in self.methods:
             if name not in METHODS:
                 raise UsageError(f"--methods {name}: choose from {', '.join(METHODS)}")
-        least = {"lengths": 2, "segments": 1, "layers": 1, "width": 1, "states": 1, "repeat": 1}
+        least = {
+            "lengths": 2,
+            "segments": 1,
+            "tiles": 1,
+            "layers": 1,
+            "width": 1,
+            "states": 1,
+            "repeat": 1,
+        }
         for name, bound in least.items():
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):
@@ -147,8 +160,8 @@ class Bench:
         if name == OURS:
             parameters = sum(p.numel() for p in self.model.parameters())
             cost = Cost.of(self.model.config, parameters, batch=1, itemsize=4)
-            # the default of `adjoint`, and what the command `attribute` chooses
-            tiles = {min(length, tile) for tile in (TILE_LENGTH, cost.longest_tile(DEFAULT_MEMORY))}
+            lengths = self.settings.tiles or (TILE_LENGTH, cost.longest_tile(DEFAULT_MEMORY))
+            tiles = {min(length, tile) for tile in lengths}
             return [{"tile_length": tile} for tile in sorted(tiles)]
         return [{}]
 
