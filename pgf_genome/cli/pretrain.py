@@ -44,6 +44,7 @@ from pgf_genome.cli.values import Numbers
               metavar="SECONDS", help="Time between checkpoints.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Do not go on with an unfinished training.")
 @click.option("-t", "--threads", type=click.IntRange(min=0), default=0, help="0 is all [0].")
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more, and tracebacks of errors.")
 def pretrain(
@@ -53,6 +54,7 @@ def pretrain(
     shares: tuple[float, ...] | None,
     checkpoint_seconds: float,
     restart: bool,
+    device: str,
     threads: int,
     quiet: bool,
     verbose: bool,
@@ -86,7 +88,9 @@ def pretrain(
 
     torch.set_num_threads(threads or process.usable_cores())
     training = Training(**{name: value for name, value in options.items() if value is not None})
-    job = Job(fastas, Path(out), training, shares or (), hold_out, restart, checkpoint_seconds)
+    job = Job(
+        fastas, Path(out), training, shares or (), hold_out, device, restart, checkpoint_seconds
+    )
     with Progress(quiet) as progress:
         directory = run(job, progress)
     click.echo(directory)

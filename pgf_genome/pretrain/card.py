@@ -71,7 +71,8 @@ def card(
         f"both strands; AdamW (0.9, 0.98), weight decay {t.weight_decay:g} on the projections, "
         f"peak rate {t.learning_rate:g}, {100 * t.warmup:g} % warm-up, cosine to 1 %; "
         f"{100 * t.n_rate:g} % of the inputs replaced by N; seed {t.seed}",
-        "compute": f"{facts['seconds'] / 60:.1f} minutes on a CPU, threads: {facts['threads']}",
+        "compute": f"{facts['seconds'] / 60:.1f} minutes on {facts['device']}, "
+        f"threads: {facts['threads']}",
     }
     parts = [f"# {name}", "A causal Mamba-1 DNA language model, trained by `pgf-genome pretrain`."]
     parts.append(_table(("", ""), rows.items()))

@@ -21,19 +21,27 @@ def bits_per_base(
 
     The model starts at the interval's end with an empty state; N is not scored.
     """
-    codes = genome.codes(interval.contig, interval.start, interval.stop)
-    strands = np.stack([codes, reverse_complement(codes)])
-    state, (nats, scored) = model.initial_state(2), torch.zeros(2, 2, dtype=torch.float64)
-    for start in range(0, strands.shape[1] - 1, tile_length):
-        targets = strands[:, start + 1 : start + tile_length + 1]
-        tile = strands[:, start : start + targets.shape[1]]
+    state = model.initial_state(2)
+    nats, scored = torch.zeros(2, 2, dtype=torch.float64, device=model.device)
+    for start in range(0, interval.length - 1, tile_length):
+        codes = _both_strands(genome, interval, start, start + tile_length + 1)
+        tile, targets = codes[:, :-1], codes[:, 1:]
         log_probs, state = model(model.one_hot(model.vocabulary.encode(tile)), state)
-        known = torch.from_numpy(targets != N_CODE)
-        picked = log_probs.gather(2, model.vocabulary.encode(targets)[..., None])[..., 0]
+        known = torch.from_numpy(targets != N_CODE).to(model.device)
+        ids = model.vocabulary.encode(targets).to(model.device)
+        picked = log_probs.gather(2, ids[..., None])[..., 0]
         nats -= (picked * known).sum(dim=1, dtype=torch.float64)
         scored += known.sum(dim=1)
     plus, minus = (nats / math.log(2) / scored.clamp_min(1)).tolist()
     return plus, minus
+
+
+def _both_strands(genome: Genome, interval: Interval, start: int, stop: int) -> np.ndarray:
+    """Codes (2, n) of positions ``start .. stop - 1`` of either strand, cut at the end."""
+    stop = min(stop, interval.length)
+    plus = genome.codes(interval.contig, interval.start + start, interval.start + stop)
+    minus = genome.codes(interval.contig, interval.stop - stop, interval.stop - start)
+    return np.stack([plus, reverse_complement(minus)])
 
 
 def markov_bits_per_base(

@@ -20,6 +20,7 @@ import torch
 from pgf_genome.errors import IntegrityError, UsageError
 from pgf_genome.files import atomic, atomic_write_text, discard, naming
 from pgf_genome.intervals import Interval, parse_region, read_bed
+from pgf_genome.mamba.checkpoint import resolve_device
 from pgf_genome.pretrain.card import Curve, Score, card, curve_table, size_of
 from pgf_genome.pretrain.corpus import Corpus
 from pgf_genome.pretrain.evaluation import bits_per_base
@@ -52,6 +53,8 @@ class Job:
         Part of the training bases drawn from each FASTA. Empty: by length.
     hold_out : tuple of str
         Regions (samtools syntax; a contig's name is all of it) or BED files never trained on.
+    device : str
+        "cpu", "cuda[:INDEX]" or "auto".
     restart : bool
         Forget an unfinished training in the directory.
     checkpoint_seconds : float
@@ -63,6 +66,7 @@ class Job:
     training: Training = field(default_factory=Training)
     shares: Sequence[float] = ()
     hold_out: Sequence[str] = ()
+    device: str = "cpu"
     restart: bool = False
     checkpoint_seconds: float = 60.0
 
@@ -110,7 +114,7 @@ def pretrain(job: Job, progress: Callable[[float, int], object] = lambda done, t
         if _is_done(job, identity):
             log.info("%s: complete already; nothing to do", job.directory)
             return job.directory
-        run = _Run(job, Learner(corpus), identity)
+        run = _Run(job, Learner(corpus, resolve_device(job.device)), identity)
         run.resume()
         run.train(progress)
         run.finish([_score(run.learner, g, h) for g, hs in holes.items() for h in hs])
@@ -194,6 +198,7 @@ class _Run:
             "training": asdict(self.job.training),
             "steps": self.learner.corpus.steps,
             "seconds": round(self.seconds, 1),
+            "device": str(self.learner.model.device),
             "threads": torch.get_num_threads(),
             "held_out": [asdict(score) for score in scores],
         }

@@ -37,6 +37,7 @@ class Learner:
     Parameters
     ----------
     corpus : Corpus
+    device : str or torch.device
 
     Attributes
     ----------
@@ -45,9 +46,9 @@ class Learner:
         Steps taken.
     """
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, device: str | torch.device = "cpu") -> None:
         training = corpus.training
-        self.corpus, self.model, self.step = corpus, new_model(training), 0
+        self.corpus, self.model, self.step = corpus, new_model(training).to(device), 0
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(self.model, training.weight_decay), betas=(0.9, 0.98), foreach=True
         )
@@ -72,9 +73,9 @@ class Learner:
         fresh, tiles = zip(*(self.corpus.next_tile(s) for s in self._streams), strict=True)
         codes = np.stack(tiles)  # (streams, T + 1)
         seen = _with_noise(codes[:, :-1], self._noise, self.corpus.training.n_rate)
-        state = _restart(self._state, torch.tensor(fresh))
+        state = _restart(self._state, torch.tensor(fresh, device=self.model.device))
         log_probs, self._state = self.model(self.model.one_hot(seen), state)
-        targets = torch.from_numpy(codes[:, 1:]).long()
+        targets = torch.from_numpy(codes[:, 1:]).long().to(self.model.device)
         loss = nll_loss(log_probs.flatten(0, 1), targets.flatten(), ignore_index=N_CODE)
         loss.backward()
         return loss.item(), int((targets != N_CODE).sum())
@@ -118,7 +119,7 @@ class Learner:
         self.step = snapshot["step"]
         self.model.load_state_dict(snapshot["model"])
         self._optimizer.load_state_dict(snapshot["optimizer"])
-        self._state = State.from_tensors(list(snapshot["state"]))
+        self._state = State.from_tensors([t.to(self.model.device) for t in snapshot["state"]])
         for stream, kept in zip(self._streams, snapshot["streams"], strict=True):
             stream.restore(kept)
         self._noise.bit_generator.state = snapshot["noise"]
@@ -133,7 +134,7 @@ class NextBase:
 
     def __call__(self, tile: Tile) -> Tensor:
         targets = torch.from_numpy(self._targets(tile.start, tile.start + len(tile.x))).long()
-        log_probs = torch.log_softmax(tile.logits, dim=-1)
+        targets, log_probs = targets.to(tile.x.device), torch.log_softmax(tile.logits, dim=-1)
         return -nll_loss(log_probs, targets, ignore_index=N_CODE, reduction="sum").double()
 
     def scored(self, start: int, stop: int) -> int:
@@ -174,6 +175,7 @@ def train(
     held_out: Mapping[Genome, Sequence[Interval]],
     training: Training,
     log: Callable[[int, float], None] = lambda bases, bits: None,
+    device: str | torch.device = "cpu",
 ) -> CausalMamba:
     """Train a new model on both strands of the genomes.
 
@@ -186,6 +188,7 @@ def train(
     training : Training
     log : callable
         Called about every 100 steps with the bases seen and the mean training loss in bits.
+    device : str or torch.device
 
     Notes
     -----
@@ -193,7 +196,7 @@ def train(
     Time: 3 forward-equivalents a base truncated, 5 full.
     """
     corpus = Corpus(genomes, held_out, training)
-    learner, losses, seen = Learner(corpus), [], 0
+    learner, losses, seen = Learner(corpus, device), [], 0
     while learner.step < corpus.steps:
         bits, scored = learner.advance()
         losses.append(bits)
