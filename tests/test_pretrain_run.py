@@ -188,6 +188,23 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(fasta, tmp
     pretrain(Job([fasta], out, TINY, restart=True))
 
 
+def test_a_training_that_diverges_says_so(fasta, tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "advance", lambda learner: (math.nan, 1))
+    with pytest.raises(IntegrityError, match=r"diverged at step 0: .* lower --learning-rate"):
+        pretrain(Job([fasta], tmp_path / "model", TINY))
+
+
+def test_the_curve_glances_at_what_is_held_out(fasta, tmp_path):
+    longer = Training(**{**vars(TINY), "bases": 2 * 16 * 250})
+    out = pretrain(Job([fasta], tmp_path / "model", longer, hold_out=["two"]))
+    head, *rows = [line.split("\t") for line in (out / "training.tsv").read_text().splitlines()]
+    assert head == ["bases", "seconds", "training_bits", "two:1-152"]
+    assert [int(row[0]) for row in rows] == [32 * step for step in range(1, 251)]
+    glances = {i: float(row[3]) for i, row in enumerate(rows, 1) if row[3]}
+    assert [*glances] == [*range(20, 250, 20)]
+    assert all(1 < bits < 3 for bits in glances.values())
+
+
 BAD_ARGUMENTS = {
     "complex poles": (["--init", "s4d-lin"], "complex poles"),
     "unknown init": (["--init", "hippo"], "choose from mamba, s4d-real, long"),

@@ -30,8 +30,8 @@ from pgf_genome.pretrain.training import Learner
 from pgf_genome.sequence import Genome, decode_fasta
 
 CHECKPOINT, FACTS, CURVE = "checkpoint.pt", "training.json", "training.tsv"
-# Points of the training curve, and of held-out scores along it.
-CURVE_POINTS, SCORES = 200, 10
+# Points of the training curve, and how many of them lie between glances at what is held out.
+CURVE_POINTS, POINTS_PER_GLANCE = 200, 20
 # Bases of every held-out interval that are scored along the way; all of them at the end.
 GLANCE = 50_000
 
@@ -139,6 +139,11 @@ class _Run:
         before = self.seconds
         while learner.step < steps:
             bits, _ = learner.advance()
+            if not math.isfinite(bits):
+                raise IntegrityError(
+                    f"training diverged at step {learner.step}: the loss is not finite; lower "
+                    "--learning-rate and --restart"
+                )
             self._losses.append(bits)
             progress(per_step, self.job.training.bases)
             now = time.monotonic()
@@ -157,7 +162,7 @@ class _Run:
         bits = math.fsum(self._losses) / len(self._losses)
         self._losses.clear()
         glances = {}
-        if step % max(1, steps // SCORES) == 0 and step != steps:
+        if (len(self.curve.points) + 1) % POINTS_PER_GLANCE == 0 and step != steps:
             holes = self.learner.corpus.held_out
             short = [(g, _first(h, GLANCE)) for g, hs in holes.items() for h in hs]
             glances = {str(h): sum(bits_per_base(self.learner.model, g, h)) / 2 for g, h in short}
