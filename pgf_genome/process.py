@@ -6,8 +6,7 @@ import ctypes
 import os
 
 # glibc, malloc.h
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_HEAP_BLOCK = 32 * 2**20  # glibc's own limit on 64-bit machines
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 NEVER = 2**31 - 1
 
 
@@ -15,13 +14,14 @@ def tune() -> None:
     """Make tiles fast; to be called before torch is imported.
 
     Threads that wait sleep: spinning ones would take the cores from the scan's own threads. Memory
-    that a tile has freed stays with the process for the next tile: giving it back and faulting it
-    in again took a sixth of the time of a sweep. Peak memory is the same.
+    that a tile has freed stays with the process for the next tile, however large the block: giving
+    it back and faulting it in again took a sixth of the time of a sweep in tiles of 16,384 bases,
+    and two fifths in tiles of 65,536.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGEST_HEAP_BLOCK)
+        mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, NEVER)
 
 
