@@ -10,7 +10,6 @@ from pgf_genome.attribution.values import DEFAULT_TRACKS, METHODS, track_names
 from pgf_genome.errors import UsageError
 from pgf_genome.pgf.objective import Objective
 
-DEFAULT_MODEL = "ecoli-yeast-d128"
 FORMATS = ("bedgraph", "bigwig")
 STRANDS = {"+": "+", "-": "-", "both": "+-"}
 

@@ -9,6 +9,7 @@ from pgf_genome.errors import ModelError
 from pgf_genome.mamba.hub import HubId, fetch, snapshot_of
 
 BUNDLED = Path(__file__).parents[1] / "models"
+DEFAULT_MODEL = "ecoli-yeast-d128"
 
 
 @dataclass(frozen=True)

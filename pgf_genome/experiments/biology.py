@@ -1,0 +1,224 @@
+"""What a model knows of genes: codons, start sites, substitutions, and what first order misses."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pgf_genome.attribution.segment import run_segment
+from pgf_genome.attribution.task import Segment, Task
+from pgf_genome.attribution.task import Settings as TaskSettings
+from pgf_genome.attribution.values import TRACKS
+from pgf_genome.errors import SequenceError, UsageError
+from pgf_genome.experiments import biology_text, machine
+from pgf_genome.experiments.biology_panels import Scored, Sizes, rows
+from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments.genes import Annotation, read_annotation
+from pgf_genome.experiments.mutations import Reach, Snvs, exact_effects
+from pgf_genome.intervals import Interval, parse_region
+from pgf_genome.mamba.checkpoint import load_model, resolve_device
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.pgf.arrays import TILE_LENGTH
+from pgf_genome.pgf.objective import Likelihood
+from pgf_genome.sequence import Genome, decode_fasta
+
+BUNDLED = "ecoli-yeast-d128"
+# From where on the bundled model was not trained: its model card.
+HELD_OUT = ("NC_000913.3", 4_000_000)
+PACKAGES = ("torch", "numba")
+QUICK: Mapping[str, Any] = {
+    "bases": 12_000,
+    "snvs": 20,
+    "per_kind": 4,
+    "horizon": 512,
+    "resamples": 50,
+}
+
+log = logging.getLogger("pgf_genome")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and on what.
+
+    Attributes
+    ----------
+    fasta, gff : str
+        A genome and its genes.
+    model : str
+        Bundled name, checkpoint directory or hub id of a causal model.
+    region : str, optional
+        Samtools region. Default: for the bundled model on *E. coli* K-12 what it was not trained
+        on, else the first contig.
+    bases : int
+        At most so many of them, from the start of the region.
+    snvs : int
+        Substitutions, drawn uniformly, whose exact effect is computed.
+    per_kind : int
+        Further ones, until there are so many that are synonymous, missense and stop-gained.
+    horizon, tolerance
+        How far mutants are run: see `mutations.Reach`.
+    resamples : int
+        Of the genes, for the confidence intervals.
+    threads : int
+        0 is all cores.
+    device : str
+        "cpu", "cuda[:INDEX]" or "auto".
+    seed : int
+        Of the draws.
+    """
+
+    fasta: str
+    gff: str
+    model: str = BUNDLED
+    region: str | None = None
+    bases: int = 300_000
+    snvs: int = 600
+    per_kind: int = 150
+    horizon: int = 4096
+    tolerance: float = 0.01
+    resamples: int = 200
+    threads: int = 0
+    device: str = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "device", str(resolve_device(self.device)))
+        least = {"bases": 1, "snvs": 3, "per_kind": 0, "horizon": 1, "resamples": 2, "threads": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} must be at least {bound}, not {getattr(self, name)}")
+        if self.tolerance < 0:
+            raise UsageError(f"--tolerance must not be negative, not {self.tolerance:g}")
+
+    def interval(self, lengths: Mapping[str, int]) -> Interval:
+        """The stretch that is looked at, of a genome whose contigs have these lengths."""
+        contig, first = HELD_OUT
+        known = self.model == BUNDLED and lengths.get(contig, 0) > first
+        default = f"{{{contig}}}:{first + 1}-" if known else next(iter(lengths))
+        found = parse_region(self.region or default, lengths)
+        return replace(found, stop=min(found.stop, found.start + self.bases))
+
+
+def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
+    """Measure a model's biology, and write table, figure and paragraph.
+
+    Parameters
+    ----------
+    directory : path
+        Where ``biology.csv``, ``biology.html`` and ``biology.md`` go.
+    quick : bool
+        Tiny sizes, where ``options`` say nothing else.
+    **options
+        Fields of `Settings`; ``fasta`` and ``gff`` must be among them.
+
+    Raises
+    ------
+    UsageError, SequenceError, ModelError, ResourceError
+        If the options, the files, the model or the directory are at fault; among others if the
+        model is not causal, or no gene lies within the stretch.
+    """
+    settings = Settings(**({**QUICK, **options} if quick else options))
+    folder = prepared_directory(directory)
+    model = load_model(settings.model, settings.device)
+    if not isinstance(model, CausalMamba):
+        raise UsageError(f"{model.name} reads in both directions: biology needs a causal model")
+    with _threads(settings.threads), tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
+        found, shared = _measure(settings, model, Path(scratch))
+    table = stored([row | shared for row in found], folder / "biology.csv")
+    findings = biology_text.findings(table)
+    findings.write(folder)
+    return findings
+
+
+def _measure(
+    settings: Settings, model: CausalMamba, scratch: Path
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of the table, and what they share."""
+    with decode_fasta(settings.fasta, scratch / "codes") as genome:
+        annotation = read_annotation(settings.gff, genome.lengths)
+        interval = settings.interval(genome.lengths)
+        scored = score(model, genome, interval, annotation, scratch)
+    log.info("%s: %d whole genes", interval, len(scored.genes))
+    if not scored.genes:
+        raise SequenceError(
+            f"{settings.gff}: no whole gene lies within {interval}; choose another region, or more "
+            "of it"
+        )
+    snvs = scored.substitutions()
+    rng = np.random.default_rng(settings.seed)
+    chosen = _drawn(snvs, settings, rng)
+    log.info("exact effects of %s substitutions", f"{len(chosen):,}")
+    reach = Reach(settings.horizon, settings.tolerance)
+    effects = exact_effects(model, scored.codes, snvs.at(chosen), reach)
+    sizes = Sizes(min(settings.snvs, len(chosen)), settings.resamples, settings.seed)
+    shared = {
+        "model": model.name,
+        "digest": model.digest[:12],
+        "contig": interval.contig,
+        "start": interval.start,
+        "stop": interval.stop,
+        "unseen": _is_unseen(settings.model, interval),
+        "genes": len(scored.genes),
+        "device": settings.device,
+        "threads": settings.threads or machine.usable_cores(),
+        "seed": settings.seed,
+        "machine": machine.describe(settings.device, PACKAGES),
+    }
+    return list(rows(scored, snvs, chosen, effects, sizes)), shared
+
+
+def score(
+    model: CausalMamba,
+    genome: Genome,
+    interval: Interval,
+    annotation: Annotation,
+    scratch: Path,
+) -> Scored:
+    """Tracks of a stretch that the model sees alone, mean of both strands, and its genes."""
+    span = (interval.start, interval.stop)
+    segment = Segment(interval.contig, *span, write=(span,))
+    settings = TaskSettings("+-", TRACKS, "corrected", tile_length=TILE_LENGTH)
+    task = Task(model, genome, segment, (Likelihood(), Likelihood()), settings)
+    log.info("gradient of both strands of %s", interval)
+    result = run_segment(task, scratch, lambda bases: None)
+    values = np.concatenate([piece for _, piece in result.tracks()], axis=1)
+    codes = genome.codes(interval.contig, *span)
+    return Scored.of(interval, codes, dict(zip(TRACKS, values, strict=True)), annotation)
+
+
+def _is_unseen(model: str, interval: Interval) -> bool:
+    """Whether it is known that a model was not trained on a stretch."""
+    contig, first = HELD_OUT
+    return model == BUNDLED and interval.contig == contig and interval.start >= first
+
+
+def _drawn(snvs: Snvs, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """Indices of a uniform draw, and after them of more until the kinds have enough."""
+    order = rng.permutation(len(snvs))
+    chosen = order[: settings.snvs]
+    for kind in range(3):
+        more = order[settings.snvs :][snvs.kind[order[settings.snvs :]] == kind]
+        lacking = max(settings.per_kind - int((snvs.kind[chosen] == kind).sum()), 0)
+        chosen = np.concatenate([chosen, more[:lacking]])
+    return chosen
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Torch and the kernels on so many threads, and back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or machine.usable_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,129 @@
+"""Error of the sweeps against float64 over lengths and tiles (paper, Fig. 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pgf_genome.experiments import fidelity_text
+from pgf_genome.experiments.fidelity_text import ADJOINT, TANGENT
+from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments.trial import Trial
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.pgf.arrays import adjoint, tangent
+from pgf_genome.pgf.objective import Likelihood
+from pgf_genome.pretrain.initial import TOKENS
+
+OBJECTIVE = Likelihood(targets="fixed")
+# Type of the weights, states and sums, and of the products inside the blocks.
+TYPES = {
+    "float64": (torch.float64, None),
+    "float32": (torch.float32, None),
+    "bfloat16 products": (torch.float32, torch.bfloat16),
+}
+QUICK: Mapping[str, Any] = {"lengths": (256, 1024), "tiles": (16, 256), "width": 8}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Trial):
+    """What is computed.
+
+    Attributes
+    ----------
+    lengths, tiles : tuple of int
+        The grid; a tile longer than the sequence is the sequence.
+    """
+
+    LEAST: ClassVar[Mapping[str, float]] = {**Trial.LEAST, "lengths": 2, "tiles": 1}
+
+    lengths: Sequence[int] = (1024, 8192, 65_536)
+    tiles: Sequence[int] = (64, 1024, 16_384)
+    layers: int = 2
+    width: int = 32
+
+
+def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
+    """Compute both derivatives over the grid, and write table, figure and paragraph.
+
+    Parameters
+    ----------
+    directory : path
+        Where ``fidelity.csv``, ``fidelity.html`` and ``fidelity.md`` go.
+    quick : bool
+        Tiny sizes, where ``options`` say nothing else.
+    **options
+        Fields of `Settings`.
+
+    Raises
+    ------
+    UsageError, ResourceError
+        If the options or the directory are at fault.
+    """
+    settings = Settings(**({**QUICK, **options} if quick else options))
+    folder = prepared_directory(directory)
+    torch.set_num_threads(settings.cores)
+    facts = settings.facts()
+    table = stored([row | facts for row in _rows(settings)], folder / "fidelity.csv")
+    findings = fidelity_text.findings(table)
+    findings.write(folder)
+    return findings
+
+
+def _rows(settings: Settings) -> Iterator[dict[str, Any]]:
+    draws = np.random.default_rng(settings.seed)
+    for length in settings.lengths:
+        ids = torch.from_numpy(draws.integers(0, 4, length))
+        # One substitution near the start: all that follows may respond.
+        place = length // 8
+        direction = torch.zeros(length, len(TOKENS), dtype=torch.float64)
+        direction[place, ids[place]], direction[place, (ids[place] + 1) % 4] = -1, 1
+        truth = None
+        for name in TYPES:
+            model = _model(settings, name)
+            for tile in sorted({min(tile, length) for tile in settings.tiles}, reverse=True):
+                found = derivatives(model, ids, direction, tile)
+                # the longest tile in float64 is the truth of all others
+                truth = truth or found
+                for method, value in found.items():
+                    yield {
+                        "method": method,
+                        "type": name,
+                        "length": length,
+                        "tile": tile,
+                        **_errors(value, truth[method]),
+                    }
+
+
+def _model(settings: Settings, name: str) -> CausalMamba:
+    """The same weights, rounded to the type."""
+    dtype, products = TYPES[name]
+    model = settings.model().to(settings.device, dtype).requires_grad_(False)
+    if products is not None:
+        model.precision = products
+    return model
+
+
+def derivatives(
+    model: CausalMamba, ids: Tensor, direction: Tensor, tile: int
+) -> dict[str, np.ndarray]:
+    """Gradient of the likelihood, and response of all predictions to a direction; both (L, V)."""
+    return {
+        ADJOINT: adjoint(model, ids, OBJECTIVE, tile).gradient.astype(np.float64),
+        TANGENT: tangent(model, ids, direction, tile).astype(np.float64),
+    }
+
+
+def _errors(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Of the largest entry, and of the median position relative to itself."""
+    gap, size = np.linalg.norm(found - truth, axis=1), np.linalg.norm(truth, axis=1)
+    known = size > 1e-6 * size.max()
+    return {
+        "error": float(np.abs(found - truth).max() / np.abs(truth).max()),
+        "median_error": float(np.median(gap[known] / size[known])),
+    }

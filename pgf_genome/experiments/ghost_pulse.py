@@ -1,0 +1,191 @@
+"""One pulse at 0.8 L, and how far behind it it can still be seen (paper, Fig. 4)."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pgf_genome.experiments import ghost_pulse_text, pulse
+from pgf_genome.experiments.apart import Result, Task, carry_out
+from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments.ghost_pulse_text import (
+    AUTOGRAD,
+    DIFFERENCE,
+    LABELS,
+    TANGENT,
+    TANGENT32,
+)
+from pgf_genome.experiments.growth import memory
+from pgf_genome.experiments.measure import Measurement
+from pgf_genome.experiments.process import Limits
+from pgf_genome.experiments.scaling import pulse_position
+from pgf_genome.experiments.trial import Trial, write_random_bases
+
+QUICK: Mapping[str, Any] = {"lengths": (2_000, 8_000), "compared": 2_000, "tile": 1_024}
+
+log = logging.getLogger("pgf_genome")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Trial):
+    """What is measured.
+
+    Attributes
+    ----------
+    lengths : tuple of int
+        Bases, L. Around the pulse all sequences are the shortest one.
+    compared : int
+        Longest L at which a finite difference and autograd are tried too.
+    size : float
+        Of the pulse in the finite difference; 1 is a whole substitution.
+    tile : int
+        Bases of a tile.
+    timeout : float
+        Seconds of wall time of one method, all its lengths.
+    max_memory : int
+        Resident bytes at which a method is stopped.
+    """
+
+    LEAST: ClassVar[Mapping[str, float]] = {
+        **Trial.LEAST, "lengths": 100, "compared": 0, "size": 1e-30, "tile": 1, "timeout": 1,
+        "max_memory": 2**20,
+    }  # fmt: skip
+
+    lengths: Sequence[int] = (10_000, 100_000, 1_000_000, 10_000_000)
+    compared: int = 1_000_000
+    size: float = 1e-3
+    width: int = 8
+    tile: int = 8192
+    timeout: float = 300.0
+    max_memory: int = 4 * 2**30
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "lengths", tuple(sorted(self.lengths)))
+
+    def facts(self) -> dict[str, Any]:
+        own = ("size", "tile", "timeout", "max_memory")
+        return {name: getattr(self, name) for name in own} | super().facts()
+
+
+def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
+    """Follow the pulse by every method at every length, and write table, figure and paragraph.
+
+    Parameters
+    ----------
+    directory : path
+        Where ``ghost-pulse.csv``, ``ghost-pulse.html`` and ``ghost-pulse.md`` go.
+    quick : bool
+        Tiny sizes, where ``options`` say nothing else.
+    **options
+        Fields of `Settings`.
+
+    Raises
+    ------
+    UsageError, ResourceError
+        If the options or the directory are at fault. A method that fails is a row of the table.
+    """
+    settings = Settings(**({**QUICK, **options} if quick else options))
+    folder = prepared_directory(directory)
+    with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
+        rows = list(_rows(settings, Path(scratch)))
+    facts = settings.facts()
+    table = stored([row | facts for row in rows], folder / "ghost-pulse.csv")
+    findings = ghost_pulse_text.findings(table)
+    findings.write(folder)
+    return findings
+
+
+def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
+    """One method after the other; each length has a row for every bin of lags."""
+    weights, shortest = settings.saved_model(folder / "model"), settings.lengths[0]
+    shared = {"weights": str(weights), "tile": settings.tile}
+    shared["near"] = shortest - pulse_position(shortest)
+    cases = []
+    for length in settings.lengths:
+        bases = write_bases(folder / str(length), length, shortest, settings.seed)
+        cases.append({**shared, "bases": str(bases), "length": length})
+    truth: dict[int, Result] = {}
+    for method in LABELS:
+        for length, measured, found in _measured(settings, method, cases):
+            log.info("%s, L = %s: %s", LABELS[method], f"{length:,}", measured.status)
+            if method == TANGENT and found:
+                truth[length] = found
+            yield from _rows_of(method, length, measured, found, truth)
+
+
+def _measured(
+    settings: Settings, method: str, cases: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, Measurement, Result]]:
+    """One method at the lengths at which it is tried, in a process of its own."""
+    if method in (DIFFERENCE, AUTOGRAD):
+        cases = [case for case in cases if case["length"] <= settings.compared]
+    work, more = {
+        TANGENT: ("by_tangent", {"dtype": "float64"}),
+        TANGENT32: ("by_tangent", {"dtype": "float32"}),
+        DIFFERENCE: ("by_difference", {"size": settings.size}),
+        AUTOGRAD: ("by_autograd", {}),
+    }[method]
+    cases = [{**case, **more} for case in cases]
+    task = Task(f"{pulse.__name__}:{work}", cases, settings.device, settings.cores)
+    outcomes = carry_out(task, Limits(settings.timeout, settings.max_memory))
+    for case, outcome in zip(cases, outcomes, strict=True):
+        yield case["length"], *outcome
+
+
+def _rows_of(
+    method: str, length: int, measured: Measurement, found: Result, truth: Mapping[int, Result]
+) -> Iterator[dict[str, Any]]:
+    shared = {
+        "method": method,
+        "length": length,
+        "pulse": pulse_position(length),
+        "status": measured.status,
+        "note": measured.note,
+        "seconds": measured.seconds,
+        "memory_bytes": memory(measured),
+        "first": int(found["first"]) if "first" in found else None,
+        "last_response": float(found["last"]) if "last" in found else None,
+    }
+    shared |= _comparisons(found, truth, length)
+    lags, responses = found.get("lags", [None]), found.get("responses", [None])
+    for lag, response in zip(lags, responses, strict=True):
+        yield {**shared, "lag": lag, "response": response}
+
+
+def _comparisons(
+    found: Result, truth: Mapping[int, Result], length: int
+) -> dict[str, float | None]:
+    """How far a response is off those in float64, and a float32 prediction off its own.
+
+    ``off_same`` compares with the tangent at the same length, ``off_shortest`` with the tangent
+    at the shortest, both over the lags of the shortest, in units of the largest response.
+    """
+    off: dict[str, float | None] = {"off_same": None, "off_shortest": None, "floor": None}
+    if not found or length not in truth:
+        return off
+    at = found.get("probes", slice(None))
+    same, shortest = truth[length], truth[min(truth)]
+    for name, expected in (("off_same", same), ("off_shortest", shortest)):
+        values = expected["near"][at, : found["near"].shape[1]]
+        off[name] = float(np.abs(found["near"] - values).max() / np.abs(expected["near"]).max())
+    if "log_probs" in found:
+        wrong = found["log_probs"] - same["log_probs"]
+        off["floor"] = float(np.sqrt(np.mean(wrong**2)))
+    return off
+
+
+def write_bases(path: Path, length: int, shortest: int, seed: int) -> Path:
+    """Random bases that around 0.8 L are those of the shortest sequence."""
+    write_random_bases(path, length, seed + length)
+    common = write_random_bases(path.with_suffix(".common"), shortest, seed).read_bytes()
+    with open(path, "r+b") as file:
+        file.seek(pulse_position(length) - pulse_position(shortest))
+        file.write(common)
+    return path

@@ -1,0 +1,189 @@
+"""Initialisations and frozen poles, trained alike on a genome (after arXiv 2510.00563)."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import softplus
+
+from pgf_genome.errors import SequenceError, UsageError
+from pgf_genome.experiments import initialisation_text, machine
+from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.intervals import Interval
+from pgf_genome.mamba.checkpoint import resolve_device
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.memory import Settings as MemorySettings
+from pgf_genome.memory import measure
+from pgf_genome.pretrain import Training, bits_per_base, new_model, train
+from pgf_genome.sequence import Genome, decode_fasta
+
+HELD_OUT = 0.1  # of the first contig, from its end
+QUICK: Mapping[str, Any] = {
+    "bases": 30_000,
+    "width": 8,
+    "layers": 1,
+    "tile": 64,
+    "span": 512,
+    "probes": 4,
+    "held_out": 5_000,
+}
+
+log = logging.getLogger("pgf_genome")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is trained, and how it is judged.
+
+    Attributes
+    ----------
+    fasta : str
+        Trained on, but for the last tenth of its first contig.
+    inits : tuple of str
+        Initialisations of `pretrain.Training`, each with free and with frozen poles.
+    layers, width, bases, tile : int
+        Sizes of the models, bases that each is trained on, positions per step and stream.
+    target_length : int
+        Bases that the initialisation "long" reaches.
+    span, probes : int
+        How far back influence is measured, and from how many predictions.
+    held_out : int
+        At most so many held-out bases are scored.
+    threads, device, seed
+        As in the other experiments.
+    """
+
+    fasta: str
+    inits: Sequence[str] = ("mamba", "long")
+    layers: int = 2
+    width: int = 32
+    bases: int = 1_000_000
+    tile: int = 512
+    target_length: int = 131_072
+    span: int = 16_384
+    probes: int = 8
+    held_out: int = 200_000
+    threads: int = 0
+    device: str = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "device", str(resolve_device(self.device)))
+        if not self.inits:
+            raise UsageError("initialisation needs at least one of the initialisations")
+        for init in self.inits:
+            self.training(init, False)
+
+    def training(self, init: str, frozen: bool) -> Training:
+        """The same for all but what is compared."""
+        return Training(
+            d_model=self.width,
+            n_layer=self.layers,
+            streams=8,
+            tile_length=self.tile,
+            bases=self.bases,
+            init=init,
+            target_length=self.target_length,
+            freeze_recurrent=frozen,
+            seed=self.seed,
+        )
+
+
+def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
+    """Train every variant, and write table, figure and paragraph.
+
+    Parameters
+    ----------
+    directory : path
+        Where ``initialisation.csv``, ``initialisation.html`` and ``initialisation.md`` go.
+    quick : bool
+        Tiny models, where ``options`` say nothing else.
+    **options
+        Fields of `Settings`.
+
+    Raises
+    ------
+    PgfError
+        If the sequence, the options or the directory are at fault.
+    """
+    settings = Settings(**({**QUICK, **options} if quick else options))
+    folder = prepared_directory(directory)
+    torch.set_num_threads(settings.threads or machine.usable_cores())
+    facts = {
+        "fasta": Path(settings.fasta).name,
+        "bases": settings.bases,
+        "layers": settings.layers,
+        "width": settings.width,
+        "span": settings.span,
+        "machine": machine.describe(settings.device, ("torch", "numba")),
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
+        decode_fasta(settings.fasta, Path(scratch) / "codes") as genome,
+    ):
+        rows = [row | facts for row in _rows(settings, genome)]
+    findings = initialisation_text.findings(stored(rows, folder / "initialisation.csv"))
+    findings.write(folder)
+    return findings
+
+
+def _rows(settings: Settings, genome: Genome) -> Iterator[dict[str, Any]]:
+    contig = genome.contigs[0]
+    start = int(contig.length * (1 - HELD_OUT))
+    if contig.length - start < 2 or contig.length <= settings.span:
+        raise SequenceError(
+            f"{settings.fasta}: {contig.name} has {contig.length} bases, too few for probes that "
+            f"look back over {settings.span}"
+        )
+    hole = Interval(contig.name, start, contig.length)
+    scored = Interval(contig.name, start, min(contig.length, start + settings.held_out))
+    for init in settings.inits:
+        for frozen in (False, True):
+            training = settings.training(init, frozen)
+            before = new_model(training).to(settings.device).requires_grad_(False)
+            after = train({genome: 1.0}, {genome: [hole]}, training, device=settings.device)
+            for when, model in (("before", before), ("after", after)):
+                bits = sum(bits_per_base(model, genome, scored)) / 2
+                yield {
+                    "init": init,
+                    "frozen": frozen,
+                    "when": when,
+                    "bits_per_base": bits,
+                    **_time_constants(model),
+                    **_context(settings, model),
+                }
+            log.info("%s, frozen %s: %.4f bits per base", init, frozen, bits)
+
+
+def _time_constants(model: CausalMamba) -> dict[str, float]:
+    """Bases in which the slowest state of a channel falls to 1/e, at the step size of its bias."""
+    slowest = torch.cat(
+        [
+            1 / (softplus(m.dt_proj.bias) * m.A_log.exp().min(dim=1).values)
+            for m in (block.mixer for block in model.layers)
+        ]
+    )
+    return {"tau_median": slowest.median().item(), "tau_max": slowest.max().item()}
+
+
+def _context(settings: Settings, model: CausalMamba) -> dict[str, float]:
+    """How far predictions on the sequence look back."""
+    asked = MemorySettings(
+        measure=("influence",),
+        drives=("real",),
+        span=settings.span,
+        probes=settings.probes,
+        seed=settings.seed,
+    )
+    (found,) = measure(settings.fasta, model, asked).influences
+    return {
+        "ecl_0.5": found.reach(0.5),
+        "ecl_0.9": found.reach(0.9),
+        "mean_distance": found.mean_distance,
+    }

@@ -1,0 +1,171 @@
+"""Power laws: fitted exponents, and curves on logarithmic axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+COLOURS = (
+    "#b3261e",
+    "#2f6690",
+    "#5a7d3a",
+    "#7a5195",
+    "#a8770f",
+    "#2a8c82",
+    "#4b5c9b",
+    "#555555",
+    "#c2578f",
+)
+SYMBOLS = (
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "star",
+    "cross",
+    "hexagon",
+    "pentagon",
+    "star-square",
+)
+CROWD = 20  # points of a curve, more than which are not marked
+
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> float:
+    """The b of y = a x^b by least squares in the logarithms; NaN for fewer than two points.
+
+    Points that have no logarithm are left out.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    known = (x > 0) & (y > 0) & np.isfinite(y)
+    if len(np.unique(x[known])) < 2:
+        return math.nan
+    return float(np.polyfit(np.log(x[known]), np.log(y[known]), 1)[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A line of a figure.
+
+    Attributes
+    ----------
+    name : str
+        Its entry in the legend; curves of the same name have one look and one entry.
+    x, y : sequence of float
+    dash : str
+        Of the line, as plotly names it.
+    note : str
+        "" for a line; else single crosses with this text beside them.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    dash: str = "solid"
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One pair of axes; ``x_ticks`` are the labelled values, those of plotly if there are none."""
+
+    title: str
+    x_title: str
+    y_title: str
+    curves: Sequence[Curve]
+    x_ticks: Sequence[float] = ()
+    y_log: bool = True
+    x_log: bool = True
+
+
+def figure(panels: Sequence[Panel], names: Sequence[str], height: int = 480) -> go.Figure:
+    """Panels side by side over one legend.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Every name of a curve; its place here is its colour and symbol.
+    """
+    drawn = make_subplots(
+        cols=len(panels), subplot_titles=[p.title for p in panels], horizontal_spacing=0.1
+    )
+    listed: set[str] = set()
+    for column, panel in enumerate(panels, 1):
+        for curve in panel.curves:
+            drawn.add_trace(_trace(curve, names, curve.name not in listed), row=1, col=column)
+            listed.add(curve.name)
+        ticks = {"tickvals": panel.x_ticks, "ticktext": [_short(x) for x in panel.x_ticks]}
+        drawn.update_xaxes(
+            type="log" if panel.x_log else "linear",
+            title=panel.x_title,
+            **(
+                ticks
+                if panel.x_ticks
+                else {"exponentformat": "power", "dtick": 1}
+                if panel.x_log
+                else {}
+            ),
+            col=column,
+        )
+        scale = _decades(panel) if panel.y_log else {}
+        drawn.update_yaxes(title=panel.y_title, **scale, col=column)
+    drawn.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 70, "r": 20, "t": 60, "b": 20},
+        legend={"orientation": "h", "y": -0.22},
+        font={"family": "system-ui, sans-serif", "size": 13},
+    )
+    return drawn
+
+
+def _trace(curve: Curve, names: Sequence[str], first: bool) -> go.Scatter:
+    rank = names.index(curve.name)
+    colour = COLOURS[rank % len(COLOURS)]
+    look = {
+        "mode": "lines+markers" if len(curve.x) <= CROWD else "lines",
+        "marker": {"symbol": SYMBOLS[rank % len(SYMBOLS)], "size": 8, "color": colour},
+        "line": {"color": colour, "width": 2.5, "dash": curve.dash},
+    }
+    if curve.note:
+        look["marker"] |= {"symbol": "x-thin", "size": 12, "line": {"color": colour, "width": 3}}
+        look |= {"mode": "markers+text", "text": curve.note, "textposition": "top center"}
+    hover = f"{curve.name}: %{{y:.4g}} at %{{x:,}}" + (curve.note and f", {curve.note}")
+    return go.Scatter(
+        x=list(curve.x),
+        y=list(curve.y),
+        name=curve.name,
+        legendgroup=curve.name,
+        showlegend=first and not curve.note,
+        hovertemplate=f"{hover}<extra></extra>",
+        **look,
+    )
+
+
+def _decades(panel: Panel) -> dict[str, object]:
+    """A logarithmic axis from the power of ten below all values to the one above."""
+    values = np.concatenate([np.asarray(c.y, np.float64) for c in panel.curves] or [np.ones(1)])
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = (0, 1) if not len(values) else np.log10([values.min(), values.max()])
+    bounds = [math.floor(low), max(math.ceil(high), math.floor(low) + 1)]
+    return {"type": "log", "range": bounds, "exponentformat": "power", "dtick": _step(bounds)}
+
+
+def _step(bounds: Sequence[int]) -> int:
+    """Powers of ten between two labels."""
+    return max(1, math.ceil((bounds[1] - bounds[0]) / 8))
+
+
+def _short(number: float) -> str:
+    """1,024 as 1 k: lengths are powers of two as often as of ten."""
+    for scale, letter in ((2**20, "M"), (2**10, "K")):
+        if number >= scale and number % scale == 0:
+            return f"{number // scale:g} {letter}i"
+    for scale, letter in ((10**6, "M"), (10**3, "K")):
+        if number >= scale:
+            return f"{number / scale:g} {letter}"
+    return f"{number:g}"

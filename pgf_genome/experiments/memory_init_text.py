@@ -1,0 +1,136 @@
+"""What the table of ``experiment memory-init`` says."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from pgf_genome.experiments.frame import Claim, Findings
+from pgf_genome.experiments.loglog import Curve, Panel
+from pgf_genome.experiments.loglog import figure as drawn
+
+TITLE = "Initialisations and what they remember"
+SPECTRUM, TRADE_OFF, EQUAL, LEARNING = "spectrum", "trade-off", "equality", "learning"
+# A lag that is as good as absent from the state, and one that has been learned.
+ABSENT, LEARNED = 0.01, 0.1
+
+
+def findings(table: pd.DataFrame) -> Findings:
+    """Everything that is made of the stored table."""
+    return Findings(
+        "memory-init", TITLE, table, shown(table), figure(table), paragraph(table), claims(table)
+    )
+
+
+def part(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows and columns of one of the four parts."""
+    return table[table["part"] == name].dropna(axis=1, how="all")
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The spectra, and the best that was learned from each at the longest delay."""
+    learned = part(table, LEARNING)
+    longest = learned[learned["delay"] == learned["delay"].max()]
+    best = longest.pivot_table(index=["name", "delta"], columns="frozen", values="learned")
+    rows = []
+    for row in part(table, SPECTRUM).itertuples():
+        frozen, free = (best.loc[(row.name, row.delta), each] for each in (True, False))
+        rows.append(
+            {
+                "spectrum": row.name,
+                "Δ": f"{row.delta:g}",
+                "real A": "yes" if row.real else "no",
+                "poles": int(row.poles),
+                "MF(0)": f"{row.mf_0:.3f}",
+                **{
+                    f"L_{e}": f"{table.loc[row.Index, f'l_{e}']:,.0f}"
+                    for e in ("0.5", "0.1", "0.01")
+                },
+                "ΣMF": f"{row.capacity:.1f}",
+                f"learned at {longest['delay'].max():.0f}, frozen": f"{frozen:.2f}",
+                "free": f"{free:.2f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def figure(table: pd.DataFrame) -> go.Figure:
+    """Accuracy against length of rings, and what was learned against what was in the state."""
+    rings, learned = part(table, TRADE_OFF), part(table, LEARNING)
+    names = ["rings of poles", "frozen", "free"]
+    panels = [
+        Panel("Accuracy and length", "length of memory (steps)", "MF(0)",
+              [Curve(names[0], rings["length"], rings["mf_0"])], y_log=False)
+    ]  # fmt: skip
+    for frozen, name in ((True, "frozen"), (False, "free")):
+        rows = learned[learned["frozen"] == frozen].sort_values("mf_before")
+        curve = Curve(name, rows["mf_before"].clip(lower=1e-4), rows["learned"].clip(lower=0))
+        panels.append(
+            Panel(f"Delayed copy, poles {name}", "MF at the delay, before", "R² after training",
+                  [curve], y_log=False)
+        )  # fmt: skip
+    shown_ = drawn(panels, names)
+    shown_.update_traces(mode="markers", selector={"name": "frozen"})
+    shown_.update_traces(mode="markers", selector={"name": "free"})
+    shown_.update_yaxes(range=[0, 1.05])
+    return shown_.update_layout(showlegend=False)
+
+
+def paragraph(table: pd.DataFrame) -> str:
+    """What was claimed, what was measured and on what machine."""
+    spectra, learned = part(table, SPECTRUM), part(table, LEARNING)
+    gap, rings = part(table, EQUAL)["gap"].max(), part(table, TRADE_OFF)
+    real = ", ".join(spectra[spectra["real"].astype(bool)]["name"].unique())
+    absent, present = _by_presence(learned)
+    return (
+        "The theory says that the memory of a linear state-space model is fixed by its poles. "
+        f"Dense and diagonal models of one spectrum agree to {gap:.0e}; rings of "
+        f"{table['states'].iloc[0]} poles always hold {rings['capacity'].min():.1f} to "
+        f"{rings['capacity'].max():.1f} inputs' worth, so that length costs accuracy. Of the "
+        f"spectra only {real} has a real A, as Mamba's is. It also says that what the state does "
+        "not hold at initialisation cannot be learned. In a delayed copy trained by gradient "
+        f"descent, lags that were absent (MF below {ABSENT}) were learned to R² above {LEARNED} in "
+        f"{absent['free']:.0%} of the cases with free poles and {absent['frozen']:.0%} with frozen "
+        f"ones; lags that were present in {present['free']:.0%} and {present['frozen']:.0%}. "
+        f"Machine: {table['machine'].iloc[0]}."
+    )
+
+
+def _by_presence(learned: pd.DataFrame) -> tuple[dict[str, float], dict[str, float]]:
+    """How often a lag was learned, where it was absent before and where not; NaN if never tried."""
+    found = []
+    for rows in (learned[learned["mf_before"] < ABSENT], learned[learned["mf_before"] >= ABSENT]):
+        hits = rows.assign(hit=rows["learned"] > LEARNED).groupby("frozen")["hit"].mean()
+        found.append({"frozen": hits.get(True, math.nan), "free": hits.get(False, math.nan)})
+    return found[0], found[1]
+
+
+def _not_learned(share: float) -> str:
+    """Verdict on "what is absent is not learned", from the share of cases in which it was."""
+    if math.isnan(share):
+        return "not tested"
+    return "holds" if share == 0 else "holds in part" if share < 0.5 else "does not hold"
+
+
+def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
+    """The paper's three statements."""
+    rings, learned = part(table, TRADE_OFF), part(table, LEARNING)
+    gap, states = part(table, EQUAL)["gap"].max(), table["states"].iloc[0]
+    absent, _ = _by_presence(learned)
+    capacity = (rings["capacity"] / states - 1).abs().max()
+    frozen, free = (learned[learned["frozen"] == f]["learned"].mean() for f in (True, False))
+    return (
+        Claim("S4 and S4D of one spectrum have one memory function", "equal",
+              f"differ by {gap:.0e}", "holds" if gap < 1e-6 else "does not hold"),
+        Claim("longer memory is less accurate, the sum is bounded by N", "sum at most N",
+              f"sums within {capacity:.1%} of N = {states}",
+              "holds" if capacity < 0.05 else "does not hold"),
+        Claim("what is not remembered at initialisation is not learned", "not learned",
+              f"learned in {absent['free']:.0%} of such cases with free poles",
+              _not_learned(absent["free"])),
+        Claim("frozen poles are as good as free ones, or better", "comparable or better",
+              f"mean R² {frozen:.2f} frozen, {free:.2f} free",
+              "holds" if frozen >= free - 0.02 else "does not hold"),
+    )  # fmt: skip

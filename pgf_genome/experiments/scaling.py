@@ -1,0 +1,184 @@
+"""Memory and time of one derivative against the length of the sequence (paper, Fig. 1)."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from pgf_genome import process
+from pgf_genome.experiments import growth, scaling_text
+from pgf_genome.experiments.apart import NOT_INSTALLED, Result, Work
+from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments.growth import SHORT, Growth
+from pgf_genome.experiments.measure import Measurement
+from pgf_genome.experiments.peers import METHODS
+from pgf_genome.experiments.scaling_text import ADJOINT, LABELS, TANGENT, TAPE
+from pgf_genome.experiments.trial import read_bases, reader, write_random_bases
+from pgf_genome.mamba.checkpoint import load_model
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.pgf import sweep
+from pgf_genome.pgf.objective import Likelihood
+from pgf_genome.pgf.plan import Plan
+
+OBJECTIVE = Likelihood(targets="fixed")
+QUICK: Mapping[str, Any] = {"lengths": (512, 2048, 8192), "tile": 512, "methods": (
+    ADJOINT, TANGENT, TAPE, "mambapy")}  # fmt: skip
+
+log = logging.getLogger("pgf_genome")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Growth):
+    """Settings as of `Growth`; the full run goes to a million bases."""
+
+    LABELS = LABELS
+
+    lengths: Sequence[int] = tuple(4**k for k in range(5, 11))
+    methods: Sequence[str] = tuple(LABELS)
+    tile: int = 4096
+
+
+def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
+    """Measure every method at every length, and write table, figure and paragraph.
+
+    Parameters
+    ----------
+    directory : path
+        Where ``scaling.csv``, ``scaling.html`` and ``scaling.md`` go.
+    quick : bool
+        Tiny sizes, where ``options`` say nothing else.
+    **options
+        Fields of `Settings`.
+
+    Raises
+    ------
+    UsageError, ResourceError
+        If the options or the directory are at fault. A method that fails is a row of the table.
+    """
+    settings = Settings(**({**QUICK, **options} if quick else options))
+    folder = prepared_directory(directory)
+    with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
+        rows = list(_rows(settings, Path(scratch)))
+    facts = settings.facts()
+    table = stored([row | facts for row in rows], folder / "scaling.csv")
+    findings = scaling_text.findings(table)
+    findings.write(folder)
+    return findings
+
+
+def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
+    """One method after the other."""
+    weights = settings.saved_model(folder / "model")
+    bases = write_random_bases(folder / "bases", max(settings.lengths), settings.seed)
+    files = {"weights": str(weights), "bases": str(bases)}
+    for method in settings.methods:
+        outcomes = _measured(settings, method, files)
+        for length, (measured, result) in zip(settings.lengths, outcomes, strict=True):
+            log.info("%s, L = %s: %s", LABELS[method], f"{length:,}", measured.status)
+            derivative = float(result["derivative"]) if result else None
+            yield {**growth.row(method, length, measured), "derivative": derivative}
+
+
+def _measured(
+    settings: Settings, method: str, files: Mapping[str, str]
+) -> list[tuple[Measurement, Result]]:
+    """One method at all lengths."""
+    cases = [{**files, "length": length} for length in settings.lengths]
+    if method not in METHODS:
+        work = "by_tangent" if method == TANGENT else "by_adjoint"
+        tiles = [length if method == TAPE else settings.tile for length in settings.lengths]
+        cases = [case | {"tile": tile} for case, tile in zip(cases, tiles, strict=True)]
+        return settings.measured(f"{__name__}:{work}", cases)
+    lacks = METHODS[method].lacks(settings.device)
+    if lacks:
+        return [(Measurement(NOT_INSTALLED, lacks), {})] * len(cases)
+    return settings.measured(f"{__name__}:by_peer", [case | {"method": method} for case in cases])
+
+
+def pulse_position(length: int) -> int:
+    """Where the paper puts its pulse: at 0.8 L."""
+    return 4 * length // 5
+
+
+def substitution(model: CausalMamba, base: torch.Tensor) -> torch.Tensor:
+    """Direction in the input (V,) that turns a base into the next one of A, C, G, T."""
+    bases = torch.tensor(model.vocabulary.base_ids)
+    other = bases[(int((bases == base).nonzero()) + 1) % len(bases)]
+    return model.one_hot(other) - model.one_hot(base)
+
+
+def by_adjoint(weights: str, bases: str, length: int, tile: int, device: str) -> Work:
+    """Gradient with respect to all positions, whose norms go to a file; one tile is one tape."""
+    process.tune()
+    model = load_model(weights, device)
+    _gradient(model, bases, SHORT, min(tile, SHORT // 2))
+    return lambda: _gradient(model, bases, length, tile)
+
+
+def _gradient(model: CausalMamba, bases: str, length: int, tile: int) -> Result:
+    plan, pulse = Plan(length, tile), pulse_position(length)
+    along = substitution(model, read_bases(bases, pulse, pulse + 1)[0])
+    with tempfile.TemporaryFile() as track:
+        for step in sweep.there_and_back(model, reader(model, bases), plan, [OBJECTIVE]):
+            start, stop = plan.bounds(step.k)
+            _write(track, start, step.gradient[0])
+            if start <= pulse < stop:
+                derivative = (step.gradient[0, pulse - start] @ along).item()
+    return {"derivative": np.float64(derivative)}
+
+
+def by_tangent(weights: str, bases: str, length: int, tile: int, device: str) -> Work:
+    """Response of all positions to a substitution at 0.8 L, whose norms go to a file."""
+    process.tune()
+    model = load_model(weights, device)
+    _response(model, bases, SHORT, SHORT // 2)
+    return lambda: _response(model, bases, length, tile)
+
+
+def _response(model: CausalMamba, bases: str, length: int, tile: int) -> Result:
+    plan, pulse = Plan(length, tile), pulse_position(length)
+    along = substitution(model, read_bases(bases, pulse, pulse + 1)[0])
+    read, total = reader(model, bases), 0.0
+    with tempfile.TemporaryFile() as track:
+        for step in sweep.tangent(model, read, pulse_reader(along, pulse), plan, 1):
+            start, stop = plan.bounds(step.k)
+            moved = step.tangents[0, 0]  # (T, V)
+            _write(track, start, moved)
+            targets = read_bases(bases, start + 1, min(stop + 1, length)).to(moved.device)
+            total += moved[: len(targets)].gather(1, targets[:, None]).sum().item()
+    return {"derivative": np.float64(total)}
+
+
+def pulse_reader(along: torch.Tensor, pulse: int) -> sweep.Reader:
+    """The direction that is ``along`` (V,) at one position and zero elsewhere, by tiles."""
+
+    def read(start: int, stop: int) -> torch.Tensor:
+        tile = along.new_zeros(1, 1, stop - start, len(along))
+        if start <= pulse < stop:
+            tile[0, 0, pulse - start] = along
+        return tile
+
+    return read
+
+
+def by_peer(method: str, weights: str, bases: str, length: int, device: str) -> Work:
+    """Gradient by software of others, which gives it as a whole."""
+    prepare = METHODS[method].prepare
+    prepare(Path(weights), read_bases(bases, 0, SHORT), device)()
+    ids, pulse = read_bases(bases, 0, length), pulse_position(length)
+    gradient = prepare(Path(weights), ids, device)
+    along = substitution(load_model(weights), ids[pulse])
+    return lambda: {"derivative": (gradient()[pulse] @ along).double().numpy()}
+
+
+def _write(track: BinaryIO, start: int, values: torch.Tensor) -> None:
+    """One number per base, as a track has."""
+    track.seek(4 * start)
+    track.write(values.norm(dim=-1).cpu().numpy().astype(np.float32).tobytes())

@@ -1,0 +1,148 @@
+"""Where scans of very slow and very fast poles break (paper, App. A)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pgf_genome.errors import UsageError
+from pgf_genome.experiments import machine, stiffness_text
+from pgf_genome.experiments.contenders import (
+    Scan,
+    decaying_products,
+    in_blocks,
+    log_shift,
+    log_space,
+)
+from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.mamba.checkpoint import resolve_device
+
+CONTENDERS: Mapping[str, Scan] = {
+    stiffness_text.OURS: decaying_products,
+    stiffness_text.LOG_SHIFT: log_shift,
+    stiffness_text.LOG_SPACE: log_space,
+}
+QUICK: Mapping[str, Any] = {"steps": 512, "blocks": (16, 128, 512), "points": 9}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is computed.
+
+    Attributes
+    ----------
+    lowest, highest : float
+        Range of A_log; the pole is -exp(A_log), so that low is slow and high is fast.
+    points : int
+        Values of A_log in that range.
+    deltas : tuple of float
+        Step sizes; a state decays by delta exp(A_log) in logarithm per base.
+    blocks : tuple of int
+        Positions that a scan takes at once; the state is handed from block to block.
+    steps : int
+        Positions in all.
+    dtype : str
+        "float32" or "float64"; the truth is a plain loop in float64.
+    threads, device, seed
+        As in the other experiments.
+    """
+
+    lowest: float = -8.0
+    highest: float = 8.0
+    points: int = 33
+    deltas: Sequence[float] = (0.1, 0.001)
+    blocks: Sequence[int] = (16, 64, 256, 1024, 4096)
+    steps: int = 4096
+    dtype: str = "float32"
+    threads: int = 0
+    device: str = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "device", str(resolve_device(self.device)))
+        if not self.lowest < self.highest or self.points < 2:
+            raise UsageError("--points must be at least 2, over a range of A_log that is not empty")
+        if min(*self.blocks, self.steps, self.steps) < 1 or min(self.deltas) <= 0:
+            raise UsageError("blocks, steps and step sizes must be positive")
+        if self.dtype not in ("float32", "float64"):
+            raise UsageError(f"--dtype {self.dtype}: choose float32 or float64")
+
+
+def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
+    """Run every scan over the grid, and write table, figure and paragraph.
+
+    Parameters
+    ----------
+    directory : path
+        Where ``stiffness.csv``, ``stiffness.html`` and ``stiffness.md`` go.
+    quick : bool
+        A smaller grid, where ``options`` say nothing else.
+    **options
+        Fields of `Settings`.
+
+    Raises
+    ------
+    UsageError, ResourceError
+        If the options or the directory are at fault.
+    """
+    settings = Settings(**({**QUICK, **options} if quick else options))
+    folder = prepared_directory(directory)
+    torch.set_num_threads(settings.threads or machine.usable_cores())
+    where = {"machine": machine.describe(settings.device, ("torch", "numba"))}
+    table = stored([row | where for row in _rows(settings)], folder / "stiffness.csv")
+    findings = stiffness_text.findings(table)
+    findings.write(folder)
+    return findings
+
+
+def _rows(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Errors of every scan for every step size, block and pole."""
+    draws = np.random.default_rng(settings.seed)
+    poles = np.linspace(settings.lowest, settings.highest, settings.points)
+    b = draws.standard_normal((settings.steps, settings.points))
+    before = draws.standard_normal(settings.points)
+    dtype = getattr(torch, settings.dtype)
+    limit = float(np.log(torch.finfo(dtype).max))
+    for delta in settings.deltas:
+        decay = delta * np.exp(poles)  # per step
+        truth = by_loop(-decay, b, before)
+        inputs = [torch.tensor(v, dtype=dtype, device=settings.device) for v in (-decay, b, before)]
+        for block in settings.blocks:
+            for name, scan in CONTENDERS.items():
+                found = in_blocks(scan, *inputs, block).double().cpu().numpy()
+                for k, pole in enumerate(poles):
+                    yield {
+                        "scan": name,
+                        "delta": delta,
+                        "A_log": pole,
+                        "decay_per_step": decay[k],
+                        "block": block,
+                        "steps": settings.steps,
+                        "dtype": settings.dtype,
+                        "finite": bool(np.isfinite(found[:, k]).all()),
+                        "error": _error(found[:, k], truth[:, k]),
+                        # m - L is largest at the block's last step, and the shift is its first
+                        "exponent": (min(block, settings.steps) - 1) * decay[k],
+                        "exponent_limit": limit,
+                    }
+
+
+def by_loop(log_a: np.ndarray, b: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """h (T, Di) in float64, one step after the other."""
+    a, h, states = np.exp(log_a), before, []
+    for step in b:
+        h = a * h + step
+        states.append(h)
+    return np.array(states)
+
+
+def _error(found: np.ndarray, truth: np.ndarray) -> float | None:
+    """Largest difference relative to the largest state; None if anything is not finite."""
+    if not np.isfinite(found).all():
+        return None
+    return float(np.abs(found - truth).max() / np.abs(truth).max())
