@@ -85,8 +85,10 @@ def figure(table: pd.DataFrame) -> go.Figure:
         coloraxis={"cmin": -8, "cmax": 0, "colorscale": "Cividis",
                    "colorbar": {"title": "log10 error"}},
     )  # fmt: skip
-    drawn.update_xaxes(showgrid=False, title="A_log (slow to fast)", row=len(deltas))
-    drawn.update_yaxes(showgrid=False, title="block", col=1)
+    drawn.update_xaxes(showgrid=False, zeroline=False)
+    drawn.update_xaxes(title="A_log (slow to fast)", row=len(deltas))
+    drawn.update_yaxes(showgrid=False)
+    drawn.update_yaxes(title="block", col=1)
     return drawn
 
 
