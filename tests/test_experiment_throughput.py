@@ -311,6 +311,16 @@ def test_paragraph_holds_the_claim_against_the_figures(asked, tmp_path):
     assert "step by step at L = 200: out of time." in text
 
 
+def test_claims_are_held_against_autograd_at_its_longest_length(asked, tmp_path):
+    run = throughput.run(tmp_path, lengths=(20, 200), methods=(OURS, "mambapy"), layers=1, width=16)
+    assert [c.verdict for c in run.claims] == ["does not hold", "holds"]
+    assert run.claims[0].measured == "10 times mambapy pscan at L = 200"
+    faster = run.table.assign(times_faster=24.0, memory_share=0.2)
+    assert [c.verdict for c in throughput_text.claims(faster)] == ["holds", "holds in part"]
+    alone = run.table[run.table["method"] == OURS]
+    assert [c.verdict for c in throughput_text.claims(alone)] == ["not tested"] * 2
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -10,19 +10,42 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pgf_genome.experiments.frame import Findings
+from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.measure import OK
 from pgf_genome.experiments.peers import METHODS, OURS
 
 TITLE = "Throughput of the gradient with respect to every base"
 PAPER_TIMES, PAPER_LESS = 23, 0.94
+AUTOGRAD = "mambapy"
 COLOURS = ("#b3261e", "#2f6690", "#5a7d3a", "#7a5195", "#a8770f", "#2a8c82", "#4b5c9b")
 SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star")
 
 
 def findings(table: pd.DataFrame) -> Findings:
     """Everything that is made of the stored table."""
-    return Findings("throughput", TITLE, table, shown(table), figure(table), paragraph(table))
+    told, held = paragraph(table), claims(table)
+    return Findings("throughput", TITLE, table, shown(table), figure(table), told, held)
+
+
+def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
+    """The paper's two ratios, against autograd through the best scan at the longest length."""
+    peers = table[(table["method"] == AUTOGRAD) & table["times_faster"].notna()]
+    paper = f"{PAPER_TIMES} times", f"{PAPER_LESS:.0%} less"
+    statements = "Throughput against autograd", "Memory against autograd"
+    if peers.empty:
+        return tuple(
+            Claim(statement, value, "autograd did not finish here", "not tested")
+            for statement, value in zip(statements, paper, strict=True)
+        )
+    row = peers.loc[peers["length"].idxmax()]
+    times, less = row["times_faster"], 1 - row["memory_share"]
+    at = f"{METHODS[AUTOGRAD].label} at L = {row['length']:,}"
+    return (
+        Claim(statements[0], paper[0], f"{times:.3g} times {at}",
+              "holds" if times >= PAPER_TIMES else "does not hold"),
+        Claim(statements[1], paper[1], f"{less:.0%} less than {at}",
+              "holds" if less >= PAPER_LESS else "holds in part" if less > 0 else "does not hold"),
+    )  # fmt: skip
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
