@@ -29,6 +29,7 @@ from pgf_genome.experiments.process import (
     Ended,
     Limits,
     end_with_parent,
+    is_out_of_memory,
     own_memory,
     run_python,
 )
@@ -110,7 +111,7 @@ def carry_out_here(task: Task, folder: Path) -> Iterator[Measurement]:
         try:
             measured, result = _carry_out(prepare, case, task.device)
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             yield Measurement(OUT_OF_MEMORY)
             return
@@ -156,12 +157,6 @@ def _peak(device: str) -> int:
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device)
     return own_memory()[1]
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch.OutOfMemoryError on a GPU; on a CPU a RuntimeError that only its text tells apart.
-    kind = type(error).__name__
-    return kind in ("MemoryError", "OutOfMemoryError") or "allocate memory" in str(error)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pgf_genome.experiments.process import (
     OUT_OF_MEMORY,
     Limits,
     end_with_parent,
+    is_out_of_memory,
     own_memory,
     run_python,
 )
@@ -115,7 +116,7 @@ def measure_here(request: Request) -> Measurement:
         baseline, _ = _memory(request.device)
         first, times, result = _timed(gradient, request.runs, request.seconds)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return Measurement(OUT_OF_MEMORY)
     np.save(request.gradient, result.numpy())
@@ -143,12 +144,6 @@ def _memory(device: str) -> tuple[int, int]:
     import torch
 
     return torch.cuda.memory_reserved(device), torch.cuda.max_memory_reserved(device)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch.OutOfMemoryError on a GPU; on a CPU a RuntimeError that only its text tells apart.
-    kind = type(error).__name__
-    return kind in ("MemoryError", "OutOfMemoryError") or "allocate memory" in str(error)
 
 
 def _last_line(text: str) -> str:

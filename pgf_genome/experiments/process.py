@@ -135,3 +135,10 @@ def _status_bytes(pid: int | str, name: str) -> int | None:
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode("utf-8", "replace")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an exception says that memory is at an end."""
+    # torch.OutOfMemoryError on a GPU; on a CPU a RuntimeError that only its text tells apart.
+    kind = type(error).__name__
+    return kind in ("MemoryError", "OutOfMemoryError") or "allocate memory" in str(error)
