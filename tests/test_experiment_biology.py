@@ -17,7 +17,6 @@ from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import biology, biology_text
 from pgf_genome.experiments.mutations import KINDS
 from pgf_genome.intervals import Interval
-from pgf_genome.job.options import DEFAULT_MODEL
 from pgf_genome.pretrain import Training, new_model, save_model
 
 
@@ -135,7 +134,6 @@ def test_what_was_not_measured_is_not_tested(result):
 
 
 def test_default_stretch_is_what_the_bundled_model_did_not_see():
-    assert biology.BUNDLED == DEFAULT_MODEL
     settings = biology.Settings("a.fa", "a.gff", bases=1000)
     coli = {"plasmid": 500, "NC_000913.3": 4_641_652}
     assert settings.interval(coli) == Interval("NC_000913.3", 4_000_000, 4_001_000)

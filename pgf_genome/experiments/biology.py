@@ -26,11 +26,11 @@ from pgf_genome.experiments.mutations import Reach, Snvs, exact_effects
 from pgf_genome.intervals import Interval, parse_region
 from pgf_genome.mamba.checkpoint import load_model, resolve_device
 from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.mamba.source import DEFAULT_MODEL
 from pgf_genome.pgf.arrays import TILE_LENGTH
 from pgf_genome.pgf.objective import Likelihood
 from pgf_genome.sequence import Genome, decode_fasta
 
-BUNDLED = "ecoli-yeast-d128"
 # From where on the bundled model was not trained: its model card.
 HELD_OUT = ("NC_000913.3", 4_000_000)
 PACKAGES = ("torch", "numba")
@@ -78,7 +78,7 @@ class Settings:
 
     fasta: str
     gff: str
-    model: str = BUNDLED
+    model: str = DEFAULT_MODEL
     region: str | None = None
     bases: int = 300_000
     snvs: int = 600
@@ -103,7 +103,7 @@ class Settings:
     def interval(self, lengths: Mapping[str, int]) -> Interval:
         """The stretch that is looked at, of a genome whose contigs have these lengths."""
         contig, first = HELD_OUT
-        known = self.model == BUNDLED and lengths.get(contig, 0) > first
+        known = self.model == DEFAULT_MODEL and lengths.get(contig, 0) > first
         default = f"{{{contig}}}:{first + 1}-" if known else next(iter(lengths))
         found = parse_region(self.region or default, lengths)
         return replace(found, stop=min(found.stop, found.start + self.bases))
@@ -199,7 +199,7 @@ def score(
 def _is_unseen(model: str, interval: Interval) -> bool:
     """Whether it is known that a model was not trained on a stretch."""
     contig, first = HELD_OUT
-    return model == BUNDLED and interval.contig == contig and interval.start >= first
+    return model == DEFAULT_MODEL and interval.contig == contig and interval.start >= first
 
 
 def _drawn(snvs: Snvs, settings: Settings, rng: np.random.Generator) -> np.ndarray:
