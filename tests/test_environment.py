@@ -17,7 +17,6 @@ IMPORT_NAMES = {"biopython": "Bio"}
 
 # Core dependencies that no module imports, and why they are listed all the same.
 NOT_IMPORTED = {
-    "biopython": "required by the project's owner; the tests read what is written with it",
     "pyfaidx": "required by the project's owner; pysam reads the index of a FASTA",
 }
 

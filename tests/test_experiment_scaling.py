@@ -135,9 +135,7 @@ def test_lengths_are_sorted_and_named_once():
 def scaled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scaling")
     options = {"lengths": (4096, 16384), "tile": 1024, "threads": 1, "width": 32}
-    return folder, run_here(
-        scaling.run, folder, True, methods=("adjoint", "tangent", "tape"), **options
-    )
+    return folder, scaling.run(folder, True, methods=("adjoint", "tangent", "tape"), **options)
 
 
 def test_memory_of_the_sweeps_is_flat_and_that_of_a_tape_linear(scaled):
@@ -283,9 +281,7 @@ def test_complexity_is_judged_from_its_table():
 def weighed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gradient")
     options = {"lengths": (4096, 16384), "tile": 1024, "threads": 1, "width": 32}
-    return folder, run_here(
-        parameter_gradient.run, folder, methods=("sweep", "autograd"), **options
-    )
+    return folder, parameter_gradient.run(folder, methods=("sweep", "autograd"), **options)
 
 
 def test_memory_of_weight_gradients_is_flat_by_tiles_and_linear_by_tape(weighed):

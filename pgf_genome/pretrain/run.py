@@ -161,9 +161,9 @@ class _Run:
         bases = round(self.job.training.bases * step / steps)
         bits = math.fsum(self._losses) / len(self._losses)
         self._losses.clear()
-        glances = {}
-        if (len(self.curve.points) + 1) % POINTS_PER_GLANCE == 0 and step != steps:
-            holes = self.learner.corpus.held_out
+        last, glances = step == steps, {}
+        if (len(self.curve.points) + 1) % POINTS_PER_GLANCE == 0 or last:
+            holes = {} if last else self.learner.corpus.held_out  # at the end all is scored
             short = [(g, _first(h, GLANCE)) for g, hs in holes.items() for h in hs]
             glances = {str(h): sum(bits_per_base(self.learner.model, g, h)) / 2 for g, h in short}
             told = "".join(f"; held out {name}: {value:.4f}" for name, value in glances.items())
