@@ -1,8 +1,9 @@
-"""Numba kernels of the depthwise causal convolution with SiLU, for one block of channels.
+"""Numba kernels of the depthwise causal convolution with SiLU, for some rows of one sequence.
 
 Conventions as in ``kernels.py``; K, the number of taps, is a multiple of ``GROUP``. ``past`` is
 the tile with the K-1 inputs before it in front, so that output t sees
-``past[t] .. past[t + K - 1]``.
+``past[t] .. past[t + K - 1]``. Nothing is carried from row to row, so whole rows are shared out
+rather than blocks of channels: memory is read in order, which is twice as fast.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import numpy as np
 
 from pgf_genome.scan.kernels import (
     BLOCK,
-    CHUNK,
     GATE,
     GATE_SLOPE,
     GROUP,
+    block_of,
     grouped,
+    inlined,
     kernel,
     load_gate,
 )
 
 ROW = GATE_SLOPE + BLOCK
+SPAN = 32  # rows of past_bar that are made together
+FIRST = np.uintp(0)  # channel
 
 
-@kernel
+@inlined
 def filter_row(past, t, taps, lo, width, total):
     """Add sum_k weight_k past_{t+k} to ``total``."""
     for g in range(taps.shape[0]):
@@ -34,55 +38,79 @@ def filter_row(past, t, taps, lo, width, total):
             total[d] += early + late
 
 
-@kernel
-def conv_forward(past, weight, bias, lo, hi, out):
-    """u_t = silu(sum_k weight_k past_{t+k} + bias)."""
-    width = hi - lo
-    taps = grouped(weight, lo, width)
-    total, row = np.zeros((1, BLOCK), past.dtype), np.zeros(ROW, past.dtype)
-    for t in range(out.shape[0]):
-        for d in range(width):
-            total[0, d] = bias[lo + d]
-        filter_row(past, t, taps, lo, width, total[0])
-        load_gate(total, 0, lo - lo, width, row)
-        for d in range(width):
-            out[t, lo + d] = row[GATE + d]
+@inlined
+def respond(past, t, taps, bias, lo, width, total, row):
+    """silu(sum_k weight_k past_{t+k} + bias) and the slope of silu there."""
+    for d in range(width):
+        total[d] = bias[lo + d]
+    filter_row(past, t, taps, lo, width, total)
+    load_gate(total, width, row)
 
 
 @kernel
-def conv_adjoint(past, weight, bias, out_bar, lo, hi, past_bar, weight_bar, bias_bar, weights):
-    """Cotangents of past and, if ``weights``, of weight and bias.
+def conv_forward(past, weight, bias, first, last, out):
+    """u_t = silu(sum_k weight_k past_{t+k} + bias) for first <= t < last."""
+    channels = np.uintp(out.shape[1])
+    taps = grouped(weight, FIRST, channels)
+    total, row = np.zeros(BLOCK, past.dtype), np.zeros(ROW, past.dtype)
+    for t in range(first, last):
+        for k in range(taps.shape[0]):
+            lo, width = block_of(k, FIRST, channels)
+            respond(past, t, taps[k], bias, lo, width, total, row)
+            for d in range(width):
+                out[t, lo + d] = row[GATE + d]
 
-    v_t          = u_bar_t silu'(..)
-    past_bar_r   = sum_k weight_k v_{r-k}
-    weight_bar_k = sum_t v_t past_{t+k}
+
+@inlined
+def load_slopes(past, taps, bias, out_bar, first, lo, width, total, row, v):
+    """v_t = u_bar_t silu'(..) of the outputs first, first + 1, ..; zero where there is none."""
+    for i in range(v.shape[0]):
+        t = first + i
+        if t < 0 or t >= out_bar.shape[0]:
+            v[i] = past.dtype.type(0)
+            continue
+        respond(past, t, taps, bias, lo, width, total, row)
+        for d in range(width):
+            v[i, d] = out_bar[t, lo + d] * row[GATE_SLOPE + d]
+
+
+@kernel
+def add_weight_shares(past, v, first, last, lo, width, weight_bar, bias_bar):
+    """Add sum_t v_t past_{t+k} and sum_t v_t; ``v`` begins with output ``first``."""
+    for t in range(first, last):
+        for k in range(weight_bar.shape[0]):
+            for d in range(width):
+                weight_bar[k, lo + d] += v[t - first, d] * past[t + k, lo + d]
+        for d in range(width):
+            bias_bar[lo + d] += v[t - first, d]
+
+
+@kernel
+def conv_adjoint(
+    past, weight, bias, out_bar, first, last, past_bar, weight_bar, bias_bar, weights
+):  # fmt: skip
+    """Cotangents of past_r and, if ``weights``, shares of those of weight and bias.
+
+        v_t          = u_bar_t silu'(..)
+        past_bar_r   = sum_k weight_k v_{r-k}
+        weight_bar_k = sum_t v_t past_{t+k}
+
+    for first <= r, t < last.
     """
-    width, length = hi - lo, out_bar.shape[0]
-    K = weight.shape[0]
-    taps, flipped = grouped(weight, lo, width), grouped(weight[::-1], lo, width)
-    total, row = np.zeros((1, BLOCK), past.dtype), np.zeros(ROW, past.dtype)
-    # v of a chunk, behind the last K-1 of the chunk before
-    v = np.zeros((CHUNK + K - 1, BLOCK), past.dtype)
-    for start in range(0, past_bar.shape[0], CHUNK):
-        stop = min(start + CHUNK, past_bar.shape[0])
-        v[: K - 1] = v[CHUNK:].copy()
-        v[K - 1 :] = past.dtype.type(0)
-        for t in range(start, min(stop, length)):
-            for d in range(width):
-                total[0, d] = bias[lo + d]
-            filter_row(past, t, taps, lo, width, total[0])
-            load_gate(total, 0, lo - lo, width, row)
-            now = v[K - 1 + t - start]
-            for d in range(width):
-                now[d] = out_bar[t, lo + d] * row[GATE_SLOPE + d]
-            if weights:
-                for k in range(K):
-                    for d in range(width):
-                        weight_bar[k, lo + d] += now[d] * past[t + k, lo + d]
+    K, channels, zero = weight.shape[0], np.uintp(past.shape[1]), past.dtype.type(0)
+    taps, flipped = grouped(weight, FIRST, channels), grouped(weight[::-1], FIRST, channels)
+    total, row = np.zeros(BLOCK, past.dtype), np.zeros(ROW, past.dtype)
+    v = np.zeros((SPAN + K - 1, BLOCK), past.dtype)  # of the outputs start - K + 1 .. stop - 1
+    for start in range(first, last, SPAN):
+        stop = min(start + SPAN, last)
+        for k in range(taps.shape[0]):
+            lo, width = block_of(k, FIRST, channels)
+            load_slopes(past, taps[k], bias, out_bar, start - K + 1, lo, width, total, row, v)
+            for r in range(start, stop):
+                total[:] = zero
+                filter_row(v, r - start, flipped[k], FIRST, width, total)
                 for d in range(width):
-                    bias_bar[lo + d] += now[d]
-        for r in range(start, stop):
-            total[0, :] = past.dtype.type(0)
-            filter_row(v, r - start, flipped, lo - lo, width, total[0])
-            for d in range(width):
-                past_bar[r, lo + d] = total[0, d]
+                    past_bar[r, lo + d] = total[d]
+            if weights:
+                end = min(stop, out_bar.shape[0])
+                add_weight_shares(past, v[K - 1 :], start, end, lo, width, weight_bar, bias_bar)

@@ -7,6 +7,7 @@ governs matrix products and kernels. Results do not depend on the number of thre
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,14 +28,26 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _over_blocks(task: Callable[[int, int, int], None], batch: int, width: int) -> None:
-    """Call ``task(sequence, first channel, past last channel)`` for every block, in threads."""
-    spans = [(lo, min(lo + BLOCK, width)) for lo in range(0, width, BLOCK)]
-    _over(task, [(b, np.uintp(lo), np.uintp(hi)) for b in range(batch) for lo, hi in spans])
+    """Call ``task(sequence, first channel, past last channel)`` for spans of blocks, in threads.
+
+    As few spans as there are threads: rows that are read whole are read faster.
+    """
+    blocks = -(-width // BLOCK)
+    spans = min(blocks, -(-torch.get_num_threads() // batch))
+    edges = [blocks * i // spans * BLOCK for i in range(spans)] + [width]
+    pairs = list(itertools.pairwise(np.uintp(edge) for edge in edges))
+    _over(task, [(b, *pair) for b in range(batch) for pair in pairs])
 
 
-def _over_rows(task: Callable[[int, int, int], None], rows: int) -> None:
-    """Call ``task(i, first row, past last row)`` for every piece of a matrix, in threads."""
-    _over(task, [(i, lo, min(lo + ROWS, rows)) for i, lo in enumerate(range(0, rows, ROWS))])
+def _over_rows(task: Callable[..., None], rows: int, batch: int | None = None) -> None:
+    """Call ``task(i, first row, past last row)`` for every piece of a matrix, in threads.
+
+    With a batch of matrices, ``task(sequence, i, first row, past last row)``.
+    """
+    pieces = [(i, lo, min(lo + ROWS, rows)) for i, lo in enumerate(range(0, rows, ROWS))]
+    _over(
+        task, pieces if batch is None else [(b, *piece) for b in range(batch) for piece in pieces]
+    )
 
 
 def _over(task: Callable[..., None], pieces: list[tuple]) -> None:
@@ -114,7 +127,7 @@ def scan_adjoint(
     batch, length, width = x.shape
     states = A.shape[0]
     B, C, A, end_bar = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (end_bar, 1)))
-    shares = x.new_empty(2, -(-width // BLOCK), batch, length, A.shape[0])
+    shares = x.new_empty(2, batch, -(-width // BLOCK), length, A.shape[0])
     x_bar, dt_bar, z_bar, state_bar = (v.new_empty(v.shape) for v in (x, dt, z, end_bar))
     A_bar = x.new_empty(batch, *A.shape)
     D_bar, bias_bar = x.new_zeros(batch, width), x.new_zeros(batch, width)
@@ -125,12 +138,12 @@ def scan_adjoint(
 
     def task(b, lo, hi):
         xb, dtb, zb, hb, share = targets
-        Bb, Cb = share[0, lo // BLOCK, b], share[1, lo // BLOCK, b]
+        Bb, Cb = share[:, b, int(lo) // BLOCK :]
         bars = (xb[b], dtb[b], Bb, Cb, zb[b], hb[b], *(total[b] for total in sums))
         kernels.scan_adjoint(*inputs[b], A, D, bias, *outer[b], lo, hi, *bars, weights)
 
     _over_blocks(task, batch, width)
-    B_bar, C_bar = shares[..., :states].sum(dim=1)
+    B_bar, C_bar = shares[..., :states].sum(dim=2)
     totals = (A_bar[:, :states].sum(0), D_bar.sum(0), bias_bar.sum(0))
     return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, state_bar[:, :states]
 
@@ -142,10 +155,10 @@ def conv_forward(past, weight, bias) -> Tensor:
     past, weight = _whole_taps(past, weight)
     past, weight, bias, o = _arrays(past, weight, bias, out)
 
-    def task(b, lo, hi):
-        conv_kernels.conv_forward(past[b], weight, bias, lo, hi, o[b])
+    def task(b, _, first, last):
+        conv_kernels.conv_forward(past[b], weight, bias, first, last, o[b])
 
-    _over_blocks(task, batch, width)
+    _over_rows(task, o.shape[1], batch)
     return out
 
 
@@ -166,28 +179,31 @@ def conv_tangent(past, weight, bias, past_dot) -> Tensor:
     past, weight = _whole_taps(past, weight)
     past, weight, bias, dots, o = _arrays(past, weight, bias, past_dot.transpose(0, 1), out)
 
-    def task(b, lo, hi):
-        tangent_kernels.conv_tangent(past[b], weight, bias, dots[b], lo, hi, o[b])
+    def task(b, _, first, last):
+        tangent_kernels.conv_tangent(past[b], weight, bias, dots[b], first, last, o[b])
 
-    _over_blocks(task, batch, width)
+    _over_rows(task, o.shape[2], batch)
     return out.transpose(0, 1).contiguous()
 
 
 def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Cotangents of past, weight and bias; of weight and bias zero unless ``weights``."""
-    batch, _, width = past.shape
     lack = -weight.shape[0] % GROUP
     past, weight = _whole_taps(past, weight)
+    batch, rows, width = past.shape
     past_bar = past.new_empty(past.shape)
-    weight_bar, bias_bar = past.new_zeros(batch, *weight.shape), past.new_zeros(batch, width)
-    past, weight, bias, ob = _arrays(past, weight, bias, out_bar)
-    bars = list(zip(*_arrays(past_bar, weight_bar, bias_bar), strict=True))
+    weight_bar = past.new_zeros(batch, -(-rows // ROWS), *weight.shape)
+    bias_bar = past.new_zeros(batch, -(-rows // ROWS), width)
+    past, weight, bias, ob, pb, wb, bb = _arrays(
+        past, weight, bias, out_bar, past_bar, weight_bar, bias_bar
+    )
 
-    def task(b, lo, hi):
-        conv_kernels.conv_adjoint(past[b], weight, bias, ob[b], lo, hi, *bars[b], weights)
+    def task(b, i, first, last):
+        bars = pb[b], wb[b, i], bb[b, i]
+        conv_kernels.conv_adjoint(past[b], weight, bias, ob[b], first, last, *bars, weights)
 
-    _over_blocks(task, batch, width)
-    return past_bar[:, lack:], weight_bar.sum(0)[lack:], bias_bar.sum(0)
+    _over_rows(task, rows, batch)
+    return past_bar[:, lack:], weight_bar.sum((0, 1))[lack:], bias_bar.sum((0, 1))
 
 
 def norm_forward(x, weight, eps) -> Tensor:

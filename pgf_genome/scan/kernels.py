@@ -1,8 +1,9 @@
-"""Numba kernels of the selective scan, for one sequence and one block of channels.
+"""Numba kernels of the selective scan, for one sequence and some of its channels.
 
-Time runs in chunks of ``CHUNK`` positions whose scratch rows stay in cache: first everything
-that has no state, then the recurrence, four states of every channel at a time, then the outputs.
-``cpu.py`` spreads blocks and sequences over threads.
+Time runs in chunks of ``CHUNK`` positions, and in a chunk one block of ``BLOCK`` channels after
+the other, whose scratch rows stay in cache: first everything that has no state, then the
+recurrence, four states of every channel at a time, then the outputs. ``cpu.py`` spreads spans of
+blocks and sequences over threads.
 
 Arrays are C-contiguous with channels last, and N is a multiple of ``GROUP``. A block is the
 channels ``lo <= d < lo + width``, unsigned, because the test for a negative index would keep LLVM
@@ -28,9 +29,11 @@ DECAY = H + GROUP * BLOCK
 FORWARD_ROW, ADJOINT_ROW = GATE_SLOPE + BLOCK, DECAY + GROUP * BLOCK
 
 kernel = cached(nogil=True, fastmath=FLAGS, error_model="numpy")
+# For what runs once per position: a call costs as much as a hundred instructions.
+inlined = cached(nogil=True, fastmath=FLAGS, error_model="numpy", forceinline=True)
 
 
-@kernel
+@inlined
 def load_step(x, dt, D, bias, t, lo, width, row):
     """delta = softplus(dt + bias), linear above 20 as in torch; its slope; delta x; skip D x."""
     real = x.dtype.type
@@ -50,13 +53,13 @@ def load_step(x, dt, D, bias, t, lo, width, row):
         row[Y + d] = D[lo + d] * x[t, lo + d]
 
 
-@kernel
-def load_gate(z, t, lo, width, row):
-    """gate = silu(z) and its slope."""
+@inlined
+def load_gate(z, width, row):
+    """gate = silu(z) of a row's channels, and its slope."""
     real = z.dtype.type
     zero, one, log2_e = real(0), real(1), real(LOG2_E)
     for d in range(width):
-        v = z[t, lo + d]
+        v = z[d]
         u = exp2_neg(-abs(v) * log2_e)
         above = one / (one + u)
         below = u * above
@@ -65,25 +68,44 @@ def load_gate(z, t, lo, width, row):
         row[GATE_SLOPE + d] = sigmoid * (one + v * (one - sigmoid))
 
 
+@inlined
+def block_of(k, lo, hi):
+    """First channel and width of block ``k`` of the channels lo .. hi - 1, unsigned."""
+    first = lo + np.uintp(k * BLOCK)
+    return first, min(np.uintp(BLOCK), hi - first)
+
+
+@inlined
+def clear_beyond(width, rows):
+    """Zeros where a narrow block has no channels; the block before may have left others there."""
+    if width < BLOCK:
+        rows[:] = 0
+
+
 @kernel
-def grouped(matrix, lo, width):
-    """The block's channels of an (N, Di) matrix: (N / GROUP, GROUP * BLOCK), padded with zeros."""
-    out = np.zeros((matrix.shape[0] // GROUP, GROUP * BLOCK), matrix.dtype)
-    for n in range(matrix.shape[0]):
-        for d in range(width):
-            out[n // GROUP, n % GROUP * BLOCK + d] = matrix[n, lo + d]
+def grouped(matrix, lo, hi):
+    """Channels of an (N, Di) matrix: (blocks, N / GROUP, GROUP * BLOCK), padded with zeros."""
+    blocks = -(-int(hi - lo) // BLOCK)
+    out = np.zeros((blocks, matrix.shape[0] // GROUP, GROUP * BLOCK), matrix.dtype)
+    for k in range(blocks):
+        first, width = block_of(k, lo, hi)
+        for n in range(matrix.shape[0]):
+            for d in range(width):
+                out[k, n // GROUP, n % GROUP * BLOCK + d] = matrix[n, first + d]
     return out
 
 
 @kernel
-def ungroup(blocks, lo, width, matrix):
-    """Inverse of ``grouped``, into the block's channels of ``matrix``."""
-    for n in range(matrix.shape[0]):
-        for d in range(width):
-            matrix[n, lo + d] = blocks[n // GROUP, n % GROUP * BLOCK + d]
+def ungroup(blocks, lo, hi, matrix):
+    """Inverse of ``grouped``, into the channels of ``matrix``."""
+    for k in range(blocks.shape[0]):
+        first, width = block_of(k, lo, hi)
+        for n in range(matrix.shape[0]):
+            for d in range(width):
+                matrix[n, first + d] = blocks[k, n // GROUP, n % GROUP * BLOCK + d]
 
 
-@kernel
+@inlined
 def advance(row, b, c, poles, h):
     """h_t = exp(delta A) h_{t-1} + delta x B and y += C h, in place, for one group of states.
 
@@ -103,30 +125,39 @@ def advance(row, b, c, poles, h):
 
 
 @kernel
-def scan_forward(x, dt, B, C, z, A, D, bias, h_start, lo, hi, out, h_end, stored):
-    """Outputs, final state, and the states before every ``CHUNK``-th position."""
-    width = hi - lo
-    poles, h = grouped(A, lo, width), grouped(h_start, lo, width)
-    poles *= x.dtype.type(LOG2_E)
-    rows = np.zeros((CHUNK, FORWARD_ROW), x.dtype)
-    for chunk in range(stored.shape[0]):
-        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, x.shape[0])
-        ungroup(h, lo, width, stored[chunk])
+def forward_chunk(x, dt, B, C, z, poles, D, bias, h, start, stop, lo, width, rows, out):
+    """Outputs start .. stop - 1 of a block, from its states ``h``, which move on."""
+    clear_beyond(width, rows)
+    for t in range(start, stop):
+        load_step(x, dt, D, bias, t, lo, width, rows[t - start])
+        load_gate(z[t, lo:], width, rows[t - start])
+    for g in range(h.shape[0]):
+        now = slice(g * GROUP, g * GROUP + GROUP)
         for t in range(start, stop):
-            load_step(x, dt, D, bias, t, lo, width, rows[t - start])
-            load_gate(z, t, lo, width, rows[t - start])
-        for g in range(h.shape[0]):
-            now = slice(g * GROUP, g * GROUP + GROUP)
-            for t in range(start, stop):
-                advance(rows[t - start], B[t, now], C[t, now], poles[g], h[g])
-        for t in range(start, stop):
-            row = rows[t - start]
-            for d in range(width):
-                out[t, lo + d] = row[Y + d] * row[GATE + d]
-    ungroup(h, lo, width, h_end)
+            advance(rows[t - start], B[t, now], C[t, now], poles[g], h[g])
+    for t in range(start, stop):
+        row = rows[t - start]
+        for d in range(width):
+            out[t, lo + d] = row[Y + d] * row[GATE + d]
 
 
 @kernel
+def scan_forward(x, dt, B, C, z, A, D, bias, h_start, lo, hi, out, h_end, stored):
+    """Outputs, final state, and the states before every ``CHUNK``-th position."""
+    poles, h = grouped(A, lo, hi) * x.dtype.type(LOG2_E), grouped(h_start, lo, hi)
+    rows = np.zeros((CHUNK, FORWARD_ROW), x.dtype)
+    for chunk in range(stored.shape[0]):
+        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, x.shape[0])
+        ungroup(h, lo, hi, stored[chunk])
+        for k in range(h.shape[0]):
+            first, width = block_of(k, lo, hi)
+            forward_chunk(
+                x, dt, B, C, z, poles[k], D, bias, h[k], start, stop, first, width, rows, out
+            )
+    ungroup(h, lo, hi, h_end)
+
+
+@inlined
 def replay(row, after, b, c, poles):
     """As ``advance``, but from ``row``'s states to those of the row after; keeps the decays."""
     for d in range(BLOCK):
@@ -150,7 +181,7 @@ def replay(row, after, b, c, poles):
         row[Y + d] += c[0] * h0 + c[1] * h1 + c[2] * h2 + c[3] * h3
 
 
-@kernel
+@inlined
 def reverse(row, after, b, c, A, carry, b_bar, c_bar):
     """One step back in time for one group of states; ``carry`` is a_{t+1} g_{t+1}.
 
@@ -190,7 +221,7 @@ def reverse(row, after, b, c, A, carry, b_bar, c_bar):
     c_bar[0], c_bar[1], c_bar[2], c_bar[3] = c0, c1, c2, c3
 
 
-@kernel
+@inlined
 def load_cotangent(out_bar, t, lo, width, row):
     """Cotangents of gated and ungated output; empty sums."""
     zero = row.dtype.type(0)
@@ -201,7 +232,7 @@ def load_cotangent(out_bar, t, lo, width, row):
         row[A_SUM + d] = zero
 
 
-@kernel
+@inlined
 def add_pole_share(row, carry, A_sum):
     """A_bar += g a delta h_{t-1}, for one group of states."""
     for j in range(GROUP):
@@ -209,7 +240,7 @@ def add_pole_share(row, carry, A_sum):
             A_sum[j * BLOCK + d] += carry[j * BLOCK + d] * row[H + j * BLOCK + d] * row[DELTA + d]
 
 
-@kernel
+@inlined
 def store_cotangents(row, D, t, lo, width, x_bar, dt_bar, z_bar):
     """Cotangents of signal, step size before softplus, and gate before SiLU, from their sums."""
     for d in range(width):
@@ -218,6 +249,41 @@ def store_cotangents(row, D, t, lo, width, x_bar, dt_bar, z_bar):
         x_bar[t, lo + d] = row[DELTA + d] * row[B_SUM + d] + D[lo + d] * row[Y_BAR + d]
     for d in range(width):
         dt_bar[t, lo + d] = (row[A_SUM + d] + row[X + d] * row[B_SUM + d]) * row[SLOPE + d]
+
+
+@kernel
+def adjoint_chunk(
+    x, dt, B, C, z, A, D, bias, h, out_bar, carry, start, stop, lo, width, rows,
+    x_bar, dt_bar, B_bar, C_bar, z_bar, A_sum, D_bar, bias_bar, weights,
+):  # fmt: skip
+    """Cotangents of the inputs start .. stop - 1 of a block, whose states before are ``h``.
+
+    ``carry`` is a g of the position after, and becomes that of ``start``.
+    """
+    poles = A * x.dtype.type(LOG2_E)
+    clear_beyond(width, rows)
+    for t in range(start, stop):
+        row = rows[t - start]
+        load_step(x, dt, D, bias, t, lo, width, row)
+        load_gate(z[t, lo:], width, row)
+        load_cotangent(out_bar, t, lo, width, row)
+    for g in range(carry.shape[0]):
+        now = slice(g * GROUP, g * GROUP + GROUP)
+        rows[0, H:DECAY] = h[g]
+        for t in range(start, stop):
+            replay(rows[t - start], rows[t - start + 1], B[t, now], C[t, now], poles[g])
+        for t in range(stop - 1, start - 1, -1):
+            row, after = rows[t - start], rows[t - start + 1]
+            reverse(row, after, B[t, now], C[t, now], A[g], carry[g], B_bar[t, now], C_bar[t, now])
+            if weights:
+                add_pole_share(row, carry[g], A_sum[g])
+    for t in range(start, stop):
+        row = rows[t - start]
+        store_cotangents(row, D, t, lo, width, x_bar, dt_bar, z_bar)
+        if weights:
+            for d in range(width):
+                D_bar[lo + d] += row[Y_BAR + d] * row[X + d]
+                bias_bar[lo + d] += dt_bar[t, lo + d]
 
 
 @kernel
@@ -232,37 +298,20 @@ def scan_adjoint(
         B_bar = sum_d g delta x,            C_bar = sum_d y_bar h
         A_bar = sum_t g a delta h_{t-1}
 
-    ``B_bar`` and ``C_bar`` hold this block's share of the sum over channels.
+    ``B_bar`` and ``C_bar``, (blocks, T, N), hold the share of every block of channels.
     """
-    width = hi - lo
-    A_block, carry = grouped(A, lo, width), grouped(h_end_bar, lo, width)
-    poles, A_sum = A_block * x.dtype.type(LOG2_E), np.zeros_like(carry)
+    A_blocks, carry = grouped(A, lo, hi), grouped(h_end_bar, lo, hi)
+    A_sum = np.zeros_like(carry)
     rows = np.zeros((CHUNK + 1, ADJOINT_ROW), x.dtype)
     for chunk in range(stored.shape[0] - 1, -1, -1):
         start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, x.shape[0])
-        h = grouped(stored[chunk], lo, width)
-        for t in range(start, stop):
-            row = rows[t - start]
-            load_step(x, dt, D, bias, t, lo, width, row)
-            load_gate(z, t, lo, width, row)
-            load_cotangent(out_bar, t, lo, width, row)
-        for g in range(carry.shape[0]):
-            now = slice(g * GROUP, g * GROUP + GROUP)
-            rows[0, H:DECAY] = h[g]
-            for t in range(start, stop):
-                replay(rows[t - start], rows[t - start + 1], B[t, now], C[t, now], poles[g])
-            for t in range(stop - 1, start - 1, -1):
-                row, after = rows[t - start], rows[t - start + 1]
-                reverse(row, after, B[t, now], C[t, now], A_block[g], carry[g], B_bar[t, now],
-                        C_bar[t, now])  # fmt: skip
-                if weights:
-                    add_pole_share(row, carry[g], A_sum[g])
-        for t in range(start, stop):
-            row = rows[t - start]
-            store_cotangents(row, D, t, lo, width, x_bar, dt_bar, z_bar)
-            if weights:
-                for d in range(width):
-                    D_bar[lo + d] += row[Y_BAR + d] * row[X + d]
-                    bias_bar[lo + d] += dt_bar[t, lo + d]
-    ungroup(carry, lo, width, h_start_bar)
-    ungroup(A_sum, lo, width, A_bar)
+        h = grouped(stored[chunk], lo, hi)
+        for k in range(carry.shape[0]):
+            first, width = block_of(k, lo, hi)
+            adjoint_chunk(
+                x, dt, B, C, z, A_blocks[k], D, bias, h[k], out_bar, carry[k], start, stop,
+                first, width, rows, x_bar, dt_bar, B_bar[k], C_bar[k], z_bar, A_sum[k], D_bar,
+                bias_bar, weights,
+            )  # fmt: skip
+    ungroup(carry, lo, hi, h_start_bar)
+    ungroup(A_sum, lo, hi, A_bar)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pgf_genome.scan.conv_kernels import filter_row
+from pgf_genome.scan.conv_kernels import FIRST, ROW, filter_row, respond
 from pgf_genome.scan.fastmath import LOG2_E, exp2_neg
 from pgf_genome.scan.kernels import (
     BLOCK,
@@ -22,7 +22,10 @@ from pgf_genome.scan.kernels import (
     H,
     X,
     Y,
+    block_of,
+    clear_beyond,
     grouped,
+    inlined,
     kernel,
     load_gate,
     load_step,
@@ -36,7 +39,7 @@ DELTA_DOT, DX_DOT, Y_DOT = range(0, 3 * BLOCK, BLOCK)
 DOT_ROW = Y_DOT + BLOCK
 
 
-@kernel
+@inlined
 def load_direction(row, x_dot, dt_dot, D, t, lo, width, dot):
     """(delta)', (delta x)' and the skip's tangent."""
     for d in range(width):
@@ -46,7 +49,7 @@ def load_direction(row, x_dot, dt_dot, D, t, lo, width, dot):
         dot[Y_DOT + d] = D[lo + d] * x_dot[t, lo + d]
 
 
-@kernel
+@inlined
 def advance_primal(row, after, b, c, A, poles):
     """As ``kernels.replay``, and keeps A a h_{t-1}, which all directions need."""
     for d in range(BLOCK):
@@ -78,7 +81,7 @@ def advance_primal(row, after, b, c, A, poles):
         row[Y + d] += c[0] * h0 + c[1] * h1 + c[2] * h2 + c[3] * h3
 
 
-@kernel
+@inlined
 def advance_direction(row, after, dot, b, c, b_dot, c_dot, h_dot):
     """h'_t = a h'_{t-1} + (A a h_{t-1}) delta' + (delta x)' B + delta x B', and y' += (C h)'."""
     for d in range(BLOCK):
@@ -107,7 +110,7 @@ def advance_direction(row, after, dot, b, c, b_dot, c_dot, h_dot):
         dot[Y_DOT + d] += y_dot
 
 
-@kernel
+@inlined
 def store_direction(row, dot, z_dot, t, lo, width, out_dot):
     """(y silu(z))'."""
     for d in range(width):
@@ -116,61 +119,73 @@ def store_direction(row, dot, z_dot, t, lo, width, out_dot):
 
 
 @kernel
+def tangent_chunk(
+    x, dt, B, C, z, A, D, bias, h, x_dot, dt_dot, B_dot, C_dot, z_dot, h_dot, start, stop,
+    lo, width, rows, dots, out_dot,
+):  # fmt: skip
+    """Tangents of the outputs start .. stop - 1 of a block; ``h`` and ``h_dot`` move on."""
+    k, poles = x_dot.shape[0], A * x.dtype.type(LOG2_E)
+    clear_beyond(width, rows)
+    for t in range(start, stop):
+        row = rows[t - start]
+        load_step(x, dt, D, bias, t, lo, width, row)
+        load_gate(z[t, lo:], width, row)
+        for i in range(k):
+            load_direction(row, x_dot[i], dt_dot[i], D, t, lo, width, dots[t - start, i])
+    for g in range(h.shape[0]):
+        now = slice(g * GROUP, g * GROUP + GROUP)
+        rows[0, H:DECAY] = h[g]
+        for t in range(start, stop):
+            row, after = rows[t - start], rows[t - start + 1]
+            b, c = B[t, now], C[t, now]
+            advance_primal(row, after, b, c, A[g], poles[g])
+            for i in range(k):
+                advance_direction(row, after, dots[t - start, i], b, c,
+                                  B_dot[i, t, now], C_dot[i, t, now], h_dot[i, g])  # fmt: skip
+        h[g] = rows[stop - start, H:DECAY]
+    for t in range(start, stop):
+        for i in range(k):
+            dot = dots[t - start, i]
+            store_direction(rows[t - start], dot, z_dot[i], t, lo, width, out_dot[i])
+
+
+@kernel
 def scan_tangent(
     x, dt, B, C, z, A, D, bias, h_start, x_dot, dt_dot, B_dot, C_dot, z_dot, h_start_dot,
     lo, hi, out_dot, h_end_dot,
 ):  # fmt: skip
     """Tangents of outputs and final state; each decay is computed once for all directions."""
-    width, k = hi - lo, x_dot.shape[0]
-    A_block, h = grouped(A, lo, width), grouped(h_start, lo, width)
-    poles = A_block * x.dtype.type(LOG2_E)
-    h_dot = np.empty((k, *h.shape), x.dtype)
-    for i in range(k):
-        h_dot[i] = grouped(h_start_dot[i], lo, width)
+    directions = x_dot.shape[0]
+    A_blocks, h = grouped(A, lo, hi), grouped(h_start, lo, hi)
+    h_dot = np.empty((h.shape[0], directions, *h.shape[1:]), x.dtype)
+    for i in range(directions):
+        h_dot[:, i] = grouped(h_start_dot[i], lo, hi)
     rows = np.zeros((CHUNK + 1, PRIMAL_ROW), x.dtype)
-    dots = np.zeros((CHUNK, k, DOT_ROW), x.dtype)
+    dots = np.zeros((CHUNK, directions, DOT_ROW), x.dtype)
     for start in range(0, x.shape[0], CHUNK):
         stop = min(start + CHUNK, x.shape[0])
-        for t in range(start, stop):
-            row = rows[t - start]
-            load_step(x, dt, D, bias, t, lo, width, row)
-            load_gate(z, t, lo, width, row)
-            for i in range(k):
-                load_direction(row, x_dot[i], dt_dot[i], D, t, lo, width, dots[t - start, i])
-        for g in range(h.shape[0]):
-            now = slice(g * GROUP, g * GROUP + GROUP)
-            rows[0, H:DECAY] = h[g]
-            for t in range(start, stop):
-                row, after = rows[t - start], rows[t - start + 1]
-                b, c = B[t, now], C[t, now]
-                advance_primal(row, after, b, c, A_block[g], poles[g])
-                for i in range(k):
-                    advance_direction(row, after, dots[t - start, i], b, c,
-                                      B_dot[i, t, now], C_dot[i, t, now], h_dot[i, g])  # fmt: skip
-            h[g] = rows[stop - start, H:DECAY]
-        for t in range(start, stop):
-            for i in range(k):
-                store_direction(
-                    rows[t - start], dots[t - start, i], z_dot[i], t, lo, width, out_dot[i]
-                )
-    for i in range(k):
-        ungroup(h_dot[i], lo, width, h_end_dot[i])
+        for k in range(h.shape[0]):
+            first, width = block_of(k, lo, hi)
+            tangent_chunk(
+                x, dt, B, C, z, A_blocks[k], D, bias, h[k], x_dot, dt_dot, B_dot, C_dot, z_dot,
+                h_dot[k], start, stop, first, width, rows, dots, out_dot,
+            )  # fmt: skip
+    for i in range(directions):
+        ungroup(h_dot[:, i], lo, hi, h_end_dot[i])
 
 
 @kernel
-def conv_tangent(past, weight, bias, past_dot, lo, hi, out_dot):
-    """Tangents of the convolution's outputs."""
-    width = hi - lo
-    taps = grouped(weight, lo, width)
-    row = np.zeros(PRIMAL_ROW, past.dtype)
-    total = np.zeros((1, BLOCK), past.dtype)
-    for t in range(out_dot.shape[1]):
-        for d in range(width):
-            total[0, d] = bias[lo + d]
-        filter_row(past, t, taps, lo, width, total[0])
-        load_gate(total, 0, lo - lo, width, row)
-        for i in range(past_dot.shape[0]):
-            total[0, :] = past.dtype.type(0)
-            filter_row(past_dot[i], t, taps, lo, width, total[0])
-            for d in range(width):
-                out_dot[i, t, lo + d] = row[GATE_SLOPE + d] * total[0, d]
+def conv_tangent(past, weight, bias, past_dot, first, last, out_dot):
+    """Tangents of the convolution's outputs first <= t < last."""
+    channels = np.uintp(past.shape[1])
+    taps = grouped(weight, FIRST, channels)
+    total, row = np.zeros(BLOCK, past.dtype), np.zeros(ROW, past.dtype)
+    for t in range(first, last):
+        for k in range(taps.shape[0]):
+            lo, width = block_of(k, FIRST, channels)
+            respond(past, t, taps[k], bias, lo, width, total, row)
+            for i in range(past_dot.shape[0]):
+                total[:] = past.dtype.type(0)
+                filter_row(past_dot[i], t, taps[k], lo, width, total)
+                for d in range(width):
+                    out_dot[i, t, lo + d] = row[GATE_SLOPE + d] * total[d]
