@@ -15,7 +15,6 @@ from torch import Tensor
 from pgf_genome.attribution.task import Progress, Task
 from pgf_genome.mamba.state import State
 from pgf_genome.pgf import sweep
-from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
 
 # Of the work on a base, the share of the primal sweep; replay and backward pass are the rest.
@@ -74,19 +73,16 @@ def _sweep(
 
 
 def _store_states(task: Task, states: RecordFile, blank: State, progress: Progress) -> None:
-    """The primal sweep, from the last boundary state that is whole; the last tile needs none."""
+    """The primal sweep, from the last boundary state that is whole."""
     plan = task.plan
     state, first = blank, 0
-    while first + 1 < plan.tiles:
+    while first < plan.replayed:
         found = states.read(first + 1, blank.tensors())
         if found is None or found[0] != first + 1:
             break
         state, first = State.from_tensors(found[1]), first + 1
     progress(PRIMAL_SHARE * plan.bounds(first)[0])
-    if first + 1 < plan.tiles:
-        ahead = Plan((plan.tiles - 1) * plan.tile_length, plan.tile_length)
-        for step in sweep.primal(task.model, task.one_hot, ahead, state, first):
-            states.write(step.k + 1, step.k + 1, step.state.tensors())
-            progress(PRIMAL_SHARE * plan.tile_length)
-    start, stop = plan.bounds(plan.tiles - 1)
-    progress(PRIMAL_SHARE * (stop - start))
+    for step in sweep.primal(task.model, task.one_hot, plan, state, first, plan.replayed):
+        states.write(step.k + 1, step.k + 1, step.state.tensors())
+        progress(PRIMAL_SHARE * plan.tile_length)
+    progress(PRIMAL_SHARE * (plan.length - plan.bounds(plan.replayed)[0]))

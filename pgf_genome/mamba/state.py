@@ -40,6 +40,10 @@ class State(NamedTuple):
         """The state of some of the batch's sequences."""
         return State.from_tensors([t[sequences] for t in self.tensors()])
 
+    def detached(self) -> State:
+        """The same numbers without their history."""
+        return State.from_tensors([t.detach() for t in self.tensors()])
+
     @classmethod
     def joined(cls, parts: Sequence[State]) -> State:
         """Inverse of ``part``: the states of consecutive sequences as one batch."""

@@ -171,10 +171,8 @@ def _sweeps(model: CausalMamba, contexts: np.ndarray, tile_length: int) -> np.nd
         tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
         RecordFile(Path(scratch) / "states", nbytes(blank.tensors()), "influence") as states,
     ):
-        if plan.tiles > 1:
-            shorter = Plan((plan.tiles - 1) * tile_length, tile_length)
-            for step in sweep.primal(model, read, shorter, blank):
-                states.write(step.k + 1, step.k + 1, step.state.tensors())
+        for step in sweep.primal(model, read, plan, blank, stop=plan.replayed):
+            states.write(step.k + 1, step.k + 1, step.state.tensors())
         for tile in sweep.adjoint(model, read, plan, [objective] * probes, states, blank):
             start, stop = plan.bounds(tile.k)
             energy[going, start:stop] = _energy(model, tile.gradient)[going]

@@ -24,10 +24,15 @@ DEFAULT_WINDOW = 8192
 
 @dataclass(frozen=True)
 class Plan:
-    """A sequence of ``length`` positions in tiles of ``tile_length``; the last may be shorter."""
+    """A sequence of ``length`` positions in tiles of ``tile_length``; the last may be shorter.
+
+    The last ``kept`` tiles run forward once, with their tapes kept until the adjoint sweep; all
+    others run forward in the primal sweep, and again when they are replayed.
+    """
 
     length: int
     tile_length: int
+    kept: int = 1
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.tile_length < 1:
@@ -35,10 +40,17 @@ class Plan:
                 f"cannot cut {self.length} bases into tiles of {self.tile_length}; both must be "
                 "at least 1"
             )
+        if self.kept < 1:
+            raise UsageError(f"a plan keeps the tapes of 1 tile or more, not of {self.kept}")
 
     @property
     def tiles(self) -> int:
         return -(-self.length // self.tile_length)
+
+    @property
+    def replayed(self) -> int:
+        """Tiles of the primal sweep, which the adjoint sweep replays: 0, 1, .. replayed - 1."""
+        return max(self.tiles - self.kept, 0)
 
     def bounds(self, k: int) -> tuple[int, int]:
         """Start and stop of tile k."""
@@ -100,7 +112,7 @@ class Cost:
 
     def spool_bytes(self, plan: Plan) -> int:
         """Disk for the boundary states of one sweep."""
-        return max(plan.tiles - 1, 0) * self.state
+        return plan.replayed * self.state
 
 
 def _tape_of_layer(c: MambaConfig) -> int:

@@ -62,10 +62,15 @@ class AdjointTile(NamedTuple):
 
 
 def primal(
-    model: CausalMamba, read: Reader, plan: Plan, state: State, first: int = 0
+    model: CausalMamba,
+    read: Reader,
+    plan: Plan,
+    state: State,
+    first: int = 0,
+    stop: int | None = None,
 ) -> Iterator[PrimalTile]:
-    """Run the model over the tiles ``first, first + 1, ..`` from the state before them."""
-    for k in range(first, plan.tiles):
+    """Run the model over the tiles first, .., stop - 1 from the state before them."""
+    for k in range(first, plan.tiles if stop is None else stop):
         x = read(*plan.bounds(k))
         step = partial(_primal_step, model, x, state)
         log_probs, states = zip(*side_by_side(step, lanes_of(x)), strict=True)
@@ -144,16 +149,17 @@ def adjoint(
     """
     batch = len(objectives)
     blank = model.initial_state(batch)
+    tapes: list[list[_Tape]] = []  # of tiles up to k, for each of them by lane
     for k in range(plan.tiles - 1 if last is None else last, -1, -1):
-        start, stop = plan.bounds(k)
-        before = _stored(states, k, blank) if k else blank
-        after = _stored(states, k + 1, blank) if k + 1 < plan.tiles else None
-        starts = [origin + start for origin in origins or [0] * batch]
-        x = read(start, stop)
-        step = partial(
-            _adjoint_step, model, k, x, before, after, objectives, starts, cotangent, parameters
-        )
-        tiles = side_by_side(step, lanes_of(x))
+        if not tapes:
+            first = min(plan.replayed, k)
+            before = _stored(states, first, blank) if first else blank
+            starts = origins or [0] * batch
+            tapes = _record(model, read, plan, range(first, k + 1), before, objectives, starts)
+            if k < plan.replayed:
+                _check_replay(tapes[0], _stored(states, k + 1, blank), k)
+        step = partial(_pull_back, k, cotangent, parameters)
+        tiles = side_by_side(step, tapes.pop())
         cotangent = State.joined([tile.cotangent for tile in tiles])
         gradient, log_p, values = (
             torch.cat(t) for t in zip(*(tile[1:4] for tile in tiles), strict=True)
@@ -178,11 +184,8 @@ def there_and_back(
         tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
         RecordFile(Path(scratch) / "states", nbytes(blank.tensors()), "adjoint") as states,
     ):
-        if plan.tiles > 1:
-            # the last tile needs no primal: nothing follows it, and its replay gives its values
-            but_last = Plan((plan.tiles - 1) * plan.tile_length, plan.tile_length)
-            for step in primal(model, read, but_last, blank):
-                states.write(step.k + 1, step.k + 1, step.state.tensors())
+        for step in primal(model, read, plan, blank, stop=plan.replayed):
+            states.write(step.k + 1, step.k + 1, step.state.tensors())
         yield from adjoint(model, read, plan, objectives, states, blank, parameters=parameters)
 
 
@@ -190,34 +193,62 @@ def _stored(states: RecordFile, k: int, like: State) -> State:
     return State.from_tensors(states.require(k, like.tensors()))
 
 
-def _adjoint_step(
+class _Tape(NamedTuple):
+    """One tile of some sequences of the batch, run forward with what the backward pass needs."""
+
+    lane: slice
+    inputs: list[Tensor]  # X, and the tensors of the state before
+    values: Tensor  # (batch,)
+    end: State  # after the tile
+    log_p: Tensor
+
+
+def _record(
     model: CausalMamba,
-    k: int,
+    read: Reader,
+    plan: Plan,
+    tiles: range,
+    before: State,
+    objectives: Sequence[Objective],
+    origins: Sequence[int],
+) -> list[list[_Tape]]:
+    """Run consecutive tiles from the state before them, with a tape of each."""
+    tapes = []
+    for k in tiles:
+        start, stop = plan.bounds(k)
+        x, starts = read(start, stop), [origin + start for origin in origins]
+        step = partial(_record_lane, model, x, before, objectives, starts)
+        tapes.append(side_by_side(step, lanes_of(x)))
+        before = State.joined([tape.end for tape in tapes[-1]]).detached()
+    return tapes
+
+
+def _record_lane(
+    model: CausalMamba,
     x: Tensor,
     before: State,
-    after: State | None,
     objectives: Sequence[Objective],
     starts: Sequence[int],
-    cotangent: State,
-    parameters: Sequence[Tensor],
     lane: slice,
-) -> AdjointTile:
-    """Replay one tile of a lane with a tape and pull (1, cotangent) back through it."""
-    objectives, starts, cotangent = objectives[lane], starts[lane], cotangent.part(lane)
+) -> _Tape:
     inputs = [t.requires_grad_() for t in (x[lane], *before.part(lane).tensors())]
     with torch.enable_grad():
-        tiles, end = _observe(model, inputs[0], State.from_tensors(inputs[1:]), starts)
-        values = torch.stack([f(tile) for f, tile in zip(objectives, tiles, strict=True)])
+        tiles, end = _observe(model, inputs[0], State.from_tensors(inputs[1:]), starts[lane])
+        values = torch.stack([f(tile) for f, tile in zip(objectives[lane], tiles, strict=True)])
+    return _Tape(lane, inputs, values, end, torch.stack([tile.log_p.detach() for tile in tiles]))
+
+
+def _pull_back(k: int, cotangent: State, parameters: Sequence[Tensor], tape: _Tape) -> AdjointTile:
+    """Pull (1, cotangent) back through one tile of a lane."""
+    with torch.enable_grad():
         # one sum: for outputs that come with cotangents torch imports sympy, which takes a second
-        handed = zip(end.tensors(), cotangent.tensors(), strict=True)
-        total = values.sum() + sum((s * bar).sum() for s, bar in handed)
-    if after is not None:
-        _check_replay(end, after.part(lane), k)
-    gradient, *bars = torch.autograd.grad(total, [*inputs, *parameters], materialize_grads=True)
-    carried, weights = bars[: len(inputs) - 1], bars[len(inputs) - 1 :]
-    log_p = torch.stack([tile.log_p.detach() for tile in tiles])
-    values, before = values.detach().double(), State.from_tensors(carried)
-    return AdjointTile(k, gradient, log_p, values, before, tuple(weights))
+        handed = zip(tape.end.tensors(), cotangent.part(tape.lane).tensors(), strict=True)
+        total = tape.values.sum() + sum((s * bar).sum() for s, bar in handed)
+    inputs = [*tape.inputs, *parameters]
+    gradient, *bars = torch.autograd.grad(total, inputs, materialize_grads=True)
+    carried, weights = bars[: len(tape.inputs) - 1], bars[len(tape.inputs) - 1 :]
+    values, before = tape.values.detach().double(), State.from_tensors(carried)
+    return AdjointTile(k, gradient, tape.log_p, values, before, tuple(weights))
 
 
 def _observe(
@@ -235,9 +266,10 @@ def _observe(
     return tiles, State(layers, log_probs[:, -1])
 
 
-def _check_replay(end: State, stored: State, k: int) -> None:
+def _check_replay(tapes: Sequence[_Tape], stored: State, k: int) -> None:
+    end = State.joined([tape.end for tape in tapes]).detached()
     for replayed, spooled in zip(end.tensors(), stored.tensors(), strict=True):
-        if not torch.equal(replayed.detach(), spooled):
+        if not torch.equal(replayed, spooled):
             raise IntegrityError(
                 f"tile {k}: the replayed state differs from the stored one; the arithmetic of this "
                 "machine is not reproducible, or the stored states are not of this run: run again "
