@@ -233,19 +233,19 @@ def test_segments_longer_than_the_sequence_are_not_tried(asked, tmp_path):
 
 
 def test_ours_is_tried_in_tiles_of_the_default_and_of_what_attribute_would_choose(asked, tmp_path):
-    faked(tmp_path, lengths=(100, 5000, 500_000), methods=(OURS,))
+    faked(tmp_path, lengths=(100, 5000, 500_000), methods=(OURS,), kept=(1,))
     tried = [(length, s["tile_length"]) for _, length, s in asked if "dtype" not in s]
     assert tried == [
         (100, 100),
         *((5000, tile) for tile in (4096, 5000)),
-        *((500_000, tile) for tile in (4096, 65_536)),
+        *((500_000, tile) for tile in (4096, 16_384)),
     ]
 
 
 def test_ours_is_tried_in_the_tiles_asked_for(asked, tmp_path):
-    faked(tmp_path, lengths=(100,), methods=(OURS,), tiles=(64, 16, 1000, 64))
-    tried = [setting["tile_length"] for _, _, setting in asked if "dtype" not in setting]
-    assert tried == [16, 64, 100]
+    faked(tmp_path, lengths=(100,), methods=(OURS,), tiles=(64, 16, 1000, 64), kept=(1, 3))
+    tried = [(s["tile_length"], s["kept"]) for _, _, s in asked if "dtype" not in s]
+    assert tried == [(16, 1), (16, 3), (64, 1), (64, 2), (100, 1)]
 
 
 @pytest.mark.skipif(not METHODS["mamba_ssm"].lacks("cpu"), reason="mamba_ssm can run here")

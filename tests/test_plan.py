@@ -33,17 +33,29 @@ def test_the_cost_of_weights_and_state_is_their_size(tiny_model, batch):
     assert cost.state == nbytes(tiny_model.initial_state(batch).tensors())
 
 
-def test_the_tape_grows_with_batch_precision_and_depth():
-    def tape(layers, batch, itemsize):
-        return Cost.of(small_config(n_layer=layers), 0, batch, itemsize).tape_per_base
+def test_the_tape_grows_with_precision_and_depth():
+    def tape(layers, itemsize):
+        return Cost.of(small_config(n_layer=layers), 0, 1, itemsize).tape_per_base
 
-    assert tape(2, 2, 4) == tape(2, 1, 8) == 2 * tape(2, 1, 4)
-    assert tape(1, 1, 4) < tape(2, 1, 4) < 2 * tape(1, 1, 4)
+    assert tape(2, 8) == 2 * tape(2, 4)
+    assert tape(1, 4) < tape(2, 4) < 2 * tape(1, 4)
 
 
-def test_the_spool_holds_one_state_for_every_inner_boundary():
+def test_every_sequence_has_a_tape_and_a_single_one_has_one_for_every_stage():
+    one, two, four = (Cost(0, 0, 1000, batch) for batch in (1, 2, 4))
+    tapes = [cost.memory(8000) - cost.memory(0) for cost in (one, two, four)]
+    assert tapes[0] == tapes[1] == tapes[2] / 2 == 2 * 9_000_000
+
+
+def test_the_spool_holds_one_state_for_every_boundary_before_the_tiles_that_are_kept():
     cost = Cost(weights=0, state=100, tape_per_base=1)
     assert [cost.spool_bytes(Plan(n, 10)) for n in (1, 10, 11, 20, 21)] == [0, 0, 100, 100, 200]
+    assert [cost.spool_bytes(Plan(50, 10, kept)) for kept in (2, 4, 5, 9)] == [300, 100, 0, 0]
+
+
+def test_a_plan_that_keeps_no_tile_is_refused():
+    with pytest.raises(UsageError, match="1 tile or more, not of 0"):
+        Plan(10, 2, kept=0)
 
 
 costs = st.builds(
@@ -51,6 +63,7 @@ costs = st.builds(
     weights=st.integers(0, 2**32),
     state=st.integers(1, 2**24),
     tape_per_base=st.integers(1, 2**22),
+    batch=st.integers(1, 4),
 )
 
 

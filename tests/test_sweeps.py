@@ -18,6 +18,7 @@ from pgf_genome.pgf.arrays import adjoint, log_probs, tangent
 from pgf_genome.pgf.objective import Entropy, Likelihood
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
+from pgf_genome.pgf.stages import stages_of
 
 ORACLES = Path(__file__).parent / "oracles"
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -247,3 +248,87 @@ def test_an_input_without_positions_is_refused(tiny_model):
 def test_a_direction_of_another_shape_is_refused(tiny_model, shape):
     with pytest.raises(SequenceError, match=r"expected \(5, 7\) or \(k, 5, 7\)"):
         tangent(tiny_model, random_ids(5), torch.zeros(shape))
+
+
+@pytest.fixture
+def threads():
+    """Set torch's threads; they are as before after the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def swept(model, ids, plan, **options):
+    """Gradient, values, cotangent at the start, and weight gradients of sweeps there and back."""
+
+    def read(start, stop):
+        return model.one_hot(ids[:, start:stop])
+
+    objectives = [Likelihood()] * len(ids)
+    tiles = [*sweep.there_and_back(model, read, plan, objectives, **options)]
+    assert [tile.k for tile in tiles] == [*reversed(range(plan.tiles))]
+    weights = [sum(shares) for shares in zip(*(tile.weights for tile in tiles), strict=True)]
+    gradient = torch.cat([tile.gradient for tile in reversed(tiles)], dim=1)
+    return gradient, sum(tile.values for tile in tiles), tiles[-1].cotangent, weights
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    layers=st.integers(1, 4),
+    batch=st.integers(1, 2),
+    length=st.integers(1, 40),
+    tile=st.integers(1, 12),
+    kept=st.integers(1, 12),
+    count=st.integers(2, 4),
+)
+def test_stages_and_kept_tapes_change_no_bit(layers, batch, length, tile, kept, count):
+    model = random_model(small_config(n_layer=layers)).requires_grad_(False)
+    ids = torch.stack([random_ids(length, seed=b) for b in range(batch)])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = swept(model, ids, Plan(length, tile))
+        torch.set_num_threads(count)
+        found = swept(model, ids, Plan(length, tile, kept))
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(found[:2], expected[:2], strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(found[2].tensors(), expected[2].tensors(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_single_sequence_is_worked_on_in_stages_where_there_are_threads_and_tiles(threads):
+    model = random_model(small_config(n_layer=3))
+
+    def depths(tiles, lanes):
+        found = stages_of(model, Plan(10 * tiles, 10), lanes)
+        return [(stage.first, stage.stop) for stage in found]
+
+    threads(2)
+    assert depths(4, 1) == [(0, 1), (1, 3)]
+    assert depths(3, 1) == depths(4, 2) == [(0, 3)]
+    threads(1)
+    assert depths(4, 1) == [(0, 3)]
+
+
+def test_weight_gradients_of_stages_add_up(threads):
+    model = random_model(small_config(n_layer=2)).requires_grad_(True)
+    ids, plan = random_ids(40)[None], Plan(40, 6)
+    parameters = [*model.parameters()]
+    threads(1)
+    *_, expected = swept(model, ids, plan, parameters=parameters)
+    threads(2)
+    *_, found = swept(model, ids, plan, parameters=parameters)
+    for one, other in zip(found, expected, strict=True):
+        assert_within(1e-13, one, other)
+
+
+def test_an_error_in_a_stage_reaches_the_caller(threads):
+    def broken(tile):
+        raise ZeroDivisionError("in an objective")
+
+    threads(2)
+    model = random_model(small_config(n_layer=2))
+    with pytest.raises(ZeroDivisionError, match="in an objective"):
+        adjoint(model, random_ids(40), broken, 6)

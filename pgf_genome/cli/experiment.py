@@ -91,6 +91,8 @@ def _run(name: str, out: str, quick: bool, quiet: bool, verbose: bool, **options
               "which the best counts [256,512,1024,2048].")  # fmt: skip
 @click.option("--tiles", type=Numbers(), help="Lengths that ours tries, of which the best counts "
               "[4096, and what attribute chooses].")  # fmt: skip
+@click.option("--kept", type=Numbers(), help="Numbers of tiles whose tapes ours keeps, of which "
+              "the best counts [1,16].")  # fmt: skip
 @click.option("--repeat", type=int, help="Runs whose median counts, after a first [3].")
 @click.option("--timeout", type=float, metavar="SECONDS", help="For one method at one length, all "
               "its runs and compilation [300].")  # fmt: skip

@@ -26,7 +26,12 @@ Gradient = Callable[[], Tensor]
 
 
 def pgf(
-    weights: Path, ids: Tensor, device: str, tile_length: int, dtype: str = "float32"
+    weights: Path,
+    ids: Tensor,
+    device: str,
+    tile_length: int,
+    kept: int = 1,
+    dtype: str = "float32",
 ) -> Gradient:
     """The adjoint sweep of this package; in float64 it is the reference of all others."""
     # Here, so that the peers' memory does not count what they do not use.
@@ -38,7 +43,7 @@ def pgf(
     process.tune()
     model = load_model(weights, device, getattr(torch, dtype))
     objective = Likelihood(targets="fixed")
-    return lambda: torch.from_numpy(adjoint(model, ids, objective, tile_length).gradient)
+    return lambda: torch.from_numpy(adjoint(model, ids, objective, tile_length, kept).gradient)
 
 
 def transformers(weights: Path, ids: Tensor, device: str) -> Gradient:

@@ -54,6 +54,8 @@ class Settings:
     tiles : tuple of int
         Lengths that ours tries, likewise. Empty: the default of ``adjoint`` and what the command
         ``attribute`` chooses for its default memory.
+    kept : tuple of int
+        Numbers of tiles whose tapes ours keeps, likewise; see `pgf.adjoint`.
     threads : int
         0 is all cores.
     repeat : int
@@ -75,6 +77,7 @@ class Settings:
     states: int = 16
     segments: Sequence[int] = (256, 512, 1024, 2048)
     tiles: Sequence[int] = ()
+    kept: Sequence[int] = (1, 16)
     threads: int = 0
     repeat: int = 3
     timeout: float = 300.0
@@ -83,7 +86,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("lengths", "methods", "segments"):
+        for name in ("lengths", "methods", "segments", "kept"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
             if not getattr(self, name):
                 raise UsageError(f"--{name} names none; leave it out for the default")
@@ -97,6 +100,7 @@ class Settings:
             "lengths": 2,
             "segments": 1,
             "tiles": 1,
+            "kept": 1,
             "layers": 1,
             "width": 1,
             "states": 1,
@@ -161,8 +165,12 @@ class Bench:
             parameters = sum(p.numel() for p in self.model.parameters())
             cost = Cost.of(self.model.config, parameters, batch=1, itemsize=4)
             lengths = self.settings.tiles or (TILE_LENGTH, cost.longest_tile(DEFAULT_MEMORY))
-            tiles = {min(length, tile) for tile in lengths}
-            return [{"tile_length": tile} for tile in sorted(tiles)]
+            plans = {
+                (tile, min(kept, -(-length // tile)))
+                for tile in (min(length, tile) for tile in lengths)
+                for kept in self.settings.kept
+            }
+            return [{"tile_length": tile, "kept": kept} for tile, kept in sorted(plans)]
         return [{}]
 
     def _measure(

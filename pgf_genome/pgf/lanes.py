@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,3 +38,46 @@ def side_by_side(step: Callable[[Lane], Result], lanes: Sequence[Lane]) -> list[
 @cache
 def _pool(workers: int, threads_each: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, "pgf-lane", torch.set_num_threads, (threads_each,))
+
+
+class Workers:
+    """Threads that do each what they are given, in order, once what it depends on is done.
+
+    What is submitted may depend on the results of what was submitted before, so a program that
+    submits its steps in the order of a single thread runs as a pipeline.
+
+    Parameters
+    ----------
+    cells : int
+        Kinds of work, numbered from 0; those of one kind go to the same thread. As many threads
+        as torch has are used at most; with one, work is done when it is submitted.
+    """
+
+    def __init__(self, cells: int) -> None:
+        threads = torch.get_num_threads()
+        count = min(cells, threads)
+        self._each: list[Executor] = [_Here()]
+        if count > 1:
+            self._each = [_worker(i, threads // count) for i in range(count)]
+
+    def submit(self, cell: int, function: Callable[..., Any], *arguments: Any) -> Future:
+        """The future of ``function(*arguments)``; futures among the arguments are waited for."""
+        return self._each[cell % len(self._each)].submit(_call, function, arguments)
+
+
+@cache
+def _worker(index: int, threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, f"pgf-worker-{index}", torch.set_num_threads, (threads,))
+
+
+class _Here(Executor):
+    """Does at once what is submitted."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future:
+        done: Future = Future()
+        done.set_result(function(*arguments, **named))
+        return done
+
+
+def _call(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    return function(*(a.result() if isinstance(a, Future) else a for a in arguments))

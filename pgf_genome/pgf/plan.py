@@ -14,6 +14,7 @@ BASE_BYTES = 450 * 2**20
 DEFAULT_MEMORY = 1300 * 2**20
 LONGEST_TILE = 16_384  # longer ones are not faster
 HOLES = 9 / 8  # what the heap takes, of what is in use in it
+STAGES = 2  # of a single sequence, if there are threads for them; each holds a tape
 SHORTEST_TILE = 64
 # Of a bidirectional model: positions of one tile of a layer, and of a batch of short windows.
 LAYER_TILE = 2048
@@ -67,12 +68,13 @@ class Cost:
     weights, state : int
         Bytes of the weights, and of one boundary state of the batch.
     tape_per_base : int
-        Bytes kept per position of a tile between its replay and its backward pass.
+        Bytes kept per position of a tile of one sequence between forward and backward pass.
     """
 
     weights: int
     state: int
     tape_per_base: int
+    batch: int = 1
 
     @classmethod
     def of(cls, config: MambaConfig, parameters: int, batch: int, itemsize: int) -> Cost:
@@ -83,13 +85,14 @@ class Cost:
         return cls(
             weights=parameters * itemsize,
             state=batch * c.state_size * itemsize,
-            tape_per_base=batch * numbers * itemsize,
+            tape_per_base=numbers * itemsize,
+            batch=batch,
         )
 
     def memory(self, tile_length: int) -> int:
         """Peak resident bytes of an adjoint sweep, whatever the length of the sequence."""
-        tape = math.ceil(HOLES * tile_length * self.tape_per_base)
-        return BASE_BYTES + 2 * self.weights + 4 * self.state + tape
+        tapes = HOLES * max(self.batch, STAGES) * tile_length * self.tape_per_base
+        return BASE_BYTES + 2 * self.weights + 4 * self.state + math.ceil(tapes)
 
     def longest_tile(self, memory: int) -> int:
         """Longest tile, a power of two, whose sweep stays within ``memory`` bytes.

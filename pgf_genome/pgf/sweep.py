@@ -15,8 +15,9 @@ travel over the tile boundaries as the state does, so memory is that of one tile
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +27,10 @@ from torch import Tensor
 from pgf_genome.errors import IntegrityError
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf.lanes import lanes_of, side_by_side
-from pgf_genome.pgf.objective import Objective, Tile
+from pgf_genome.pgf.objective import Objective
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
+from pgf_genome.pgf.stages import Grid
 
 Reader = Callable[[int, int], Tensor]
 
@@ -70,17 +71,22 @@ def primal(
     stop: int | None = None,
 ) -> Iterator[PrimalTile]:
     """Run the model over the tiles first, .., stop - 1 from the state before them."""
+    grid = Grid.of(model, plan, state)
+    before: Sequence = grid.parts(state)
+    climbing: deque = deque()  # tiles that may not have passed every stage
     for k in range(first, plan.tiles if stop is None else stop):
-        x = read(*plan.bounds(k))
-        step = partial(_primal_step, model, x, state)
-        log_probs, states = zip(*side_by_side(step, lanes_of(x)), strict=True)
-        state = State.joined(states)
-        yield PrimalTile(k, torch.cat(log_probs), state)
+        before = grid.forward(read(*plan.bounds(k)), before)
+        climbing.append((k, before))
+        if len(climbing) == len(grid.stages):
+            yield _primal_tile(*climbing.popleft())
+    while climbing:
+        yield _primal_tile(*climbing.popleft())
 
 
-def _primal_step(model: CausalMamba, x: Tensor, state: State, lane: slice) -> tuple[Tensor, State]:
-    with torch.no_grad():
-        return model(x[lane], state.part(lane))
+def _primal_tile(k: int, steps: list[list[Future]]) -> PrimalTile:
+    done = [[step.result() for step in chain] for chain in steps]
+    log_probs = torch.cat([chain[-1].output for chain in done])
+    return PrimalTile(k, log_probs, Grid.whole([[step.end for step in chain] for chain in done]))
 
 
 def tangent(
@@ -147,25 +153,61 @@ def adjoint(
     IntegrityError
         When a replayed tile does not end in the stored state, bit by bit.
     """
-    batch = len(objectives)
-    blank = model.initial_state(batch)
-    tapes: list[list[_Tape]] = []  # of tiles up to k, for each of them by lane
-    for k in range(plan.tiles - 1 if last is None else last, -1, -1):
-        if not tapes:
-            first = min(plan.replayed, k)
-            before = _stored(states, first, blank) if first else blank
-            starts = origins or [0] * batch
-            tapes = _record(model, read, plan, range(first, k + 1), before, objectives, starts)
-            if k < plan.replayed:
-                _check_replay(tapes[0], _stored(states, k + 1, blank), k)
-        step = partial(_pull_back, k, cotangent, parameters)
-        tiles = side_by_side(step, tapes.pop())
-        cotangent = State.joined([tile.cotangent for tile in tiles])
-        gradient, log_p, values = (
-            torch.cat(t) for t in zip(*(tile[1:4] for tile in tiles), strict=True)
-        )
-        weights = tuple(sum(parts) for parts in zip(*(t.weights for t in tiles), strict=True))
-        yield AdjointTile(k, gradient, log_p, values, cotangent, weights)
+    blank = model.initial_state(len(objectives))
+    grid = Grid.of(model, plan, blank)
+    top = len(grid.stages) - 1
+    lag = 2 * top + (top > 0)  # the next turn is handed out before a tile is waited for
+    order = range(plan.tiles - 1 if last is None else last, -1, -1)
+    tapes: dict[int, list[list[Future]]] = {}  # by tile, [lane][stage]
+    pulled: dict[int, dict[int, list[Future]]] = {order.start + 1: _ended(grid, cotangent)}
+    for i in range(len(order) + lag):
+        # Tiles climb the stages while others come down: stage s pulls back what the last stage
+        # pulled back 2 (top - s) turns ago.
+        if i < len(order) and order[i] not in tapes:
+            first = min(plan.replayed, order[i])
+            before: Sequence = grid.parts(_stored(states, first, blank) if first else blank)
+            for k in range(first, order[i] + 1):
+                start, stop = plan.bounds(k)
+                starts = [origin + start for origin in origins or [0] * len(objectives)]
+                before = tapes[k] = grid.record(read(start, stop), before, objectives, starts)
+        for s in range(top, -1, -1):
+            j = i - 2 * (top - s)
+            if 0 <= j < len(order):
+                down = pulled.setdefault(order[j], {})
+                after = pulled[order[j] + 1][s]
+                down[s] = grid.pull(s, tapes[order[j]], down.get(s + 1), after, parameters)
+        if i >= lag:
+            k = order[i - lag]
+            yield _adjoint_tile(k, tapes.pop(k), pulled[k], plan, states)
+            del pulled[k + 1]
+
+
+def _ended(grid: Grid, cotangent: State) -> dict[int, list]:
+    """The cotangent at the end, by stage and lane, as if a tile there had been pulled back."""
+    parts = grid.parts(cotangent)
+    return {s: [lane[s] for lane in parts] for s in range(len(grid.stages))}
+
+
+def _adjoint_tile(
+    k: int,
+    tapes: list[list[Future]],
+    pulled: dict[int, list[Future]],
+    plan: Plan,
+    stored: RecordFile,
+) -> AdjointTile:
+    """Put lanes and stages together."""
+    taped = [[tape.result() for tape in chain] for chain in tapes]
+    down = [[pulled[s][b].result() for s in sorted(pulled)] for b in range(len(tapes))]
+    if k < plan.replayed:
+        end = Grid.whole([[tape.end for tape in chain] for chain in taped]).detached()
+        _check_replay(end, _stored(stored, k + 1, end), k)
+    gradient = torch.cat([c[0].h if c[-1].x is None else c[0].h + c[-1].x for c in down])
+    values = torch.cat([chain[-1].output for chain in taped]).detach().double()
+    log_p = torch.cat([chain[-1].log_p for chain in taped])
+    cotangent = Grid.whole([[p.state for p in chain] for chain in down])
+    shares = [p.weights for chain in down for p in chain]
+    weights = tuple(sum(parts) for parts in zip(*shares, strict=True))
+    return AdjointTile(k, gradient, log_p, values, cotangent, weights)
 
 
 def there_and_back(
@@ -193,81 +235,7 @@ def _stored(states: RecordFile, k: int, like: State) -> State:
     return State.from_tensors(states.require(k, like.tensors()))
 
 
-class _Tape(NamedTuple):
-    """One tile of some sequences of the batch, run forward with what the backward pass needs."""
-
-    lane: slice
-    inputs: list[Tensor]  # X, and the tensors of the state before
-    values: Tensor  # (batch,)
-    end: State  # after the tile
-    log_p: Tensor
-
-
-def _record(
-    model: CausalMamba,
-    read: Reader,
-    plan: Plan,
-    tiles: range,
-    before: State,
-    objectives: Sequence[Objective],
-    origins: Sequence[int],
-) -> list[list[_Tape]]:
-    """Run consecutive tiles from the state before them, with a tape of each."""
-    tapes = []
-    for k in tiles:
-        start, stop = plan.bounds(k)
-        x, starts = read(start, stop), [origin + start for origin in origins]
-        step = partial(_record_lane, model, x, before, objectives, starts)
-        tapes.append(side_by_side(step, lanes_of(x)))
-        before = State.joined([tape.end for tape in tapes[-1]]).detached()
-    return tapes
-
-
-def _record_lane(
-    model: CausalMamba,
-    x: Tensor,
-    before: State,
-    objectives: Sequence[Objective],
-    starts: Sequence[int],
-    lane: slice,
-) -> _Tape:
-    inputs = [t.requires_grad_() for t in (x[lane], *before.part(lane).tensors())]
-    with torch.enable_grad():
-        tiles, end = _observe(model, inputs[0], State.from_tensors(inputs[1:]), starts[lane])
-        values = torch.stack([f(tile) for f, tile in zip(objectives[lane], tiles, strict=True)])
-    return _Tape(lane, inputs, values, end, torch.stack([tile.log_p.detach() for tile in tiles]))
-
-
-def _pull_back(k: int, cotangent: State, parameters: Sequence[Tensor], tape: _Tape) -> AdjointTile:
-    """Pull (1, cotangent) back through one tile of a lane."""
-    with torch.enable_grad():
-        # one sum: for outputs that come with cotangents torch imports sympy, which takes a second
-        handed = zip(tape.end.tensors(), cotangent.part(tape.lane).tensors(), strict=True)
-        total = tape.values.sum() + sum((s * bar).sum() for s, bar in handed)
-    inputs = [*tape.inputs, *parameters]
-    gradient, *bars = torch.autograd.grad(total, inputs, materialize_grads=True)
-    carried, weights = bars[: len(tape.inputs) - 1], bars[len(tape.inputs) - 1 :]
-    values, before = tape.values.detach().double(), State.from_tensors(carried)
-    return AdjointTile(k, gradient, tape.log_p, values, before, tuple(weights))
-
-
-def _observe(
-    model: CausalMamba, x: Tensor, state: State, starts: Sequence[int]
-) -> tuple[list[Tile], State]:
-    """Run one tile and show each sequence of the batch to its objective."""
-    hidden, layers = model.hidden(x, state)
-    logits = model.logits(hidden)
-    log_probs = torch.log_softmax(logits, dim=-1)  # (batch, T, V)
-    # The prediction of the tile's first base was made at the end of the tile before.
-    log_p = torch.cat([state.log_probs[:, None], log_probs[:, :-1]], dim=1)
-    bases = model.vocabulary.base_ids
-    parts = zip(starts, x, log_p, logits, hidden, strict=True)
-    tiles = [Tile(*part, bases) for part in parts]
-    return tiles, State(layers, log_probs[:, -1])
-
-
-def _check_replay(tapes: Sequence[_Tape], stored: State, k: int) -> None:
-    end = State.joined([tape.end for tape in tapes]).detached()
+def _check_replay(end: State, stored: State, k: int) -> None:
     for replayed, spooled in zip(end.tensors(), stored.tensors(), strict=True):
         if not torch.equal(replayed, spooled):
             raise IntegrityError(

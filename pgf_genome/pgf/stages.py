@@ -1,0 +1,252 @@
+"""A causal model as a chain of stages, each of them a causal model of its own.
+
+    (h_s, state_s) -> (h_{s+1}, state_s')        h_0 = X
+
+so that a tile can be in one stage while the tile before it is in the next. Here is what a stage
+does with a tile of one lane, and who does it; in which order, ``sweep.py`` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.mamba.state import LayerState, State
+from pgf_genome.pgf.lanes import Workers, lanes_of
+from pgf_genome.pgf.objective import Objective, Tile
+from pgf_genome.pgf.plan import STAGES, Plan
+
+# Tiles from which on a pipeline is worth its start and its end.
+FEWEST_TILES = 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks ``first .. stop - 1``; the first stage embeds, the last one predicts."""
+
+    model: CausalMamba
+    first: int
+    stop: int
+
+    @property
+    def embeds(self) -> bool:
+        return self.first == 0
+
+    @property
+    def predicts(self) -> bool:
+        return self.stop == len(self.model.layers)
+
+    def part(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """This stage's tensors of a whole state; the last prediction belongs to the last stage."""
+        return [*tensors[2 * self.first : 2 * self.stop], *(tensors[-1:] if self.predicts else ())]
+
+    def __call__(self, h: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Hidden layer after this stage, normalised after the last, and the layers' new states."""
+        h = self.model.embed(h) if self.embeds else h
+        end: list[Tensor] = []
+        for i, block in enumerate(self.model.layers[self.first : self.stop]):
+            h, after = block(h, LayerState(*state[2 * i : 2 * i + 2]))
+            end += after
+        return self.model.norm_f(h) if self.predicts else h, end
+
+
+def stages_of(model: CausalMamba, plan: Plan, lanes: int) -> list[Stage]:
+    """Stages of about equal depth: several where they find threads and tiles to work on."""
+    layers, most = len(model.layers), STAGES if plan.tiles >= FEWEST_TILES else 1
+    threads = torch.get_num_threads() if model.device.type == "cpu" else 1
+    count = max(1, min(most, layers, threads // lanes))
+    edges = [layers * i // count for i in range(count + 1)]
+    return [Stage(model, a, b) for a, b in pairwise(edges)]
+
+
+class Step(NamedTuple):
+    """A stage after a tile, without history."""
+
+    output: Tensor  # (batch, T, D), or of the last stage (batch, T, V): log-probabilities
+    end: list[Tensor]  # its part of the state
+
+
+def forward(stage: Stage, h: Tensor | Step, state: Sequence[Tensor] | Step) -> Step:
+    """A step of the primal sweep."""
+    with torch.no_grad():
+        h, end = stage(_input(h), _state(state))
+        if stage.predicts:
+            h = torch.log_softmax(stage.model.logits(h), dim=-1)
+            end = [*end, h[:, -1]]
+    return Step(h, end)
+
+
+class Tape(NamedTuple):
+    """A stage after a tile, with what the backward pass needs."""
+
+    inputs: list[Tensor]  # h, of the last of several stages X too, and the state before
+    output: Tensor  # h, or of the last stage F, (batch,)
+    end: list[Tensor]
+    log_p: Tensor | None  # of the last stage
+
+
+def record(
+    stage: Stage,
+    h: Tensor | Tape,
+    x: Tensor,
+    state: Sequence[Tensor] | Tape,
+    objectives: Sequence[Objective],
+    starts: Sequence[int],
+) -> Tape:
+    """A tile once more, with a tape; the last stage shows it to the objectives."""
+    given = [_input(h), *([] if stage.embeds or not stage.predicts else [x]), *_state(state)]
+    # copies of what others differentiate by as well
+    inputs = [t.detach().requires_grad_() for t in given]
+    before = inputs[len(inputs) - len(_state(state)) :]
+    with torch.enable_grad():
+        out, end = stage(inputs[0], before)
+        if not stage.predicts:
+            return Tape(inputs, out, end, None)
+        x = inputs[0] if stage.embeds else inputs[1]
+        tiles, last = _observe(stage.model, x, out, before[-1], starts)
+        values = torch.stack([f(tile) for f, tile in zip(objectives, tiles, strict=True)])
+    return Tape(inputs, values, [*end, last], torch.stack([t.log_p.detach() for t in tiles]))
+
+
+def _observe(
+    model: CausalMamba, x: Tensor, hidden: Tensor, predicted: Tensor, starts: Sequence[int]
+) -> tuple[list[Tile], Tensor]:
+    """What the objective of each sequence sees of a tile, and the prediction of the next base."""
+    logits = model.logits(hidden)
+    log_probs = torch.log_softmax(logits, dim=-1)  # (batch, T, V)
+    # The prediction of the tile's first base was made at the end of the tile before.
+    log_p = torch.cat([predicted[:, None], log_probs[:, :-1]], dim=1)
+    parts = zip(starts, x, log_p, logits, hidden, strict=True)
+    return [Tile(*part, model.vocabulary.base_ids) for part in parts], log_probs[:, -1]
+
+
+class Pulled(NamedTuple):
+    """Cotangents of what went into a stage."""
+
+    h: Tensor
+    x: Tensor | None  # of the last of several stages: what the objective asks of X itself
+    state: list[Tensor]
+    weights: list[Tensor]
+
+
+def pull(
+    stage: Stage,
+    tape: Tape,
+    above: Pulled | None,
+    after: Sequence[Tensor] | Pulled,
+    parameters: Sequence[Tensor],
+) -> Pulled:
+    """Pull the cotangents of a stage's output and of its state after the tile back through it.
+
+    Parameters
+    ----------
+    above : Pulled, optional
+        Of the next stage for the same tile. The output of the last stage is F, whose cotangent
+        is 1.
+    after
+        Cotangents of the state after the tile, or what was pulled back from the next tile.
+    """
+    bars = [None if above is None else above.h]
+    bars += after.state if isinstance(after, Pulled) else after
+    with torch.enable_grad():
+        # one sum: for outputs that come with cotangents torch imports sympy, which takes a second
+        outputs = zip([tape.output, *tape.end], bars, strict=True)
+        total = sum(out.sum() if bar is None else (out * bar).sum() for out, bar in outputs)
+    inputs = [*tape.inputs, *parameters]
+    found = list(torch.autograd.grad(total, inputs, materialize_grads=True))
+    states = len(tape.end)
+    others = len(tape.inputs) - states
+    return Pulled(
+        found[0], found[1] if others == 2 else None, found[others : others + states],
+        found[others + states :],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Lanes of a batch by stages of a model, and who works on what.
+
+    What is done by lane and stage is handed on as futures, ``[lane][stage]``, so that the sweeps
+    can be written down in the order of a single thread.
+    """
+
+    lanes: list[slice]
+    stages: list[Stage]
+    workers: Workers
+
+    @classmethod
+    def of(cls, model: CausalMamba, plan: Plan, state: State) -> Grid:
+        lanes = lanes_of(state.log_probs)
+        stages = stages_of(model, plan, len(lanes))
+        return cls(lanes, stages, Workers(len(lanes) * len(stages)))
+
+    def parts(self, state: State) -> list[list[list[Tensor]]]:
+        """A state, or its cotangent, by lane and stage."""
+        by_lane = [state.part(lane).tensors() for lane in self.lanes]
+        return [[stage.part(tensors) for stage in self.stages] for tensors in by_lane]
+
+    @staticmethod
+    def whole(parts: Sequence[Sequence[list[Tensor]]]) -> State:
+        """Inverse of ``parts``; the tensors of a stage end with the last prediction, if at all."""
+        return State.joined([State.from_tensors(list(chain(*stages))) for stages in parts])
+
+    def forward(self, x: Tensor, before: Sequence[Sequence]) -> list[list[Future]]:
+        """`Step` of a tile in every stage, from the state, or from the steps of the tile before."""
+
+        def climb(b: int, lane: slice) -> Iterator[Future]:
+            h = x[lane]
+            for s, stage in enumerate(self.stages):
+                h = self._submit(b, s, forward, stage, h, before[b][s])
+                yield h
+
+        return [list(climb(b, lane)) for b, lane in enumerate(self.lanes)]
+
+    def record(
+        self,
+        x: Tensor,
+        before: Sequence[Sequence],
+        objectives: Sequence[Objective],
+        starts: Sequence[int],
+    ) -> list[list[Future]]:
+        """As ``forward``, with a `Tape` of every stage."""
+
+        def climb(b: int, lane: slice) -> Iterator[Future]:
+            h, shown = x[lane], (objectives[lane], starts[lane])
+            for s, stage in enumerate(self.stages):
+                h = self._submit(b, s, record, stage, h, x[lane], before[b][s], *shown)
+                yield h
+
+        return [list(climb(b, lane)) for b, lane in enumerate(self.lanes)]
+
+    def pull(
+        self,
+        s: int,
+        tapes: Sequence[Sequence[Future]],
+        above: Sequence[Future] | None,
+        after: Sequence,
+        parameters: Sequence[Tensor],
+    ) -> list[Future]:
+        """`Pulled` of stage ``s`` by lane, from those of the next stage and of the next tile."""
+        return [
+            self._submit(b, s, pull, self.stages[s], tapes[b][s], above and above[b], after[b],
+                         parameters)
+            for b in range(len(self.lanes))
+        ]  # fmt: skip
+
+    def _submit(self, b: int, s: int, function: Callable, *arguments: Any) -> Future:
+        return self.workers.submit(b * len(self.stages) + s, function, *arguments)
+
+
+def _input(h: Tensor | Step | Tape) -> Tensor:
+    return h if isinstance(h, Tensor) else h.output.detach()
+
+
+def _state(state: Sequence[Tensor] | Step | Tape) -> list[Tensor]:
+    return [t.detach() for t in state.end] if isinstance(state, Step | Tape) else [*state]
