@@ -44,7 +44,7 @@ def test_the_tape_grows_with_precision_and_depth():
 def test_every_sequence_has_a_tape_and_a_single_one_has_one_for_every_stage():
     one, two, four = (Cost(0, 0, 1000, batch) for batch in (1, 2, 4))
     tapes = [cost.memory(8000) - cost.memory(0) for cost in (one, two, four)]
-    assert tapes[0] == tapes[1] == tapes[2] / 2 == 2 * 9_000_000
+    assert tapes[0] == tapes[1] == tapes[2] / 2 == 2 * 10_400_000
 
 
 def test_the_spool_holds_one_state_for_every_boundary_before_the_tiles_that_are_kept():

@@ -57,7 +57,7 @@ from pgf_genome.cli.values import Bytes, CommaList
               "not written [1/8].")  # fmt: skip
 @click.option("--n-as-pad", is_flag=True, help="Feed N as the padding token, as Caduceus was "
               "trained.")  # fmt: skip
-@click.option("--max-memory", type=Bytes(), help="Resident memory to stay under [1.3G].")
+@click.option("--max-memory", type=Bytes(), help="Resident memory to stay under [1.4G].")
 @click.option("--scratch-dir", help="Where states and scores go while running [beside outputs].")
 @click.option("--resume/--restart", default=True, help="Go on where a killed run stopped, or "
               "forget it [resume].")  # fmt: skip

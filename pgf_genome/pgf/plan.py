@@ -11,9 +11,9 @@ from pgf_genome.mamba.config import MambaConfig
 
 # Resident memory of the process before the first tile: interpreter, torch, compiled kernels.
 BASE_BYTES = 450 * 2**20
-DEFAULT_MEMORY = 1300 * 2**20
+DEFAULT_MEMORY = 1400 * 2**20
 LONGEST_TILE = 16_384  # longer ones are not faster
-HOLES = 9 / 8  # what the heap takes, of what is in use in it
+HOLES = 1.3  # what the heap takes, of what is in use in it
 STAGES = 2  # of a single sequence, if there are threads for them; each holds a tape
 SHORTEST_TILE = 64
 # Of a bidirectional model: positions of one tile of a layer, and of a batch of short windows.
