@@ -18,7 +18,7 @@ from pgf_genome.pgf.arrays import adjoint, log_probs, tangent
 from pgf_genome.pgf.objective import Entropy, Likelihood
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
-from pgf_genome.pgf.stages import stages_of
+from pgf_genome.pgf.stages import stages_of, turns
 
 ORACLES = Path(__file__).parent / "oracles"
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -310,6 +310,16 @@ def test_a_single_sequence_is_worked_on_in_stages_where_there_are_threads_and_ti
     assert depths(3, 1) == depths(4, 2) == [(0, 3)]
     threads(1)
     assert depths(4, 1) == [(0, 3)]
+
+
+def test_in_a_pipeline_every_tile_climbs_before_it_falls_and_at_most_one_does_per_stage_and_turn():
+    assert [*turns([2, 1, 0], 1)] == [(k, [(k, 0)], k) for k in (2, 1, 0)]
+    given = [*turns([2, 1, 0], 2)]
+    assert [turn.rising for turn in given] == [2, 1, 0, None, None, None]
+    assert [turn.falling for turn in given] == [
+        [(2, 1)], [(1, 1)], [(0, 1), (2, 0)], [(1, 0)], [(0, 0)], [],
+    ]  # fmt: skip
+    assert [turn.done for turn in given] == [None, None, None, 2, 1, 0]
 
 
 def test_weight_gradients_of_stages_add_up(threads):

@@ -66,6 +66,32 @@ def stages_of(model: CausalMamba, plan: Plan, lanes: int) -> list[Stage]:
     return [Stage(model, a, b) for a, b in pairwise(edges)]
 
 
+class Turn(NamedTuple):
+    """What can be given out at a time in an adjoint sweep."""
+
+    rising: int | None  # tile that is recorded, in one stage after the other
+    falling: list[tuple[int, int]]  # tiles and the stages that they are pulled back through
+    done: int | None  # tile to wait for
+
+
+def turns(tiles: Sequence[int], stages: int) -> Iterator[Turn]:
+    """The order of an adjoint sweep: tiles climb the stages while those before them come down.
+
+    A stage pulls a tile back two turns after the stage above it did, which leaves it one to spare;
+    and of several stages none is waited for before the next turn is given out, so that all of them
+    always have something to do.
+    """
+    lags = [2 * (stages - 1 - s) for s in range(stages)]
+    last = lags[0] + (stages > 1)
+
+    def tile(i: int) -> int | None:
+        return tiles[i] if 0 <= i < len(tiles) else None
+
+    for i in range(len(tiles) + last):
+        falling = [(tile(i - lags[s]), s) for s in reversed(range(stages))]
+        yield Turn(tile(i), [(k, s) for k, s in falling if k is not None], tile(i - last))
+
+
 class Step(NamedTuple):
     """A stage after a tile, without history."""
 
@@ -191,6 +217,11 @@ class Grid:
         """A state, or its cotangent, by lane and stage."""
         by_lane = [state.part(lane).tensors() for lane in self.lanes]
         return [[stage.part(tensors) for stage in self.stages] for tensors in by_lane]
+
+    def ended(self, cotangent: State) -> dict[int, list[list[Tensor]]]:
+        """The cotangent after the last tile as `pull` takes it, [stage][lane]."""
+        parts = self.parts(cotangent)
+        return {s: [lane[s] for lane in parts] for s in range(len(self.stages))}
 
     @staticmethod
     def whole(parts: Sequence[Sequence[list[Tensor]]]) -> State:

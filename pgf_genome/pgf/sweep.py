@@ -10,6 +10,10 @@ travel over the tile boundaries as the state does, so memory is that of one tile
 
 ``read(start, stop)`` gives the one-hot input of positions start .. stop - 1, shape
 (batch, stop - start, V); it is called once per tile and sweep.
+
+Primal and adjoint sweeps hand their work to a `Grid`: every sequence of the batch, and every stage
+of the model, has a thread as far as threads go. What is handed on are futures, and the sweeps read
+as if one thread did it all. No number depends on it.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ from pgf_genome.mamba.state import State
 from pgf_genome.pgf.objective import Objective
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
-from pgf_genome.pgf.stages import Grid
+from pgf_genome.pgf.stages import Grid, turns
 
 Reader = Callable[[int, int], Tensor]
 
@@ -94,6 +98,8 @@ def tangent(
 ) -> Iterator[TangentTile]:
     """Derivatives of all predictions along directions in X; nothing is stored.
 
+    In one thread of Python, because torch's levels of forward mode are those of the process.
+
     Parameters
     ----------
     read_directions : callable
@@ -155,37 +161,23 @@ def adjoint(
     """
     blank = model.initial_state(len(objectives))
     grid = Grid.of(model, plan, blank)
-    top = len(grid.stages) - 1
-    lag = 2 * top + (top > 0)  # the next turn is handed out before a tile is waited for
     order = range(plan.tiles - 1 if last is None else last, -1, -1)
     tapes: dict[int, list[list[Future]]] = {}  # by tile, [lane][stage]
-    pulled: dict[int, dict[int, list[Future]]] = {order.start + 1: _ended(grid, cotangent)}
-    for i in range(len(order) + lag):
-        # Tiles climb the stages while others come down: stage s pulls back what the last stage
-        # pulled back 2 (top - s) turns ago.
-        if i < len(order) and order[i] not in tapes:
-            first = min(plan.replayed, order[i])
+    pulled = {order.start + 1: grid.ended(cotangent)}  # by tile, [stage][lane]
+    for rising, falling, done in turns(order, len(grid.stages)):
+        if rising is not None and rising not in tapes:
+            first = min(plan.replayed, rising)
             before: Sequence = grid.parts(_stored(states, first, blank) if first else blank)
-            for k in range(first, order[i] + 1):
+            for k in range(first, rising + 1):
                 start, stop = plan.bounds(k)
                 starts = [origin + start for origin in origins or [0] * len(objectives)]
                 before = tapes[k] = grid.record(read(start, stop), before, objectives, starts)
-        for s in range(top, -1, -1):
-            j = i - 2 * (top - s)
-            if 0 <= j < len(order):
-                down = pulled.setdefault(order[j], {})
-                after = pulled[order[j] + 1][s]
-                down[s] = grid.pull(s, tapes[order[j]], down.get(s + 1), after, parameters)
-        if i >= lag:
-            k = order[i - lag]
-            yield _adjoint_tile(k, tapes.pop(k), pulled[k], plan, states)
-            del pulled[k + 1]
-
-
-def _ended(grid: Grid, cotangent: State) -> dict[int, list]:
-    """The cotangent at the end, by stage and lane, as if a tile there had been pulled back."""
-    parts = grid.parts(cotangent)
-    return {s: [lane[s] for lane in parts] for s in range(len(grid.stages))}
+        for k, s in falling:
+            down = pulled.setdefault(k, {})
+            down[s] = grid.pull(s, tapes[k], down.get(s + 1), pulled[k + 1][s], parameters)
+        if done is not None:
+            yield _adjoint_tile(done, tapes.pop(done), pulled[done], plan, states)
+            del pulled[done + 1]
 
 
 def _adjoint_tile(
