@@ -127,16 +127,17 @@ def record(
     starts: Sequence[int],
 ) -> Tape:
     """A tile once more, with a tape; the last stage shows it to the objectives."""
-    given = [_input(h), *([] if stage.embeds or not stage.predicts else [x]), *_state(state)]
-    # copies of what others differentiate by as well
-    inputs = [t.detach().requires_grad_() for t in given]
-    before = inputs[len(inputs) - len(_state(state)) :]
+    state = _state(state)
+    # the last of several stages sees X beside h, for its objective
+    beside = [x] if stage.predicts and not stage.embeds else []
+    # copies, because other stages differentiate by the same numbers
+    inputs = [t.detach().requires_grad_() for t in (_input(h), *beside, *state)]
+    before = inputs[1 + len(beside) :]
     with torch.enable_grad():
         out, end = stage(inputs[0], before)
         if not stage.predicts:
             return Tape(inputs, out, end, None)
-        x = inputs[0] if stage.embeds else inputs[1]
-        tiles, last = _observe(stage.model, x, out, before[-1], starts)
+        tiles, last = _observe(stage.model, inputs[len(beside)], out, before[-1], starts)
         values = torch.stack([f(tile) for f, tile in zip(objectives, tiles, strict=True)])
     return Tape(inputs, values, [*end, last], torch.stack([t.log_p.detach() for t in tiles]))
 
