@@ -18,7 +18,7 @@ from pgf_genome.pgf.arrays import adjoint, log_probs, tangent
 from pgf_genome.pgf.objective import Entropy, Likelihood
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
-from pgf_genome.pgf.stages import stages_of, turns
+from pgf_genome.pgf.stages import stages_of
 
 ORACLES = Path(__file__).parent / "oracles"
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -306,20 +306,29 @@ def test_a_single_sequence_is_worked_on_in_stages_where_there_are_threads_and_ti
         return [(stage.first, stage.stop) for stage in found]
 
     threads(2)
-    assert depths(4, 1) == [(0, 1), (1, 3)]
+    assert depths(4, 1) == [(0, 1), (1, 2), (2, 3)]
     assert depths(3, 1) == depths(4, 2) == [(0, 3)]
     threads(1)
     assert depths(4, 1) == [(0, 3)]
 
 
-def test_in_a_pipeline_every_tile_climbs_before_it_falls_and_at_most_one_does_per_stage_and_turn():
-    assert [*turns([2, 1, 0], 1)] == [(k, [(k, 0)], k) for k in (2, 1, 0)]
-    given = [*turns([2, 1, 0], 2)]
-    assert [turn.rising for turn in given] == [2, 1, 0, None, None, None]
-    assert [turn.falling for turn in given] == [
-        [(2, 1)], [(1, 1)], [(0, 1), (2, 0)], [(1, 0)], [(0, 0)], [],
-    ]  # fmt: skip
-    assert [turn.done for turn in given] == [None, None, None, 2, 1, 0]
+@pytest.mark.parametrize(("count", "ahead"), [(1, 1), (2, 2)])
+def test_no_more_tiles_are_in_work_than_there_are_threads_for(threads, count, ahead):
+    model, ids = random_model(small_config(n_layer=3)).requires_grad_(False), random_ids(60)[None]
+    given: list[int] = []
+
+    def read(start, stop):
+        given.append(start // 10)
+        return model.one_hot(ids[:, start:stop])
+
+    threads(count)
+    state = model.initial_state(1)
+    for tile in sweep.primal(model, read, Plan(60, 10), state):
+        assert len(given) == min(tile.k + ahead, 6)
+    given.clear()
+    for tile in sweep.there_and_back(model, read, Plan(60, 10, kept=3), [Likelihood()]):
+        # 3 tiles of the primal sweep, 3 whose tapes are kept
+        assert len(given) == min(max(3 + 3, 3 + 6 - tile.k + ahead - 1), 3 + 6)
 
 
 def test_weight_gradients_of_stages_add_up(threads):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cache
+from queue import PriorityQueue
 from typing import Any, TypeVar
 
 import torch
@@ -41,43 +44,58 @@ def _pool(workers: int, threads_each: int) -> ThreadPoolExecutor:
 
 
 class Workers:
-    """Threads that do each what they are given, in order, once what it depends on is done.
+    """Threads that do what they are given as soon as what it depends on is done.
 
-    What is submitted may depend on the results of what was submitted before, so a program that
-    submits its steps in the order of a single thread runs as a pipeline.
+    Of what can be done, they do first what was submitted first. So a program that submits its
+    steps in the order of a single thread runs side by side as far as its steps depend on each
+    other.
 
     Parameters
     ----------
-    cells : int
-        Kinds of work, numbered from 0; those of one kind go to the same thread. As many threads
-        as torch has are used at most; with one, work is done when it is submitted.
+    most : int
+        Threads at most; each has its part of those of torch. With one, work is done when it is
+        submitted.
     """
 
-    def __init__(self, cells: int) -> None:
+    def __init__(self, most: int) -> None:
         threads = torch.get_num_threads()
-        count = min(cells, threads)
-        self._each: list[Executor] = [_Here()]
-        if count > 1:
-            self._each = [_worker(i, threads // count) for i in range(count)]
+        count = min(most, threads)
+        self._pool = _pool(count, threads // count) if count > 1 else None
+        self._numbers = itertools.count()
+        self._ready: PriorityQueue[_Task] = PriorityQueue()
 
-    def submit(self, cell: int, function: Callable[..., Any], *arguments: Any) -> Future:
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         """The future of ``function(*arguments)``; futures among the arguments are waited for."""
-        return self._each[cell % len(self._each)].submit(_call, function, arguments)
+        task = _Task(next(self._numbers), function, arguments)
+        self._enqueue(task, [a for a in arguments if isinstance(a, Future)])
+        return task.done
+
+    def _enqueue(self, task: _Task, missing: list[Future]) -> None:
+        if missing:
+            first, *others = missing
+            first.add_done_callback(lambda _: self._enqueue(task, others))
+        elif self._pool is None:
+            task.run()
+        else:
+            self._ready.put(task)
+            self._pool.submit(self._run_first)
+
+    def _run_first(self) -> None:
+        self._ready.get().run()
 
 
-@cache
-def _worker(index: int, threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, f"pgf-worker-{index}", torch.set_num_threads, (threads,))
+@dataclass(order=True)
+class _Task:
+    number: int
+    function: Callable[..., Any] = field(compare=False)
+    arguments: Sequence[Any] = field(compare=False)
+    done: Future = field(compare=False, default_factory=Future)
 
-
-class _Here(Executor):
-    """Does at once what is submitted."""
-
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future:
-        done: Future = Future()
-        done.set_result(function(*arguments, **named))
-        return done
-
-
-def _call(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    return function(*(a.result() if isinstance(a, Future) else a for a in arguments))
+    def run(self) -> None:
+        # futures remember who waited for them: what a task was given is not kept alive
+        arguments, self.arguments = self.arguments, ()
+        try:
+            given = [a.result() if isinstance(a, Future) else a for a in arguments]
+            self.done.set_result(self.function(*given))
+        except BaseException as error:  # whoever asks for the result gets it
+            self.done.set_exception(error)

@@ -2,17 +2,18 @@
 
     (h_s, state_s) -> (h_{s+1}, state_s')        h_0 = X
 
-so that a tile can be in one stage while the tile before it is in the next. Here is what a stage
-does with a tile of one lane, and who does it; in which order, ``sweep.py`` says.
+so that two tiles can be in work at a time, in different stages. Here is what a stage does with a
+tile of one lane, and what a `Grid` of lanes and stages hands to its threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,10 +22,13 @@ from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import LayerState, State
 from pgf_genome.pgf.lanes import Workers, lanes_of
 from pgf_genome.pgf.objective import Objective, Tile
-from pgf_genome.pgf.plan import STAGES, Plan
+from pgf_genome.pgf.plan import IN_WORK, Plan
 
-# Tiles from which on a pipeline is worth its start and its end.
+Given = TypeVar("Given")
+
+# Tiles from which on stages are worth it, and more than this many stages gain nothing.
 FEWEST_TILES = 4
+MOST_STAGES = 8
 
 
 @dataclass(frozen=True)
@@ -58,38 +62,15 @@ class Stage:
 
 
 def stages_of(model: CausalMamba, plan: Plan, lanes: int) -> list[Stage]:
-    """Stages of about equal depth: several where they find threads and tiles to work on."""
-    layers, most = len(model.layers), STAGES if plan.tiles >= FEWEST_TILES else 1
-    threads = torch.get_num_threads() if model.device.type == "cpu" else 1
-    count = max(1, min(most, layers, threads // lanes))
+    """Stages of about equal depth: several where a single sequence has tiles for two threads."""
+    layers, threads = (
+        len(model.layers),
+        torch.get_num_threads() if model.device.type == "cpu" else 1,
+    )
+    alone = lanes == 1 and threads > 1 and plan.tiles >= FEWEST_TILES
+    count = min(MOST_STAGES, layers) if alone else 1
     edges = [layers * i // count for i in range(count + 1)]
     return [Stage(model, a, b) for a, b in pairwise(edges)]
-
-
-class Turn(NamedTuple):
-    """What can be given out at a time in an adjoint sweep."""
-
-    rising: int | None  # tile that is recorded, in one stage after the other
-    falling: list[tuple[int, int]]  # tiles and the stages that they are pulled back through
-    done: int | None  # tile to wait for
-
-
-def turns(tiles: Sequence[int], stages: int) -> Iterator[Turn]:
-    """The order of an adjoint sweep: tiles climb the stages while those before them come down.
-
-    A stage pulls a tile back two turns after the stage above it did, which leaves it one to spare;
-    and of several stages none is waited for before the next turn is given out, so that all of them
-    always have something to do.
-    """
-    lags = [2 * (stages - 1 - s) for s in range(stages)]
-    last = lags[0] + (stages > 1)
-
-    def tile(i: int) -> int | None:
-        return tiles[i] if 0 <= i < len(tiles) else None
-
-    for i in range(len(tiles) + last):
-        falling = [(tile(i - lags[s]), s) for s in reversed(range(stages))]
-        yield Turn(tile(i), [(k, s) for k, s in falling if k is not None], tile(i - last))
 
 
 class Step(NamedTuple):
@@ -212,17 +193,25 @@ class Grid:
     def of(cls, model: CausalMamba, plan: Plan, state: State) -> Grid:
         lanes = lanes_of(state.log_probs)
         stages = stages_of(model, plan, len(lanes))
-        return cls(lanes, stages, Workers(len(lanes) * len(stages)))
+        return cls(lanes, stages, Workers(max(len(lanes), min(len(stages), IN_WORK))))
+
+    def in_turn(self, given: Iterator[Given]) -> Iterator[Given]:
+        """Tiles as they are given out, held back while there are others to work on beside them.
+
+        A tile is given out when the next one is asked for: with several stages two of them are in
+        work at a time, which two threads never have to wait for.
+        """
+        held: deque[Given] = deque()
+        for tile in given:
+            held.append(tile)
+            if len(self.stages) == 1 or len(held) == IN_WORK:
+                yield held.popleft()
+        yield from held
 
     def parts(self, state: State) -> list[list[list[Tensor]]]:
         """A state, or its cotangent, by lane and stage."""
         by_lane = [state.part(lane).tensors() for lane in self.lanes]
         return [[stage.part(tensors) for stage in self.stages] for tensors in by_lane]
-
-    def ended(self, cotangent: State) -> dict[int, list[list[Tensor]]]:
-        """The cotangent after the last tile as `pull` takes it, [stage][lane]."""
-        parts = self.parts(cotangent)
-        return {s: [lane[s] for lane in parts] for s in range(len(self.stages))}
 
     @staticmethod
     def whole(parts: Sequence[Sequence[list[Tensor]]]) -> State:
@@ -234,8 +223,8 @@ class Grid:
 
         def climb(b: int, lane: slice) -> Iterator[Future]:
             h = x[lane]
-            for s, stage in enumerate(self.stages):
-                h = self._submit(b, s, forward, stage, h, before[b][s])
+            for stage, state in zip(self.stages, before[b], strict=True):
+                h = self.workers.submit(forward, stage, h, state)
                 yield h
 
         return [list(climb(b, lane)) for b, lane in enumerate(self.lanes)]
@@ -251,29 +240,29 @@ class Grid:
 
         def climb(b: int, lane: slice) -> Iterator[Future]:
             h, shown = x[lane], (objectives[lane], starts[lane])
-            for s, stage in enumerate(self.stages):
-                h = self._submit(b, s, record, stage, h, x[lane], before[b][s], *shown)
+            for stage, state in zip(self.stages, before[b], strict=True):
+                h = self.workers.submit(record, stage, h, x[lane], state, *shown)
                 yield h
 
         return [list(climb(b, lane)) for b, lane in enumerate(self.lanes)]
 
     def pull(
         self,
-        s: int,
         tapes: Sequence[Sequence[Future]],
-        above: Sequence[Future] | None,
-        after: Sequence,
+        after: Sequence[Sequence],
         parameters: Sequence[Tensor],
-    ) -> list[Future]:
-        """`Pulled` of stage ``s`` by lane, from those of the next stage and of the next tile."""
-        return [
-            self._submit(b, s, pull, self.stages[s], tapes[b][s], above and above[b], after[b],
-                         parameters)
-            for b in range(len(self.lanes))
-        ]  # fmt: skip
+    ) -> list[list[Future]]:
+        """`Pulled` of a tile by every stage, from the cotangent, or from those of the next tile."""
 
-    def _submit(self, b: int, s: int, function: Callable, *arguments: Any) -> Future:
-        return self.workers.submit(b * len(self.stages) + s, function, *arguments)
+        def fall(b: int) -> Iterator[Future]:
+            above = None
+            for stage, tape, later in reversed(
+                [*zip(self.stages, tapes[b], after[b], strict=True)]
+            ):
+                above = self.workers.submit(pull, stage, tape, above, later, parameters)
+                yield above
+
+        return [[*fall(b)][::-1] for b in range(len(self.lanes))]
 
 
 def _input(h: Tensor | Step | Tape) -> Tensor:

@@ -11,15 +11,14 @@ travel over the tile boundaries as the state does, so memory is that of one tile
 ``read(start, stop)`` gives the one-hot input of positions start .. stop - 1, shape
 (batch, stop - start, V); it is called once per tile and sweep.
 
-Primal and adjoint sweeps hand their work to a `Grid`: every sequence of the batch, and every stage
-of the model, has a thread as far as threads go. What is handed on are futures, and the sweeps read
-as if one thread did it all. No number depends on it.
+Primal and adjoint sweeps hand their work to a `Grid`, which cuts it into sequences of the batch and
+stages of the model, for as many threads as there are. What is handed on are futures, and the sweeps
+read as if one thread did it all. No number depends on it.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -34,7 +33,7 @@ from pgf_genome.mamba.state import State
 from pgf_genome.pgf.objective import Objective
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
-from pgf_genome.pgf.stages import Grid, turns
+from pgf_genome.pgf.stages import Grid
 
 Reader = Callable[[int, int], Tensor]
 
@@ -76,15 +75,15 @@ def primal(
 ) -> Iterator[PrimalTile]:
     """Run the model over the tiles first, .., stop - 1 from the state before them."""
     grid = Grid.of(model, plan, state)
-    before: Sequence = grid.parts(state)
-    climbing: deque = deque()  # tiles that may not have passed every stage
-    for k in range(first, plan.tiles if stop is None else stop):
-        before = grid.forward(read(*plan.bounds(k)), before)
-        climbing.append((k, before))
-        if len(climbing) == len(grid.stages):
-            yield _primal_tile(*climbing.popleft())
-    while climbing:
-        yield _primal_tile(*climbing.popleft())
+
+    def given() -> Iterator[tuple[int, list[list[Future]]]]:
+        before: Sequence = grid.parts(state)
+        for k in range(first, plan.tiles if stop is None else stop):
+            before = grid.forward(read(*plan.bounds(k)), before)
+            yield k, before
+
+    for k, steps in grid.in_turn(given()):
+        yield _primal_tile(k, steps)
 
 
 def _primal_tile(k: int, steps: list[list[Future]]) -> PrimalTile:
@@ -161,35 +160,37 @@ def adjoint(
     """
     blank = model.initial_state(len(objectives))
     grid = Grid.of(model, plan, blank)
-    order = range(plan.tiles - 1 if last is None else last, -1, -1)
-    tapes: dict[int, list[list[Future]]] = {}  # by tile, [lane][stage]
-    pulled = {order.start + 1: grid.ended(cotangent)}  # by tile, [stage][lane]
-    for rising, falling, done in turns(order, len(grid.stages)):
-        if rising is not None and rising not in tapes:
-            first = min(plan.replayed, rising)
-            before: Sequence = grid.parts(_stored(states, first, blank) if first else blank)
-            for k in range(first, rising + 1):
-                start, stop = plan.bounds(k)
-                starts = [origin + start for origin in origins or [0] * len(objectives)]
-                before = tapes[k] = grid.record(read(start, stop), before, objectives, starts)
-        for k, s in falling:
-            down = pulled.setdefault(k, {})
-            down[s] = grid.pull(s, tapes[k], down.get(s + 1), pulled[k + 1][s], parameters)
-        if done is not None:
-            yield _adjoint_tile(done, tapes.pop(done), pulled[done], plan, states)
-            del pulled[done + 1]
+    tapes: dict[int, list[list[Future]]] = {}  # by tile
+
+    def record(first: int, last: int) -> None:
+        before: Sequence = grid.parts(_stored(states, first, blank) if first else blank)
+        for k in range(first, last + 1):
+            start, stop = plan.bounds(k)
+            starts = [origin + start for origin in origins or [0] * len(objectives)]
+            before = tapes[k] = grid.record(read(start, stop), before, objectives, starts)
+
+    def given() -> Iterator[tuple[int, list[list[Future]], list[list[Future]]]]:
+        after: Sequence = grid.parts(cotangent)
+        for k in range(plan.tiles - 1 if last is None else last, -1, -1):
+            if k not in tapes:
+                record(min(plan.replayed, k), k)
+            after = grid.pull(tapes[k], after, parameters)
+            yield k, tapes.pop(k), after
+
+    for k, taped, pulled in grid.in_turn(given()):
+        yield _adjoint_tile(k, taped, pulled, plan, states)
 
 
 def _adjoint_tile(
     k: int,
     tapes: list[list[Future]],
-    pulled: dict[int, list[Future]],
+    pulled: list[list[Future]],
     plan: Plan,
     stored: RecordFile,
 ) -> AdjointTile:
     """Put lanes and stages together."""
     taped = [[tape.result() for tape in chain] for chain in tapes]
-    down = [[pulled[s][b].result() for s in sorted(pulled)] for b in range(len(tapes))]
+    down = [[share.result() for share in chain] for chain in pulled]
     if k < plan.replayed:
         end = Grid.whole([[tape.end for tape in chain] for chain in taped]).detached()
         _check_replay(end, _stored(stored, k + 1, end), k)
