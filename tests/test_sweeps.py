@@ -306,13 +306,13 @@ def test_a_single_sequence_is_worked_on_in_stages_where_there_are_threads_and_ti
         return [(stage.first, stage.stop) for stage in found]
 
     threads(2)
-    assert depths(4, 1) == [(0, 1), (1, 2), (2, 3)]
-    assert depths(3, 1) == depths(4, 2) == [(0, 3)]
+    assert depths(2, 1) == [(0, 1), (1, 2), (2, 3)]
+    assert depths(1, 1) == depths(4, 2) == [(0, 3)]
     threads(1)
     assert depths(4, 1) == [(0, 3)]
 
 
-@pytest.mark.parametrize(("count", "ahead"), [(1, 1), (2, 2)])
+@pytest.mark.parametrize(("count", "ahead"), [(1, 1), (2, 3)])
 def test_no_more_tiles_are_in_work_than_there_are_threads_for(threads, count, ahead):
     model, ids = random_model(small_config(n_layer=3)).requires_grad_(False), random_ids(60)[None]
     given: list[int] = []

@@ -7,11 +7,13 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from pgf_genome.scan.function import signed
 
-def _product(x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
-    # A matrix, because with a batch axis torch chooses a batched product, which is slower.
-    rows = x.to(precision).flatten(0, -2)
-    return (rows @ weight.to(precision).T).view(*x.shape[:-1], -1).to(x.dtype)
+
+def _product(x: Tensor, matrix: Tensor, precision: torch.dtype) -> Tensor:
+    # Of rows, because with a batch axis torch chooses a batched product, which is slower.
+    rows = x.flatten(0, -2).to(precision) @ matrix.to(precision)
+    return rows.view(*x.shape[:-1], -1).to(x.dtype)
 
 
 class _Project(Function):
@@ -20,8 +22,9 @@ class _Project(Function):
     generate_vmap_rule = True
 
     @staticmethod
+    @signed
     def forward(x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
-        return _product(x, weight, precision)
+        return _product(x, weight.T, precision)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -37,7 +40,7 @@ class _Project(Function):
         x, weight = ctx.saved_tensors
         x_bar = weight_bar = None
         if ctx.needs_input_grad[0]:
-            x_bar = _product(bar, weight.T, ctx.precision)
+            x_bar = _product(bar, weight, ctx.precision)
         if ctx.needs_input_grad[1]:
             rows = bar.flatten(0, -2).T.to(ctx.precision), x.flatten(0, -2).to(ctx.precision)
             weight_bar = (rows[0] @ rows[1]).to(weight.dtype)
@@ -48,7 +51,7 @@ class _Project(Function):
         if weight_dot is not None:
             raise NotImplementedError("forward mode in the weights of a projection")
         (weight,) = ctx.saved_tensors
-        return _product(x_dot, weight, ctx.precision)
+        return _product(x_dot, weight.T, ctx.precision)
 
 
 def project(

@@ -14,7 +14,7 @@ BASE_BYTES = 450 * 2**20
 DEFAULT_MEMORY = 1400 * 2**20
 LONGEST_TILE = 16_384  # longer ones are not faster
 HOLES = 1.3  # what the heap takes, of what is in use in it
-IN_WORK = 2  # tiles of a single sequence, if there are threads for them; each holds a tape
+TAPES = 2  # of a single sequence, if there are threads to work on several tiles of it
 SHORTEST_TILE = 64
 # Of a bidirectional model: positions of one tile of a layer, and of a batch of short windows.
 LAYER_TILE = 2048
@@ -91,7 +91,7 @@ class Cost:
 
     def memory(self, tile_length: int) -> int:
         """Peak resident bytes of an adjoint sweep, whatever the length of the sequence."""
-        tapes = HOLES * max(self.batch, IN_WORK) * tile_length * self.tape_per_base
+        tapes = HOLES * max(self.batch, TAPES) * tile_length * self.tape_per_base
         return BASE_BYTES + 2 * self.weights + 4 * self.state + math.ceil(tapes)
 
     def longest_tile(self, memory: int) -> int:

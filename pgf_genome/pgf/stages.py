@@ -2,7 +2,7 @@
 
     (h_s, state_s) -> (h_{s+1}, state_s')        h_0 = X
 
-so that two tiles can be in work at a time, in different stages. Here is what a stage does with a
+so that tiles can be in work side by side, in different stages. Here is what a stage does with a
 tile of one lane, and what a `Grid` of lanes and stages hands to its threads.
 """
 
@@ -22,13 +22,13 @@ from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import LayerState, State
 from pgf_genome.pgf.lanes import Workers, lanes_of
 from pgf_genome.pgf.objective import Objective, Tile
-from pgf_genome.pgf.plan import IN_WORK, Plan
+from pgf_genome.pgf.plan import Plan
 
 Given = TypeVar("Given")
 
-# Tiles from which on stages are worth it, and more than this many stages gain nothing.
-FEWEST_TILES = 4
-MOST_STAGES = 8
+# Of a single sequence: threads, tiles that are given out to them, and stages at most. Two threads
+# rarely find nothing to do in three tiles.
+THREADS, TILES, MOST_STAGES = 2, 3, 16
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,9 @@ class Stage:
 
 def stages_of(model: CausalMamba, plan: Plan, lanes: int) -> list[Stage]:
     """Stages of about equal depth: several where a single sequence has tiles for two threads."""
-    layers, threads = (
-        len(model.layers),
-        torch.get_num_threads() if model.device.type == "cpu" else 1,
-    )
-    alone = lanes == 1 and threads > 1 and plan.tiles >= FEWEST_TILES
-    count = min(MOST_STAGES, layers) if alone else 1
+    layers = len(model.layers)
+    alone = lanes == 1 and plan.tiles > 1 and model.device.type == "cpu"
+    count = min(MOST_STAGES, layers) if alone and torch.get_num_threads() > 1 else 1
     edges = [layers * i // count for i in range(count + 1)]
     return [Stage(model, a, b) for a, b in pairwise(edges)]
 
@@ -193,18 +190,18 @@ class Grid:
     def of(cls, model: CausalMamba, plan: Plan, state: State) -> Grid:
         lanes = lanes_of(state.log_probs)
         stages = stages_of(model, plan, len(lanes))
-        return cls(lanes, stages, Workers(max(len(lanes), min(len(stages), IN_WORK))))
+        return cls(lanes, stages, Workers(max(len(lanes), min(len(stages), THREADS))))
 
     def in_turn(self, given: Iterator[Given]) -> Iterator[Given]:
         """Tiles as they are given out, held back while there are others to work on beside them.
 
-        A tile is given out when the next one is asked for: with several stages two of them are in
-        work at a time, which two threads never have to wait for.
+        A tile is given out when the next one is asked for.
         """
+        most = 1 if len(self.stages) == 1 else TILES
         held: deque[Given] = deque()
         for tile in given:
             held.append(tile)
-            if len(self.stages) == 1 or len(held) == IN_WORK:
+            if len(held) == most:
                 yield held.popleft()
         yield from held
 

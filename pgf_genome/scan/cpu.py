@@ -122,29 +122,29 @@ def scan_tangent(
 
 def scan_adjoint(
     x, dt, B, C, z, A, D, bias, stored, out_bar, end_bar, weights: bool
-) -> tuple[Tensor, ...]:
-    """Cotangents of x, dt, B, C, z, A, D, bias and state; of A, D, bias zero unless ``weights``."""
+) -> tuple[Tensor | None, ...]:
+    """Cotangents of x, dt, B, C, z, A, D, bias and state; of A, D, bias None unless ``weights``."""
     batch, length, width = x.shape
     states = A.shape[0]
     B, C, A, end_bar = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (end_bar, 1)))
     shares = x.new_empty(2, batch, -(-width // BLOCK), length, A.shape[0])
     x_bar, dt_bar, z_bar, state_bar = (v.new_empty(v.shape) for v in (x, dt, z, end_bar))
     A_bar = x.new_empty(batch, *A.shape)
-    D_bar, bias_bar = x.new_zeros(batch, width), x.new_zeros(batch, width)
+    D_bar, bias_bar = x.new_zeros(2, batch, width)
     inputs = list(zip(*_arrays(x, dt, B, C, z), strict=True))
     outer = list(zip(*_arrays(stored, out_bar, end_bar), strict=True))
     A, D, bias, *targets = _arrays(A, D, bias, x_bar, dt_bar, z_bar, state_bar, shares)
-    sums = _arrays(A_bar, D_bar, bias_bar)
+    by_sequence = list(zip(*_arrays(A_bar, D_bar, bias_bar), strict=True))
 
     def task(b, lo, hi):
         xb, dtb, zb, hb, share = targets
         Bb, Cb = share[:, b, int(lo) // BLOCK :]
-        bars = (xb[b], dtb[b], Bb, Cb, zb[b], hb[b], *(total[b] for total in sums))
+        bars = (xb[b], dtb[b], Bb, Cb, zb[b], hb[b], *by_sequence[b])
         kernels.scan_adjoint(*inputs[b], A, D, bias, *outer[b], lo, hi, *bars, weights)
 
     _over_blocks(task, batch, width)
     B_bar, C_bar = shares[..., :states].sum(dim=2)
-    totals = (A_bar[:, :states].sum(0), D_bar.sum(0), bias_bar.sum(0))
+    totals = [bar.sum(0) if weights else None for bar in (A_bar[:, :states], D_bar, bias_bar)]
     return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, state_bar[:, :states]
 
 
@@ -186,8 +186,8 @@ def conv_tangent(past, weight, bias, past_dot) -> Tensor:
     return out.transpose(0, 1).contiguous()
 
 
-def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Cotangents of past, weight and bias; of weight and bias zero unless ``weights``."""
+def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor | None, ...]:
+    """Cotangents of past, weight and bias; of weight and bias None unless ``weights``."""
     lack = -weight.shape[0] % GROUP
     past, weight = _whole_taps(past, weight)
     batch, rows, width = past.shape
@@ -203,6 +203,8 @@ def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor, Te
         conv_kernels.conv_adjoint(past[b], weight, bias, ob[b], first, last, *bars, weights)
 
     _over_rows(task, rows, batch)
+    if not weights:
+        return past_bar[:, lack:], None, None
     return past_bar[:, lack:], weight_bar.sum((0, 1))[lack:], bias_bar.sum((0, 1))
 
 
@@ -223,8 +225,8 @@ def norm_tangent(x, weight, eps, x_dot) -> Tensor:
     return out
 
 
-def norm_adjoint(x, weight, eps, out_bar, weights: bool) -> tuple[Tensor, Tensor]:
-    """Cotangents of x and weight; of weight zero unless ``weights``."""
+def norm_adjoint(x, weight, eps, out_bar, weights: bool) -> tuple[Tensor, Tensor | None]:
+    """Cotangents of x and weight; of weight None unless ``weights``."""
     x_bar = x.new_empty(x.shape)
     x, w, ob = _arrays(x.flatten(0, -2), weight, out_bar.flatten(0, -2))
     shares = weight.new_zeros(-(-len(x) // ROWS), *weight.shape)
@@ -234,4 +236,4 @@ def norm_adjoint(x, weight, eps, out_bar, weights: bool) -> tuple[Tensor, Tensor
         norm_kernels.norm_adjoint(x, w, eps, ob, lo, hi, xb, shared[i], weights)
 
     _over_rows(task, len(x))
-    return x_bar, shares.sum(0)
+    return x_bar, shares.sum(0) if weights else None

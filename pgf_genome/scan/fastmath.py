@@ -19,7 +19,7 @@ FLAGS = {"contract", "nsz", "arcp", "reassoc"}
 @njit(fastmath=FLAGS, error_model="numpy")
 def _exp2_f32(x):
     x = max(x, np.float32(-127.0))
-    whole = np.floor(x + np.float32(0.5))
+    whole = np.rint(x)
     f = x - whole
     p = np.float32(1.559467753734e-4)  # minimax on [-1/2, 1/2]
     p = p * f + np.float32(1.340664390448e-3)
@@ -35,7 +35,7 @@ def _exp2_f32(x):
 @njit(fastmath=FLAGS, error_model="numpy")
 def _exp2_f64(x):
     x = max(x, -1023.0)
-    whole = np.floor(x + 0.5)
+    whole = np.rint(x)
     r = (x - whole) * 0.6931471805599453
     p = 1.0 / 6227020800.0
     p = p * r + 1.0 / 479001600.0

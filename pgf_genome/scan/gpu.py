@@ -148,11 +148,16 @@ def scan_tangent(
     return out_dot, end_dot
 
 
+def _totals(shares: tuple[Tensor, ...], dtype: torch.dtype) -> list[Tensor]:
+    """Sums over sequences and chunks."""
+    return [share.sum((0, 1)).to(dtype) for share in shares]
+
+
 @_on_its_device
 def scan_adjoint(
     x, dt, B, C, z, A, D, bias, stored, out_bar, end_bar, weights: bool
-) -> tuple[Tensor, ...]:
-    """Cotangents of x, dt, B, C, z, A, D, bias and state; of A, D, bias zero unless ``weights``."""
+) -> tuple[Tensor | None, ...]:
+    """Cotangents of x, dt, B, C, z, A, D, bias and state; of A, D, bias None unless ``weights``."""
     *inputs, stored, out_bar, end_bar = _contiguous(
         x, dt, B, C, z, A, D, bias, stored, out_bar, end_bar
     )
@@ -173,7 +178,7 @@ def scan_adjoint(
         *inputs, out_bar, tile_states, leaving, x_bar, dt_bar, *shares, z_bar,
         A_bar, D_bar, bias_bar, *sizes, WEIGHTS=weights, **tiles,
     )  # fmt: skip
-    totals = [total.sum((0, 1)).to(x.dtype) for total in (A_bar, D_bar, bias_bar)]
+    totals = _totals((A_bar, D_bar, bias_bar), x.dtype) if weights else [None] * 3
     B_bar, C_bar = shares.sum(dim=1).to(x.dtype)
     return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, state_bar
 
@@ -207,8 +212,8 @@ def conv_tangent(past, weight, bias, past_dot) -> Tensor:
 
 
 @_on_its_device
-def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Cotangents of past, weight and bias; of weight and bias zero unless ``weights``."""
+def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor | None, ...]:
+    """Cotangents of past, weight and bias; of weight and bias None unless ``weights``."""
     past, weight, bias, out_bar = _contiguous(past, weight, bias, out_bar)
     (batch, length, width), taps = out_bar.shape, weight.shape[0]
     settings = _settings(past) | {"K": taps, "ROWS": ROWS}
@@ -223,5 +228,5 @@ def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor, Te
     gpu_conv_kernels.conv_past_bar[_grid(past.shape[1], ROWS, batch, width)](
         total_bar, weight, past_bar, length, width, **settings
     )
-    totals = [total.sum((0, 1)).to(past.dtype) for total in (weight_bar, bias_bar)]
+    totals = _totals((weight_bar, bias_bar), past.dtype) if weights else [None] * 2
     return past_bar, *totals
