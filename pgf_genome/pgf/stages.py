@@ -138,7 +138,7 @@ class Pulled(NamedTuple):
     h: Tensor
     x: Tensor | None  # of the last of several stages: what the objective asks of X itself
     state: list[Tensor]
-    weights: list[Tensor]
+    weights: list[Tensor | None]  # of the parameters that it uses
 
 
 def pull(
@@ -164,14 +164,15 @@ def pull(
         # one sum: for outputs that come with cotangents torch imports sympy, which takes a second
         outputs = zip([tape.output, *tape.end], bars, strict=True)
         total = sum(out.sum() if bar is None else (out * bar).sum() for out, bar in outputs)
-    inputs = [*tape.inputs, *parameters]
-    found = list(torch.autograd.grad(total, inputs, materialize_grads=True))
-    states = len(tape.end)
-    others = len(tape.inputs) - states
-    return Pulled(
-        found[0], found[1] if others == 2 else None, found[others : others + states],
-        found[others + states :],
-    )  # fmt: skip
+    wanted = [*tape.inputs, *parameters]
+    found = torch.autograd.grad(total, wanted, allow_unused=True)
+    bars = [
+        torch.zeros_like(one) if bar is None else bar
+        for one, bar in zip(tape.inputs, found, strict=False)
+    ]
+    others = len(tape.inputs) - len(tape.end)
+    x_bar = bars[1] if others == 2 else None
+    return Pulled(bars[0], x_bar, bars[others:], [*found[len(bars) :]])
 
 
 @dataclass(frozen=True)
@@ -253,9 +254,8 @@ class Grid:
 
         def fall(b: int) -> Iterator[Future]:
             above = None
-            for stage, tape, later in reversed(
-                [*zip(self.stages, tapes[b], after[b], strict=True)]
-            ):
+            cells = [*zip(self.stages, tapes[b], after[b], strict=True)]
+            for stage, tape, later in reversed(cells):
                 above = self.workers.submit(pull, stage, tape, above, later, parameters)
                 yield above
 

@@ -178,7 +178,7 @@ def adjoint(
             yield k, tapes.pop(k), after
 
     for k, taped, pulled in grid.in_turn(given()):
-        yield _adjoint_tile(k, taped, pulled, plan, states)
+        yield _adjoint_tile(k, taped, pulled, plan, states, parameters)
 
 
 def _adjoint_tile(
@@ -187,6 +187,7 @@ def _adjoint_tile(
     pulled: list[list[Future]],
     plan: Plan,
     stored: RecordFile,
+    parameters: Sequence[Tensor],
 ) -> AdjointTile:
     """Put lanes and stages together."""
     taped = [[tape.result() for tape in chain] for chain in tapes]
@@ -198,8 +199,11 @@ def _adjoint_tile(
     values = torch.cat([chain[-1].output for chain in taped]).detach().double()
     log_p = torch.cat([chain[-1].log_p for chain in taped])
     cotangent = Grid.whole([[p.state for p in chain] for chain in down])
-    shares = [p.weights for chain in down for p in chain]
-    weights = tuple(sum(parts) for parts in zip(*shares, strict=True))
+    shares = zip(parameters, *(p.weights for chain in down for p in chain), strict=True)
+    weights = tuple(
+        sum((part for part in parts if part is not None), torch.zeros_like(parameter))
+        for parameter, *parts in shares
+    )
     return AdjointTile(k, gradient, log_p, values, cotangent, weights)
 
 
