@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,15 @@ from pgf_genome.experiments.apart import Result, Task, carry_out_here
 from pgf_genome.experiments.frame import Findings
 from pgf_genome.experiments.measure import Measurement
 from pgf_genome.experiments.process import Limits
+from pgf_genome.experiments.runner import run
 
 
-def run_here(run: Callable[..., Findings], *arguments: Any, **options: Any) -> Findings:
-    """``run(*arguments, **options)`` of an experiment."""
+def run_here(name: str, directory: Path, **options: Any) -> Findings:
+    """An experiment in its quick sizes, where ``options`` say nothing else."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (complexity, ghost_pulse, growth, training):
             patch.setattr(module, "carry_out", _carry_out)
-        return run(*arguments, **options)
+        return run(name, directory, quick=True, **options)
 
 
 def _carry_out(task: Task, limits: Limits) -> list[tuple[Measurement, Result]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -23,17 +21,13 @@ def asked(monkeypatch):
     """Two experiments that record how they were run; one of them needs a genome."""
     calls = {}
 
-    def load(name):
-        def run(directory, quick, **options):
-            calls[name] = (quick, options)
-            claim = Claim(f"{name} is flat", "O(1)", "slope 0.01", "holds")
-            return findings(name, claim)
-
-        return SimpleNamespace(run=run)
+    def run(name, directory, quick, **options):
+        calls[name] = (quick, options)
+        return findings(name, Claim(f"{name} is flat", "O(1)", "slope 0.01", "holds"))
 
     known = {"alone": Entry("One."), "genes": Entry("Two.", ("fasta", "gff", "model"))}
     monkeypatch.setattr(everything, "EXPERIMENTS", known)
-    monkeypatch.setattr(everything, "load", load)
+    monkeypatch.setattr(everything.runner, "run", run)
     return calls
 
 
@@ -88,4 +82,4 @@ def test_every_experiment_is_a_command_and_a_module():
 
     assert set(experiment.commands) == {*experiments.EXPERIMENTS, "all"}
     for name in experiments.EXPERIMENTS:
-        assert callable(experiments.load(name).run)
+        assert callable(experiments.load(name).rows)

@@ -16,6 +16,7 @@ from models import bidirectional_config, random_model
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import biology, biology_text
 from pgf_genome.experiments.mutations import KINDS
+from pgf_genome.experiments.runner import run
 from pgf_genome.intervals import Interval
 from pgf_genome.pretrain import Training, new_model, save_model
 
@@ -45,7 +46,7 @@ SMALL = {"snvs": 30, "per_kind": 6, "resamples": 10, "horizon": 1024, "threads":
 @pytest.fixture(scope="module")
 def result(inputs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("result")
-    return biology.run(folder, **inputs, **SMALL), folder
+    return run("biology", folder, **inputs, **SMALL), folder
 
 
 def test_csv_page_and_paragraph_say_the_same(result):
@@ -89,7 +90,7 @@ def test_single_substitutions_are_one_based_and_of_every_kind(result, inputs):
 
 
 def test_the_same_run_gives_the_same_table(result, inputs, tmp_path):
-    biology.run(tmp_path, **inputs, **SMALL)
+    run("biology", tmp_path, **inputs, **SMALL)
     assert (tmp_path / "biology.csv").read_bytes() == (result[1] / "biology.csv").read_bytes()
 
 
@@ -146,14 +147,14 @@ def test_default_stretch_is_what_the_bundled_model_did_not_see():
 
 def test_a_stretch_without_genes_is_reported(inputs, tmp_path):
     with pytest.raises(SequenceError, match="no whole gene lies within bare:1-400"):
-        biology.run(tmp_path, **inputs, region="bare", threads=1)
+        run("biology", tmp_path, **inputs, region="bare", threads=1)
 
 
 def test_a_model_of_both_directions_is_refused(inputs, tmp_path, monkeypatch):
     both = random_model(bidirectional_config(), torch.float32)
     monkeypatch.setattr(biology, "load_model", lambda *arguments: both)
     with pytest.raises(UsageError, match="biology needs a causal model"):
-        biology.run(tmp_path, **inputs)
+        run("biology", tmp_path, **inputs)
 
 
 @pytest.mark.parametrize(
@@ -183,8 +184,8 @@ def test_command_prints_the_table(command, inputs, tmp_path):
 @pytest.mark.data
 def test_bundled_model_finds_stops_costly_in_real_genes(real_data, tmp_path):
     folder = real_data / "ecoli_k12"
-    findings = biology.run(
-        tmp_path, quick=True, bases=5000, snvs=3, per_kind=0, horizon=64, threads=1,
+    findings = run(
+        "biology", tmp_path, quick=True, bases=5000, snvs=3, per_kind=0, horizon=64, threads=1,
         fasta=str(folder / "GCF_000005845.2_ASM584v2_genomic.fna.gz"),
         gff=str(folder / "NC_000913.gff.gz"),
     )  # fmt: skip

@@ -19,6 +19,7 @@ from pgf_genome.experiments import (
     memory_init,
     memory_init_text,
 )
+from pgf_genome.experiments.runner import run
 from pgf_genome.experiments.spectra import SPECTRA, is_real
 from pgf_genome.memory.closed_form import memory_function, reachable_poles
 from pgf_genome.pretrain import Training, new_model, save_model
@@ -60,7 +61,7 @@ def test_poles_of_one_turn_too_many_are_one():
 @pytest.fixture(scope="module")
 def remembered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("memory-init")
-    return memory_init.run(folder, True, steps=80, delays=(3, 200), threads=1)
+    return run("memory-init", folder, True, steps=80, delays=(3, 200), threads=1)
 
 
 def test_dense_and_diagonal_models_remember_alike(remembered):
@@ -125,7 +126,7 @@ def windowed(tmp_path_factory):
     save_model(model.float(), folder / "model", "Random.\n")
     fasta = write_fasta(folder / "x.fa", 1300)
     options = {"length": 1024, "windows": (64, 256, 4096), "model": str(folder / "model")}
-    return long_context.run(folder, fasta=str(fasta), threads=1, **options)
+    return run("long-context", folder, fasta=str(fasta), threads=1, **options)
 
 
 def test_windows_are_wrong_at_their_edges(windowed):
@@ -159,7 +160,7 @@ def test_long_context_is_told_from_its_table(windowed):
 def test_long_context_refuses_short_sequences(tmp_path):
     fasta = write_fasta(tmp_path / "x.fa", 40)
     with pytest.raises(SequenceError, match="c has 40 bases"):
-        long_context.run(tmp_path, True, fasta=str(fasta), threads=1)
+        run("long-context", tmp_path, True, fasta=str(fasta), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ def initialised(tmp_path_factory):
     folder = tmp_path_factory.mktemp("initialisation")
     fasta = write_fasta(folder / "x.fa", 3000)
     tiny = {"bases": 4_000, "width": 4, "tile": 32, "span": 128, "probes": 2, "target_length": 9000}
-    return initialisation.run(folder, True, fasta=str(fasta), threads=1, **tiny)
+    return run("initialisation", folder, True, fasta=str(fasta), threads=1, **tiny)
 
 
 def test_initialisations_differ_before_and_frozen_poles_stay(initialised):

@@ -14,7 +14,6 @@ from models import assert_within
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments import (
     contenders,
-    fidelity,
     fidelity_text,
     precision,
     precision_text,
@@ -22,6 +21,7 @@ from pgf_genome.experiments import (
     stiffness_text,
 )
 from pgf_genome.experiments.operator import FrechetMambaOperator
+from pgf_genome.experiments.runner import run
 from pgf_genome.pgf.arrays import adjoint
 from pgf_genome.pgf.objective import Likelihood
 from pgf_genome.pretrain import Training, new_model
@@ -116,7 +116,7 @@ def test_the_log_shift_scan_overflows_where_its_exponent_does(block):
 @pytest.fixture(scope="module")
 def stiff(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stiffness")
-    return stiffness.run(folder, True, steps=256, blocks=(16, 256), points=9, threads=1)
+    return run("stiffness", folder, True, steps=256, blocks=(16, 256), points=9, threads=1)
 
 
 def test_stiffness_breaks_the_log_shift_scan_at_the_fast_end_only(stiff):
@@ -160,7 +160,7 @@ def test_the_model_of_precision_is_ours():
 @pytest.fixture(scope="module")
 def rounded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("precision")
-    return precision.run(folder, length=256, layers=1, width=16, threads=1)
+    return run("precision", folder, length=256, layers=1, width=16, threads=1)
 
 
 def test_precision_is_lost_in_decays_and_states_and_not_in_products(rounded):
@@ -188,7 +188,7 @@ def test_precision_is_told_from_its_table(rounded):
 def faithful(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fidelity")
     options = {"lengths": (64, 512), "tiles": (16, 512), "width": 8, "layers": 1, "threads": 1}
-    return fidelity.run(folder, **options)
+    return run("fidelity", folder, **options)
 
 
 def test_fidelity_is_rounding_at_every_length_and_tile(faithful):

@@ -17,7 +17,7 @@ from pgf_genome.experiments.measure import OK
 def pulsed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pulse")
     options = {"lengths": (600, 1500, 4000), "compared": 1500, "tile": 256, "width": 8}
-    return folder, run_here(ghost_pulse.run, folder, True, threads=1, **options)
+    return folder, run_here("ghost-pulse", folder, threads=1, **options)
 
 
 def test_the_pulse_is_found_where_it_is_in_one_shape(pulsed):
@@ -92,7 +92,7 @@ def test_bins_of_lags_are_the_same_for_every_length(lags):
 
 def test_training_by_tiles_is_training_by_autograd(tmp_path):
     options = {"layers": (1, 2), "length": 130, "tile": 33, "steps": 6, "width": 8}
-    found = run_here(training.run, tmp_path, True, threads=1, rate=0.01, **options)
+    found = run_here("training", tmp_path, threads=1, rate=0.01, **options)
     ours = training_text.ends(found.table).set_index(["method", "dtype", "layers"]).loc["sweep"]
     assert (ours.loc["float64", "off"] < 1e-9).all()
     assert (ours.loc["float32", "off"] < 1e-2).all()

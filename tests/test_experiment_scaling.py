@@ -30,6 +30,7 @@ from pgf_genome.experiments.measure import FAILED, OK
 from pgf_genome.experiments.peers import METHODS
 from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits
 from pgf_genome.experiments.recurrences import WAYS, Problem, Tally, costs, random_problem
+from pgf_genome.experiments.runner import run
 from pgf_genome.experiments.trial import read_bases, write_random_bases
 
 AMPLE = Limits(seconds=300, bytes=8 * 2**30)
@@ -135,7 +136,7 @@ def test_lengths_are_sorted_and_named_once():
 def scaled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scaling")
     options = {"lengths": (4096, 16384), "tile": 1024, "threads": 1, "width": 32}
-    return folder, scaling.run(folder, True, methods=("adjoint", "tangent", "tape"), **options)
+    return folder, run("scaling", folder, True, methods=("adjoint", "tangent", "tape"), **options)
 
 
 def test_memory_of_the_sweeps_is_flat_and_that_of_a_tape_linear(scaled):
@@ -189,7 +190,7 @@ def test_a_table_in_which_nothing_finished_has_nothing_to_say(scaled):
 def test_a_peer_that_is_not_installed_is_a_row(monkeypatch, tmp_path):
     absent = METHODS["mambapy"].__class__(lambda: None, "absent", ("no_such_package",))
     monkeypatch.setattr(scaling, "METHODS", {"mambapy": absent})
-    found = scaling.run(tmp_path, True, methods=("mambapy",), lengths=(64, 128))
+    found = run("scaling", tmp_path, True, methods=("mambapy",), lengths=(64, 128))
     assert list(found.table["status"]) == [NOT_INSTALLED] * 2
     assert "no_such_package" in found.shown["status"][0]
 
@@ -209,7 +210,7 @@ def test_a_peer_finds_the_derivative_of_the_sweeps(tmp_path):
 
 
 def test_a_sweep_is_measured_in_a_process_of_its_own(tmp_path):
-    found = scaling.run(tmp_path, True, methods=("adjoint",), lengths=(64, 96), threads=1)
+    found = run("scaling", tmp_path, True, methods=("adjoint",), lengths=(64, 96), threads=1)
     assert list(found.table["status"]) == [OK, OK]
     assert (found.table["baseline_bytes"] > 100 * MIB).all()
 
@@ -247,7 +248,7 @@ def test_operations_are_counted_as_they_are_done():
 
 def test_cost_is_linear_for_diagonal_ways_and_steep_for_dense_ones(tmp_path):
     options = {"states": (4, 16, 32, 64), "steps": 4, "length": 128, "tile": 64, "width": 8}
-    found = run_here(complexity.run, tmp_path, True, threads=1, **options)
+    found = run_here("complexity", tmp_path, threads=1, **options)
 
     def powers(method):
         columns = (complexity_text.OPERATIONS, complexity_text.CARRIED)
@@ -281,7 +282,7 @@ def test_complexity_is_judged_from_its_table():
 def weighed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gradient")
     options = {"lengths": (4096, 16384), "tile": 1024, "threads": 1, "width": 32}
-    return folder, parameter_gradient.run(folder, methods=("sweep", "autograd"), **options)
+    return folder, run("parameter-gradient", folder, methods=("sweep", "autograd"), **options)
 
 
 def test_memory_of_weight_gradients_is_flat_by_tiles_and_linear_by_tape(weighed):

@@ -21,6 +21,7 @@ from pgf_genome.experiments import machine, throughput, throughput_text
 from pgf_genome.experiments.measure import OK, Measurement, Request, measure_apart, measure_here
 from pgf_genome.experiments.peers import METHODS, OURS, Method
 from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits, run_python
+from pgf_genome.experiments.runner import run
 from pgf_genome.pretrain import Training, new_model, save_model
 
 # Neither a power of two nor a multiple of the segment or tile.
@@ -198,7 +199,7 @@ def asked(monkeypatch) -> list[tuple[str, int, dict]]:
 
 def faked(folder: Path, **options) -> pd.DataFrame:
     small = {"layers": 1, "width": 16, "states": 2, "segments": (8, 16)}
-    return throughput.run(folder, **small, **options).table.set_index(["length", "method"])
+    return run("throughput", folder, **small, **options).table.set_index(["length", "method"])
 
 
 def test_methods_take_turns_and_who_gave_up_is_not_tried_at_a_longer_length(asked, tmp_path):
@@ -257,8 +258,13 @@ def test_a_method_that_cannot_run_here_is_reported(asked, tmp_path):
 
 
 def test_csv_table_page_and_paragraph_say_the_same(asked, tmp_path):
-    findings = throughput.run(
-        tmp_path, lengths=(20, 200), methods=(OURS, "mambapy", "transformers"), layers=1, width=16
+    findings = run(
+        "throughput",
+        tmp_path,
+        lengths=(20, 200),
+        methods=(OURS, "mambapy", "transformers"),
+        layers=1,
+        width=16,
     )
     stored = pd.read_csv(tmp_path / "throughput.csv")
     pd.testing.assert_frame_equal(findings.table, stored)
@@ -277,14 +283,19 @@ def test_csv_table_page_and_paragraph_say_the_same(asked, tmp_path):
 
 
 def test_page_needs_no_network(asked, tmp_path):
-    throughput.run(tmp_path, lengths=(20,), methods=(OURS, "mambapy"), layers=1, width=16)
+    run("throughput", tmp_path, lengths=(20,), methods=(OURS, "mambapy"), layers=1, width=16)
     page = (tmp_path / "throughput.html").read_text()
     assert re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page) == []
 
 
 def test_figure_draws_what_was_measured(asked, tmp_path):
-    findings = throughput.run(
-        tmp_path, lengths=(20, 200), methods=(OURS, "transformers"), layers=1, width=16
+    findings = run(
+        "throughput",
+        tmp_path,
+        lengths=(20, 200),
+        methods=(OURS, "transformers"),
+        layers=1,
+        width=16,
     )
     drawn = json.loads(findings.figure.to_json())
     speed = {t["name"]: t for t in drawn["data"] if t["xaxis"] == "x"}
@@ -299,8 +310,13 @@ def test_figure_draws_what_was_measured(asked, tmp_path):
 
 
 def test_paragraph_holds_the_claim_against_the_figures(asked, tmp_path):
-    text = throughput.run(
-        tmp_path, lengths=(20, 200), methods=(OURS, "mambapy", "transformers"), layers=1, width=16
+    text = run(
+        "throughput",
+        tmp_path,
+        lengths=(20, 200),
+        methods=(OURS, "mambapy", "transformers"),
+        layers=1,
+        width=16,
     ).paragraph
     assert "claims 23 times the throughput of autograd with 94% less memory" in text
     assert "ran at 10 kbp/s with a peak of 1,024 MiB" in text
@@ -312,12 +328,14 @@ def test_paragraph_holds_the_claim_against_the_figures(asked, tmp_path):
 
 
 def test_claims_are_held_against_autograd_at_its_longest_length(asked, tmp_path):
-    run = throughput.run(tmp_path, lengths=(20, 200), methods=(OURS, "mambapy"), layers=1, width=16)
-    assert [c.verdict for c in run.claims] == ["does not hold", "holds"]
-    assert run.claims[0].measured == "10 times mambapy pscan at L = 200"
-    faster = run.table.assign(times_faster=24.0, memory_share=0.2)
+    found = run(
+        "throughput", tmp_path, lengths=(20, 200), methods=(OURS, "mambapy"), layers=1, width=16
+    )
+    assert [c.verdict for c in found.claims] == ["does not hold", "holds"]
+    assert found.claims[0].measured == "10 times mambapy pscan at L = 200"
+    faster = found.table.assign(times_faster=24.0, memory_share=0.2)
     assert [c.verdict for c in throughput_text.claims(faster)] == ["holds", "holds in part"]
-    alone = run.table[run.table["method"] == OURS]
+    alone = found.table[found.table["method"] == OURS]
     assert [c.verdict for c in throughput_text.claims(alone)] == ["not tested"] * 2
 
 
@@ -341,7 +359,7 @@ def test_options_out_of_range_are_usage_errors(options, said):
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match=r"--out .*file/out: cannot be made"):
-        throughput.run(tmp_path / "file" / "out", quick=True)
+        run("throughput", tmp_path / "file" / "out", quick=True)
 
 
 def test_command_prints_the_table_and_names_what_went_wrong(command, asked, tmp_path):

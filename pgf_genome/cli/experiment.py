@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pgf_genome.cli.values import Bytes, CommaList, Numbers
-from pgf_genome.experiments import EXPERIMENTS, load
+from pgf_genome.experiments import EXPERIMENTS
 
 
 @click.group()
@@ -78,7 +78,9 @@ def _run(name: str, out: str, quick: bool, quiet: bool, verbose: bool, **options
     lacking = [i for i in EXPERIMENTS[name].inputs if i not in given and i != "model"]
     if lacking:
         raise click.UsageError(f"{name} needs {' and '.join(f'--{i}' for i in lacking)}")
-    _print(load(name).run(out, quick, **given).shown)
+    from pgf_genome.experiments import runner
+
+    _print(runner.run(name, out, quick, **given).shown)
 
 
 @experiment.command(short_help=EXPERIMENTS["throughput"].summary)

@@ -1,7 +1,8 @@
 """The experiments of the PGF paper (arXiv 2512.23068), rerun with this engine and its peers.
 
-Each is a module with ``run(directory, quick, **options) -> Findings``: it writes its table, its
-figure and a paragraph, and returns them for a page of several.
+Each is a module with ``Settings``, a smaller ``QUICK`` and ``rows(settings, scratch)``, the rows of
+its table, measured one after the other; what a table says is told by ``findings(table)`` of the
+module of that name and ``_text``. `runner.run` puts them together.
 """
 
 from __future__ import annotations

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pgf_genome.attribution.segment import run_segment
 from pgf_genome.attribution.task import Segment, Task
 from pgf_genome.attribution.task import Settings as TaskSettings
 from pgf_genome.attribution.values import TRACKS
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.experiments import biology_text, machine
-from pgf_genome.experiments.biology_panels import Scored, Sizes, rows
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments import machine
+from pgf_genome.experiments.biology_panels import Scored, Sizes, panels
 from pgf_genome.experiments.genes import Annotation, read_annotation
 from pgf_genome.experiments.mutations import Reach, Snvs, exact_effects
 from pgf_genome.intervals import Interval, parse_region
@@ -109,41 +105,17 @@ class Settings:
         return replace(found, stop=min(found.stop, found.start + self.bases))
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Measure a model's biology, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``biology.csv``, ``biology.html`` and ``biology.md`` go.
-    quick : bool
-        Tiny sizes, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`; ``fasta`` and ``gff`` must be among them.
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """What the model knows of the genes of a stretch, panel by panel.
 
     Raises
     ------
-    UsageError, SequenceError, ModelError, ResourceError
-        If the options, the files, the model or the directory are at fault; among others if the
-        model is not causal, or no gene lies within the stretch.
+    UsageError, SequenceError, ModelError
+        Among others if the model is not causal, or no gene lies within the stretch.
     """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
     model = load_model(settings.model, settings.device)
     if not isinstance(model, CausalMamba):
         raise UsageError(f"{model.name} reads in both directions: biology needs a causal model")
-    with _threads(settings.threads), tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
-        found, shared = _measure(settings, model, Path(scratch))
-    table = stored([row | shared for row in found], folder / "biology.csv")
-    findings = biology_text.findings(table)
-    findings.write(folder)
-    return findings
-
-
-def _measure(
-    settings: Settings, model: CausalMamba, scratch: Path
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of the table, and what they share."""
     with decode_fasta(settings.fasta, scratch / "codes") as genome:
         annotation = read_annotation(settings.gff, genome.lengths)
         interval = settings.interval(genome.lengths)
@@ -174,7 +146,7 @@ def _measure(
         "seed": settings.seed,
         "machine": machine.describe(settings.device, PACKAGES),
     }
-    return list(rows(scored, snvs, chosen, effects, sizes)), shared
+    yield from (row | shared for row in panels(scored, snvs, chosen, effects, sizes))
 
 
 def score(
@@ -211,14 +183,3 @@ def _drawn(snvs: Snvs, settings: Settings, rng: np.random.Generator) -> np.ndarr
         lacking = max(settings.per_kind - int((snvs.kind[chosen] == kind).sum()), 0)
         chosen = np.concatenate([chosen, more[:lacking]])
     return chosen
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Torch and the kernels on so many threads, and back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or machine.usable_cores())
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

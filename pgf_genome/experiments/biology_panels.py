@@ -125,7 +125,7 @@ class Scored:
         return Sample(self.tracks[track][position], gene)
 
 
-def rows(
+def panels(
     scored: Scored, snvs: Snvs, chosen: np.ndarray, effects: Effects, sizes: Sizes
 ) -> Iterator[dict[str, Any]]:
     """Every row of the table, panel by panel.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +10,9 @@ from pathlib import Path
 from timeit import Timer
 from typing import Any, ClassVar
 
-from pgf_genome.experiments import complexity_text, growth, scaling
+from pgf_genome.experiments import growth, scaling
 from pgf_genome.experiments.apart import Task, carry_out
 from pgf_genome.experiments.complexity_text import LABELS, SWEEPS
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
 from pgf_genome.experiments.measure import OK
 from pgf_genome.experiments.process import Limits
 from pgf_genome.experiments.recurrences import WAYS, Tally, costs, random_problem
@@ -58,32 +56,11 @@ class Settings(Trial):
         object.__setattr__(self, "states", tuple(sorted(self.states)))
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Count and time every way of differentiating, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``complexity.csv``, ``complexity.html`` and ``complexity.md`` go.
-    quick : bool
-        Tiny sizes, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    UsageError, ResourceError
-        If the options or the directory are at fault.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    rows = [*_recurrences(settings), *_sweeps(settings)]
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Every way of differentiating, counted and timed."""
     facts = {"steps": settings.steps, "length": settings.length, "tile": settings.tile}
-    facts |= {**settings.facts()}
-    table = stored([facts | row for row in rows], folder / "complexity.csv")
-    findings = complexity_text.findings(table)
-    findings.write(folder)
-    return findings
+    facts |= settings.facts()
+    yield from (facts | row for row in (*_recurrences(settings), *_sweeps(settings, scratch)))
 
 
 def _recurrences(settings: Settings) -> Iterator[dict[str, Any]]:
@@ -106,30 +83,29 @@ def _recurrences(settings: Settings) -> Iterator[dict[str, Any]]:
             }
 
 
-def _sweeps(settings: Settings) -> Iterator[dict[str, Any]]:
+def _sweeps(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
     """Our sweeps of a whole model, each in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
-        bases = write_random_bases(Path(scratch) / "bases", settings.length, settings.seed)
-        shared = {"bases": str(bases), "length": settings.length, "tile": settings.tile}
-        cases = []
-        for states in settings.states:
-            weights = Path(scratch) / str(states)
-            save_model(settings.model(d_state=states), weights, "Random weights.\n")
-            cases.append({**shared, "weights": str(weights)})
-        for sweep in SWEEPS:
-            work = {"sweep-tangent": "by_tangent", "sweep-adjoint": "by_adjoint"}[sweep]
-            task = Task(f"{scaling.__name__}:{work}", cases, settings.device, settings.cores)
-            outcomes = carry_out(task, LIMITS)
-            for states, (measured, result) in zip(settings.states, outcomes, strict=True):
-                done = measured.status == OK
-                log.info("N = %d, %s: %s", states, LABELS[sweep], measured.status)
-                yield {
-                    "method": sweep,
-                    "states": states,
-                    "status": measured.status,
-                    "operations_per_step": None,
-                    "numbers_carried": None,
-                    "seconds_per_step": measured.seconds / settings.length if done else None,
-                    "derivative": float(result["derivative"]) if done else None,
-                    "memory_bytes": growth.memory(measured),
-                }
+    bases = write_random_bases(scratch / "bases", settings.length, settings.seed)
+    shared = {"bases": str(bases), "length": settings.length, "tile": settings.tile}
+    cases = []
+    for states in settings.states:
+        weights = scratch / str(states)
+        save_model(settings.model(d_state=states), weights, "Random weights.\n")
+        cases.append({**shared, "weights": str(weights)})
+    for sweep in SWEEPS:
+        work = {"sweep-tangent": "by_tangent", "sweep-adjoint": "by_adjoint"}[sweep]
+        task = Task(f"{scaling.__name__}:{work}", cases, settings.device, settings.cores)
+        outcomes = carry_out(task, LIMITS)
+        for states, (measured, result) in zip(settings.states, outcomes, strict=True):
+            done = measured.status == OK
+            log.info("N = %d, %s: %s", states, LABELS[sweep], measured.status)
+            yield {
+                "method": sweep,
+                "states": states,
+                "status": measured.status,
+                "operations_per_step": None,
+                "numbers_carried": None,
+                "seconds_per_step": measured.seconds / settings.length if done else None,
+                "derivative": float(result["derivative"]) if done else None,
+                "memory_bytes": growth.memory(measured),
+            }

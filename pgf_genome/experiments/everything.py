@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from pgf_genome.experiments import EXPERIMENTS, load
+from pgf_genome.experiments import EXPERIMENTS, runner
 from pgf_genome.experiments.frame import (
     Findings,
     claims_table,
@@ -53,7 +53,7 @@ def run(
             continue
         log.info("experiment %s", name)
         given = {i: inputs[i] for i in entry.inputs if i in inputs}
-        found.append(load(name).run(folder, quick, **given, **options))
+        found.append(runner.run(name, folder, quick, **given, **options))
     _write(folder, found, left_out)
     return found
 

@@ -11,9 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.experiments import fidelity_text
 from pgf_genome.experiments.fidelity_text import ADJOINT, TANGENT
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
 from pgf_genome.experiments.trial import Trial
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.pgf.arrays import adjoint, tangent
@@ -48,31 +46,10 @@ class Settings(Trial):
     width: int = 32
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Compute both derivatives over the grid, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``fidelity.csv``, ``fidelity.html`` and ``fidelity.md`` go.
-    quick : bool
-        Tiny sizes, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    UsageError, ResourceError
-        If the options or the directory are at fault.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    torch.set_num_threads(settings.cores)
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Both derivatives over the grid."""
     facts = settings.facts()
-    table = stored([row | facts for row in _rows(settings)], folder / "fidelity.csv")
-    findings = fidelity_text.findings(table)
-    findings.write(folder)
-    return findings
+    yield from (row | facts for row in _rows(settings))
 
 
 def _rows(settings: Settings) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pgf_genome.experiments import ghost_pulse_text, pulse
+from pgf_genome.experiments import pulse
 from pgf_genome.experiments.apart import Result, Task, carry_out
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
 from pgf_genome.experiments.ghost_pulse_text import (
     AUTOGRAD,
     DIFFERENCE,
@@ -74,32 +72,10 @@ class Settings(Trial):
         return {name: getattr(self, name) for name in own} | super().facts()
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Follow the pulse by every method at every length, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``ghost-pulse.csv``, ``ghost-pulse.html`` and ``ghost-pulse.md`` go.
-    quick : bool
-        Tiny sizes, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    UsageError, ResourceError
-        If the options or the directory are at fault. A method that fails is a row of the table.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
-        rows = list(_rows(settings, Path(scratch)))
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Every method at every length; one that fails is a row too."""
     facts = settings.facts()
-    table = stored([row | facts for row in rows], folder / "ghost-pulse.csv")
-    findings = ghost_pulse_text.findings(table)
-    findings.write(folder)
-    return findings
+    yield from (row | facts for row in _rows(settings, scratch))
 
 
 def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ import torch
 from torch.nn.functional import softplus
 
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.experiments import initialisation_text, machine
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments import machine
 from pgf_genome.intervals import Interval
 from pgf_genome.mamba.checkpoint import resolve_device
 from pgf_genome.mamba.model import CausalMamba
@@ -95,26 +93,8 @@ class Settings:
         )
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Train every variant, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``initialisation.csv``, ``initialisation.html`` and ``initialisation.md`` go.
-    quick : bool
-        Tiny models, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    PgfError
-        If the sequence, the options or the directory are at fault.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    torch.set_num_threads(settings.threads or machine.usable_cores())
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Every variant, trained and measured."""
     facts = {
         "fasta": Path(settings.fasta).name,
         "bases": settings.bases,
@@ -123,14 +103,8 @@ def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
         "span": settings.span,
         "machine": machine.describe(settings.device, ("torch", "numba")),
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
-        decode_fasta(settings.fasta, Path(scratch) / "codes") as genome,
-    ):
-        rows = [row | facts for row in _rows(settings, genome)]
-    findings = initialisation_text.findings(stored(rows, folder / "initialisation.csv"))
-    findings.write(folder)
-    return findings
+    with decode_fasta(settings.fasta, scratch / "codes") as genome:
+        yield from (row | facts for row in _rows(settings, genome))
 
 
 def _rows(settings: Settings, genome: Genome) -> Iterator[dict[str, Any]]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.experiments import long_context_text, machine
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments import machine
 from pgf_genome.experiments.long_context_text import EDGES, WHOLE
 from pgf_genome.mamba.checkpoint import load_model, resolve_device
 from pgf_genome.mamba.model import CausalMamba
@@ -62,50 +59,24 @@ class Settings:
             raise UsageError("a sequence of at least 4 bases in windows of at least 2 is needed")
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Differentiate the whole and its windows, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``long-context.csv``, ``long-context.html`` and ``long-context.md`` go.
-    quick : bool
-        A short stretch, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    PgfError
-        If the sequence, the model, the options or the directory are at fault.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    torch.set_num_threads(settings.threads or machine.usable_cores())
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Windows of every length against the whole."""
     model = load_model(settings.model, settings.device)
     if not isinstance(model, CausalMamba):
         raise UsageError(f"{settings.model}: long-context needs a causal model")
-    where, ids = _stretch(settings, model)
+    where, ids = _stretch(settings, model, scratch)
     facts = {
         "sequence": where,
         "length": len(ids),
         "model": model.name,
         "machine": machine.describe(settings.device, ("torch", "numba")),
     }
-    table = stored(
-        [facts | row for row in _rows(model, ids, settings.windows)], folder / "long-context.csv"
-    )
-    findings = long_context_text.findings(table)
-    findings.write(folder)
-    return findings
+    yield from (facts | row for row in _rows(model, ids, settings.windows))
 
 
-def _stretch(settings: Settings, model: CausalMamba) -> tuple[str, Tensor]:
+def _stretch(settings: Settings, model: CausalMamba, scratch: Path) -> tuple[str, Tensor]:
     """The middle of the first contig: its region, 1-based, and token ids."""
-    with (
-        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
-        decode_fasta(settings.fasta, Path(scratch) / "codes") as genome,
-    ):
+    with decode_fasta(settings.fasta, scratch / "codes") as genome:
         contig = genome.contigs[0]
         length = min(settings.length, contig.length)
         if length <= min(settings.windows):

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from pgf_genome.errors import UsageError
-from pgf_genome.experiments import machine, memory_init_text
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments import machine
 from pgf_genome.experiments.memory_init_text import EQUAL, LEARNING, SPECTRUM, TRADE_OFF
 from pgf_genome.experiments.spectra import SPECTRA, is_real
 from pgf_genome.memory.closed_form import memory_function, reachable_poles
@@ -56,32 +55,11 @@ class Settings:
             raise UsageError("memory-init needs at least 2 states and positive sizes")
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Compute all four parts, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``memory-init.csv``, ``memory-init.html`` and ``memory-init.md`` go.
-    quick : bool
-        Less of everything, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    UsageError, ResourceError
-        If the options or the directory are at fault.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    torch.set_num_threads(settings.threads or machine.usable_cores())
-    parts = (_spectra, _trade_off, _equality, _learning)
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """The four parts, one after the other."""
     where = {"states": settings.states, "machine": machine.describe("cpu", ("torch",))}
-    rows = [row | where for part in parts for row in part(settings)]
-    findings = memory_init_text.findings(stored(rows, folder / "memory-init.csv"))
-    findings.write(folder)
-    return findings
+    for part in (_spectra, _trade_off, _equality, _learning):
+        yield from (row | where for row in part(settings))
 
 
 def _spectra(settings: Settings) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,6 @@ from torch import Tensor
 from torch.nn.functional import linear, silu, softplus
 
 from pgf_genome.errors import UsageError
-from pgf_genome.experiments import precision_text
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
 from pgf_genome.experiments.precision_text import ALL, NOTHING, PARTS
 from pgf_genome.experiments.trial import Trial
 from pgf_genome.mamba.mixer import Mamba1
@@ -51,31 +49,10 @@ class Settings(Trial):
                 raise UsageError(f"--dtypes {name}: choose from bfloat16, float16, float32")
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Round one part after the other, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``precision.csv``, ``precision.html`` and ``precision.md`` go.
-    quick : bool
-        Tiny sizes, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    UsageError, ResourceError
-        If the options or the directory are at fault.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    torch.set_num_threads(settings.cores)
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """One part after the other, rounded."""
     facts = settings.facts()
-    table = stored([row | facts for row in _rows(settings)], folder / "precision.csv")
-    findings = precision_text.findings(table)
-    findings.write(folder)
-    return findings
+    yield from (row | facts for row in _rows(settings))
 
 
 def _rows(settings: Settings) -> Iterator[dict[str, Any]]:

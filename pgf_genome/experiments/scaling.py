@@ -13,9 +13,8 @@ import numpy as np
 import torch
 
 from pgf_genome import process
-from pgf_genome.experiments import growth, scaling_text
+from pgf_genome.experiments import growth
 from pgf_genome.experiments.apart import NOT_INSTALLED, Result, Work
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
 from pgf_genome.experiments.growth import SHORT, Growth
 from pgf_genome.experiments.measure import Measurement
 from pgf_genome.experiments.peers import METHODS
@@ -45,32 +44,10 @@ class Settings(Growth):
     tile: int = 4096
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Measure every method at every length, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``scaling.csv``, ``scaling.html`` and ``scaling.md`` go.
-    quick : bool
-        Tiny sizes, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    UsageError, ResourceError
-        If the options or the directory are at fault. A method that fails is a row of the table.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
-        rows = list(_rows(settings, Path(scratch)))
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Every method at every length; one that fails is a row too."""
     facts = settings.facts()
-    table = stored([row | facts for row in rows], folder / "scaling.csv")
-    findings = scaling_text.findings(table)
-    findings.write(folder)
-    return findings
+    yield from (row | facts for row in _rows(settings, scratch))
 
 
 def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pgf_genome.errors import UsageError
-from pgf_genome.experiments import machine, stiffness_text
+from pgf_genome.experiments import machine
 from pgf_genome.experiments.contenders import (
     Scan,
     decaying_products,
@@ -19,13 +19,13 @@ from pgf_genome.experiments.contenders import (
     log_shift,
     log_space,
 )
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments.stiffness_text import LOG_SHIFT, LOG_SPACE, OURS
 from pgf_genome.mamba.checkpoint import resolve_device
 
 CONTENDERS: Mapping[str, Scan] = {
-    stiffness_text.OURS: decaying_products,
-    stiffness_text.LOG_SHIFT: log_shift,
-    stiffness_text.LOG_SPACE: log_space,
+    OURS: decaying_products,
+    LOG_SHIFT: log_shift,
+    LOG_SPACE: log_space,
 }
 QUICK: Mapping[str, Any] = {"steps": 512, "blocks": (16, 128, 512), "points": 9}
 
@@ -73,31 +73,10 @@ class Settings:
             raise UsageError(f"--dtype {self.dtype}: choose float32 or float64")
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Run every scan over the grid, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``stiffness.csv``, ``stiffness.html`` and ``stiffness.md`` go.
-    quick : bool
-        A smaller grid, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    UsageError, ResourceError
-        If the options or the directory are at fault.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    torch.set_num_threads(settings.threads or machine.usable_cores())
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Every scan over the grid."""
     where = {"machine": machine.describe(settings.device, ("torch", "numba"))}
-    table = stored([row | where for row in _rows(settings)], folder / "stiffness.csv")
-    findings = stiffness_text.findings(table)
-    findings.write(folder)
-    return findings
+    yield from (row | where for row in _rows(settings))
 
 
 def _rows(settings: Settings) -> Iterator[dict[str, Any]]:

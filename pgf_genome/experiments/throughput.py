@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from pgf_genome.errors import UsageError
-from pgf_genome.experiments import machine, throughput_text
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments import machine
 from pgf_genome.experiments.measure import OK, Measurement, Request, measure_apart
 from pgf_genome.experiments.peers import METHODS, OURS
 from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits
+from pgf_genome.experiments.throughput_text import one_line
 from pgf_genome.mamba.checkpoint import resolve_device
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.pgf.arrays import TILE_LENGTH
@@ -199,35 +198,13 @@ class Bench:
         return path
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Measure every method at every length, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``throughput.csv``, ``throughput.html`` and ``throughput.md`` go.
-    quick : bool
-        Tiny sizes and few methods, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    UsageError, ResourceError
-        If the options or the directory are at fault. A peer that fails is a row of the table.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
-        rows = list(_rows(settings, Path(scratch)))
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Every method at every length, and what it is beside ours; one that fails is a row too."""
     sizes = ("layers", "width", "states", "device", "seed")
     shared = {name: getattr(settings, name) for name in sizes}
     shared["threads"] = settings.threads or machine.usable_cores()
     shared["machine"] = machine.describe(settings.device, PACKAGES)
-    table = stored([row | shared for row in _with_ratios(rows)], folder / "throughput.csv")
-    findings = throughput_text.findings(table)
-    findings.write(folder)
-    return findings
+    yield from (row | shared for row in _with_ratios(list(_rows(settings, scratch))))
 
 
 def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
@@ -246,7 +223,7 @@ def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
         reference = bench.reference(length)
         for name in settings.methods:
             row = bench.row(name, length, reference)
-            log.info("%s", throughput_text.one_line(row))
+            log.info("%s", one_line(row))
             yield row
 
 

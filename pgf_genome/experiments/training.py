@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,9 +14,7 @@ import numpy as np
 import torch
 
 from pgf_genome.errors import UsageError
-from pgf_genome.experiments import training_text
 from pgf_genome.experiments.apart import NOT_INSTALLED, Result, Task, Work, carry_out
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
 from pgf_genome.experiments.measure import OK, Measurement
 from pgf_genome.experiments.parameter_gradient import SOURCES
 from pgf_genome.experiments.parameter_gradient_text import AUTOGRAD, LABELS, MAMBAPY
@@ -69,33 +66,11 @@ class Settings(Trial):
                 raise UsageError(f"--dtypes {name}: choose from {', '.join(DTYPES)}")
 
 
-def run(directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Train every model by every method, and write table, figure and paragraph.
-
-    Parameters
-    ----------
-    directory : path
-        Where ``training.csv``, ``training.html`` and ``training.md`` go.
-    quick : bool
-        Tiny sizes, where ``options`` say nothing else.
-    **options
-        Fields of `Settings`.
-
-    Raises
-    ------
-    UsageError, ResourceError
-        If the options or the directory are at fault. A method that fails is a row of the table.
-    """
-    settings = Settings(**({**QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
-    with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
-        rows = list(_rows(settings, Path(scratch)))
+def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Every model trained by every method; one that fails is a row too."""
     facts = {name: getattr(settings, name) for name in ("length", "tile", "rate")}
     facts |= {"entropy": entropy(), **settings.facts()}
-    table = stored([facts | row for row in rows], folder / "training.csv")
-    findings = training_text.findings(table)
-    findings.write(folder)
-    return findings
+    yield from (facts | row for row in _rows(settings, scratch))
 
 
 def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
