@@ -19,6 +19,7 @@ from pgf_genome.pgf.objective import Entropy, Likelihood
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
 from pgf_genome.pgf.stages import stages_of
+from pgf_genome.scan import Dual
 
 ORACLES = Path(__file__).parent / "oracles"
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -123,13 +124,13 @@ def test_tangent_and_adjoint_are_transposes_from_end_to_end(tiny_model, tmp_path
     tiles = run_adjoint(tiny_model, x, plan, [weighted], end, tmp_path)
     assert [tile.k for tile in tiles] == [*reversed(range(plan.tiles))]
     x_bar = torch.cat([tile.gradient for tile in reversed(tiles)], dim=1)
-    _, (out_dot, end_dot) = torch.func.jvp(
-        tiny_model, (x, blank), (x_dot, State.from_tensors(start_dot))
-    )
+    start = [Dual(t, t_dot[None]) for t, t_dot in zip(blank.tensors(), start_dot, strict=True)]
+    out, end_moved = tiny_model(Dual(x, x_dot[None]), State.from_tensors(start))
+    out_dot, end_dot = out.dots[0], [t.dots[0] for t in end_moved.tensors()]
     # The objective sees the predictions shifted by one; the first is in the state at the start.
     shifted = torch.cat([start_dot[-1][:, None], out_dot[:, :-1]], dim=1)
     outputs = [out_bar * shifted]
-    outputs += [a * b for a, b in zip(end_bar, end_dot.tensors(), strict=True)]
+    outputs += [a * b for a, b in zip(end_bar, end_dot, strict=True)]
     inputs = [x_bar * x_dot]
     inputs += [a * b for a, b in zip(tiles[-1].cotangent.tensors(), start_dot, strict=True)]
     size = sum(term.abs().sum() for term in outputs)
@@ -295,6 +296,46 @@ def test_stages_and_kept_tapes_change_no_bit(layers, batch, length, tile, kept, 
     for one, other in zip(found[:2], expected[:2], strict=True):
         assert torch.equal(one, other)
     for one, other in zip(found[2].tensors(), expected[2].tensors(), strict=True):
+        assert torch.equal(one, other)
+
+
+def pushed(model, ids, directions, plan):
+    """Predictions and their tangents."""
+
+    def read(start, stop):
+        return model.one_hot(ids[:, start:stop])
+
+    def along(start, stop):
+        return directions[:, :, start:stop]
+
+    tiles = [*sweep.tangent(model, read, along, plan, model.initial_state(len(ids)))]
+    assert [tile.k for tile in tiles] == [*range(plan.tiles)]
+    log_probs = torch.cat([tile.log_probs for tile in tiles], dim=1)
+    return log_probs, torch.cat([tile.tangents for tile in tiles], dim=2)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    layers=st.integers(1, 4),
+    batch=st.integers(1, 2),
+    length=st.integers(1, 40),
+    tile=st.integers(1, 12),
+    directions=st.integers(1, 3),
+    count=st.integers(2, 4),
+)
+def test_stages_change_no_bit_of_a_tangent(layers, batch, length, tile, directions, count):
+    model = random_model(small_config(n_layer=layers)).requires_grad_(False)
+    ids = torch.stack([random_ids(length, seed=b) for b in range(batch)])
+    (moving,) = random_like([torch.empty(directions, *model.one_hot(ids).shape).double()])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = pushed(model, ids, moving, Plan(length, tile))
+        torch.set_num_threads(count)
+        found = pushed(model, ids, moving, Plan(length, tile))
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
 
 

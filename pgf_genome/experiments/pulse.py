@@ -28,26 +28,15 @@ BINS_PER_DECADE = 8
 PROBES = 8  # lags at which autograd is asked
 
 
-class Started:
-    """A causal model that begins in a given state."""
-
-    def __init__(self, model: CausalMamba, state: State) -> None:
-        self.model, self.state = model, state
-
-    def initial_state(self, batch: int) -> State:
-        return State.joined([self.state] * batch)
-
-    def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        return self.model(x, state)
-
-
 @dataclass(frozen=True)
 class Approach:
     """A model that has read all tiles before the one with the pulse: up to there nothing moves.
 
     Attributes
     ----------
-    model : Started
+    model : CausalMamba
+    state : State
+        Before ``start``.
     read : callable
         One-hot tiles from ``start`` on.
     plan : Plan
@@ -56,7 +45,8 @@ class Approach:
     along : Tensor, (V,)
     """
 
-    model: Started
+    model: CausalMamba
+    state: State
     read: sweep.Reader
     plan: Plan
     start: int
@@ -71,7 +61,8 @@ class Approach:
             for step in sweep.primal(model, read, Plan(start, tile), state):
                 state = step.state
         return cls(
-            Started(model, state),
+            model,
+            state,
             lambda first, stop: read(start + first, start + stop),
             Plan(length - start, tile),
             start,
@@ -91,7 +82,7 @@ def by_tangent(
     def work(length: int, tile: int, near: int) -> Result:
         a = Approach.of(model, bases, length, tile)
         directions = pulse_reader(a.along, a.pulse - a.start)
-        tiles = sweep.tangent(a.model, a.read, directions, a.plan, 1)
+        tiles = sweep.tangent(a.model, a.read, directions, a.plan, a.state)
         steps = ((t.tangents[0, 0][:, columns], t.log_probs[0][:, columns]) for t in tiles)
         return recorded(steps, a, length, near)
 
@@ -115,7 +106,7 @@ def by_difference(
             x = a.read(start, stop)
             return torch.cat([x, x + size * directions(start, stop)[0]])
 
-        tiles = sweep.primal(model, both, a.plan, a.model.initial_state(2))
+        tiles = sweep.primal(model, both, a.plan, State.joined([a.state] * 2))
         predictions = (t.log_probs[:, :, columns] for t in tiles)
         return recorded((((p[1] - p[0]) / size, p[0]) for p in predictions), a, length, near)
 

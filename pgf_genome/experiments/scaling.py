@@ -124,7 +124,8 @@ def _response(model: CausalMamba, bases: str, length: int, tile: int) -> Result:
     along = substitution(model, read_bases(bases, pulse, pulse + 1)[0])
     read, total = reader(model, bases), 0.0
     with tempfile.TemporaryFile() as track:
-        for step in sweep.tangent(model, read, pulse_reader(along, pulse), plan, 1):
+        blank = model.initial_state(1)
+        for step in sweep.tangent(model, read, pulse_reader(along, pulse), plan, blank):
             start, stop = plan.bounds(step.k)
             moved = step.tangents[0, 0]  # (T, V)
             _write(track, start, moved)

@@ -30,8 +30,8 @@ def whole_window(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
     u = block.norm(h)
     config = block.mixer.mamba_fwd.config
     forward, _ = block.mixer.mamba_fwd(u, blank_state(config, u, len(u)))
-    reverse, _ = block.mixer.mamba_rev(u.flip(1), blank_state(config, u, len(u)))
-    return forward, reverse.flip(1)
+    reverse, _ = block.mixer.mamba_rev(u.flip(-2), blank_state(config, u, len(u)))
+    return forward, reverse.flip(-2)
 
 
 class BidirectionalMamba(LanguageModel):
@@ -54,9 +54,9 @@ class BidirectionalMamba(LanguageModel):
         complement = self.config.two_way.complement
         if complement is None:
             return self._stack(x, directions)
-        both = torch.cat([x, x.flip(1)[..., list(complement)]])  # X_rc[L-1-t, comp v] = X[t, v]
-        strand, other = self._stack(both, directions).chunk(2)
-        return torch.cat([strand, other.flip(1)], dim=-1)
+        other = x.flip(-2)[..., list(complement)]  # X_rc[L-1-t, comp v] = X[t, v]
+        strand, other = self._stack(torch.cat([x, other], dim=-3), directions).chunk(2, dim=-3)
+        return torch.cat([strand, other.flip(-2)], dim=-1)
 
     def _stack(self, x: Tensor, directions: Directions) -> Tensor:
         h = self.embed(x)
@@ -68,7 +68,7 @@ class BidirectionalMamba(LanguageModel):
         complement = self.config.two_way.complement
         if complement is None:
             return super().logits(hidden)
-        strand, other = (super(BidirectionalMamba, self).logits(h) for h in hidden.chunk(2, -1))
+        strand, other = (super(BidirectionalMamba, self).logits(h) for h in hidden.chunk(2, dim=-1))
         return strand + other[..., list(complement)]
 
     def forward(self, x: Tensor, directions: Directions = whole_window) -> Tensor:

@@ -139,4 +139,4 @@ class CausalMamba(LanguageModel):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, layers = self.hidden(x, state)
         log_probs = torch.log_softmax(self.logits(hidden), dim=-1)  # (batch, T, V)
-        return log_probs, State(layers, log_probs[:, -1])
+        return log_probs, State(layers, log_probs[..., -1, :])

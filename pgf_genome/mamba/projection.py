@@ -1,4 +1,4 @@
-"""The matrix products of a block: with a tangent of one product, in a precision of their own."""
+"""The matrix products of a block, in a precision of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from pgf_genome.scan.function import signed
+from pgf_genome.scan import Dual
 
 
 def _product(x: Tensor, matrix: Tensor, precision: torch.dtype) -> Tensor:
@@ -17,22 +17,15 @@ def _product(x: Tensor, matrix: Tensor, precision: torch.dtype) -> Tensor:
 
 
 class _Project(Function):
-    """x W^T. The tangent is that of x alone: torch's own rule also multiplies by a zero W'."""
-
-    generate_vmap_rule = True
+    """x W^T."""
 
     @staticmethod
-    @signed
-    def forward(x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
-        return _product(x, weight.T, precision)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        x, weight, ctx.precision = inputs
+    def forward(ctx, x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
         # x is large, and only the weight's cotangent needs it
         ctx.save_for_backward(x if weight.requires_grad else None, weight)
-        ctx.save_for_forward(weight)
+        ctx.precision = precision
         ctx.set_materialize_grads(False)
+        return _product(x, weight.T, precision)
 
     @staticmethod
     @once_differentiable
@@ -45,13 +38,6 @@ class _Project(Function):
             rows = bar.flatten(0, -2).T.to(ctx.precision), x.flatten(0, -2).to(ctx.precision)
             weight_bar = (rows[0] @ rows[1]).to(weight.dtype)
         return x_bar, weight_bar, None
-
-    @staticmethod
-    def jvp(ctx, x_dot, weight_dot, _):
-        if weight_dot is not None:
-            raise NotImplementedError("forward mode in the weights of a projection")
-        (weight,) = ctx.saved_tensors
-        return _product(x_dot, weight.T, ctx.precision)
 
 
 def project(
@@ -70,7 +56,10 @@ def project(
     Returns
     -------
     Tensor, (.., m)
-        Differentiable in reverse mode by all arguments, in forward mode by ``x``.
+        Differentiable in reverse mode by all arguments, in forward mode, as a `Dual`, by ``x``.
     """
+    if isinstance(x, Dual):
+        y_dot = _product(x.dots, weight.T, precision or x.dtype)
+        return Dual(project(x.value, weight, bias, precision), y_dot)
     y = _Project.apply(x, weight, precision or x.dtype)
     return y if bias is None else y + bias

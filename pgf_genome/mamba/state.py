@@ -19,7 +19,7 @@ class LayerState(NamedTuple):
 class State(NamedTuple):
     """What a whole model remembers: the end of one tile is the start of the next.
 
-    A tuple of tensors, so that ``torch.func`` and the spool can walk it.
+    A tuple of tensors, so that the spool can walk it.
     """
 
     layers: tuple[LayerState, ...]

@@ -15,6 +15,7 @@ from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.pgf import sweep, windows
 from pgf_genome.pgf.objective import Likelihood, Objective, check_objective, default_objective
 from pgf_genome.pgf.plan import Plan
+from pgf_genome.scan import Dual
 
 TILE_LENGTH = 4096
 # Positions times directions of one tile of tangents: longer ones outgrow the caches.
@@ -193,18 +194,16 @@ def tangent(
         moved = _window_tangents(model, read(0, length), stacked)
         return moved.reshape(directions.shape).cpu().numpy()
     plan = Plan(length, min(tile_length, -(-ROWS_OF_TANGENTS // len(stacked))))
-    tiles = sweep.tangent(model, read, lambda start, stop: stacked[:, :, start:stop], plan, 1)
+    blank = model.initial_state(1)
+    tiles = sweep.tangent(model, read, lambda start, stop: stacked[:, :, start:stop], plan, blank)
     moved = torch.cat([tile.tangents[:, 0] for tile in tiles], dim=1)
     return moved.reshape(directions.shape).cpu().numpy()
 
 
 def _window_tangents(model: BidirectionalMamba, x: Tensor, directions: Tensor) -> Tensor:
-    def along(dx: Tensor) -> Tensor:
-        return torch.func.jvp(model, (x,), (dx,))[1]
-
     at_once = max(1, ROWS_OF_TANGENTS // x.shape[1])
     with torch.no_grad():
-        return torch.func.vmap(along, chunk_size=at_once)(directions)
+        return torch.cat([model(Dual(x, dx)).dots for dx in directions.split(at_once)])
 
 
 def log_probs(

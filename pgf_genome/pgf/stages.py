@@ -23,6 +23,7 @@ from pgf_genome.mamba.state import LayerState, State
 from pgf_genome.pgf.lanes import Workers, lanes_of
 from pgf_genome.pgf.objective import Objective, Tile
 from pgf_genome.pgf.plan import Plan
+from pgf_genome.scan import Dual
 
 Given = TypeVar("Given")
 
@@ -51,7 +52,9 @@ class Stage:
         """This stage's tensors of a whole state; the last prediction belongs to the last stage."""
         return [*tensors[2 * self.first : 2 * self.stop], *(tensors[-1:] if self.predicts else ())]
 
-    def __call__(self, h: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def __call__(
+        self, h: Tensor | Dual, state: Sequence[Tensor | Dual]
+    ) -> tuple[Tensor | Dual, list[Tensor | Dual]]:
         """Hidden layer after this stage, normalised after the last, and the layers' new states."""
         h = self.model.embed(h) if self.embeds else h
         end: list[Tensor] = []
@@ -73,17 +76,17 @@ def stages_of(model: CausalMamba, plan: Plan, lanes: int) -> list[Stage]:
 class Step(NamedTuple):
     """A stage after a tile, without history."""
 
-    output: Tensor  # (batch, T, D), or of the last stage (batch, T, V): log-probabilities
-    end: list[Tensor]  # its part of the state
+    output: Tensor | Dual  # (batch, T, D), or of the last stage (batch, T, V): log-probabilities
+    end: list[Tensor | Dual]  # its part of the state
 
 
-def forward(stage: Stage, h: Tensor | Step, state: Sequence[Tensor] | Step) -> Step:
-    """A step of the primal sweep."""
+def forward(stage: Stage, h: Tensor | Dual | Step, state: Sequence[Tensor | Dual] | Step) -> Step:
+    """A step of the primal sweep, and, of `Dual` input and state, of the tangent sweep."""
     with torch.no_grad():
         h, end = stage(_input(h), _state(state))
         if stage.predicts:
             h = torch.log_softmax(stage.model.logits(h), dim=-1)
-            end = [*end, h[:, -1]]
+            end = [*end, h[..., -1, :]]
     return Step(h, end)
 
 
@@ -216,11 +219,11 @@ class Grid:
         """Inverse of ``parts``; the tensors of a stage end with the last prediction, if at all."""
         return State.joined([State.from_tensors(list(chain(*stages))) for stages in parts])
 
-    def forward(self, x: Tensor, before: Sequence[Sequence]) -> list[list[Future]]:
+    def forward(self, x: Tensor | Dual, before: Sequence[Sequence]) -> list[list[Future]]:
         """`Step` of a tile in every stage, from the state, or from the steps of the tile before."""
 
         def climb(b: int, lane: slice) -> Iterator[Future]:
-            h = x[lane]
+            h = x[..., lane, :, :]
             for stage, state in zip(self.stages, before[b], strict=True):
                 h = self.workers.submit(forward, stage, h, state)
                 yield h
@@ -262,9 +265,13 @@ class Grid:
         return [[*fall(b)][::-1] for b in range(len(self.lanes))]
 
 
-def _input(h: Tensor | Step | Tape) -> Tensor:
-    return h if isinstance(h, Tensor) else h.output.detach()
+def _input(h: Tensor | Dual | Step | Tape) -> Tensor | Dual:
+    if isinstance(h, Tape):
+        return h.output.detach()
+    return h.output if isinstance(h, Step) else h
 
 
-def _state(state: Sequence[Tensor] | Step | Tape) -> list[Tensor]:
-    return [t.detach() for t in state.end] if isinstance(state, Step | Tape) else [*state]
+def _state(state: Sequence[Tensor | Dual] | Step | Tape) -> list[Tensor | Dual]:
+    if isinstance(state, Tape):
+        return [t.detach() for t in state.end]
+    return state.end if isinstance(state, Step) else [*state]

@@ -11,7 +11,7 @@ travel over the tile boundaries as the state does, so memory is that of one tile
 ``read(start, stop)`` gives the one-hot input of positions start .. stop - 1, shape
 (batch, stop - start, V); it is called once per tile and sweep.
 
-Primal and adjoint sweeps hand their work to a `Grid`, which cuts it into sequences of the batch and
+The sweeps hand their work to a `Grid`, which cuts it into sequences of the batch and
 stages of the model, for as many threads as there are. What is handed on are futures, and the sweeps
 read as if one thread did it all. No number depends on it.
 """
@@ -34,6 +34,7 @@ from pgf_genome.pgf.objective import Objective
 from pgf_genome.pgf.plan import Plan
 from pgf_genome.pgf.spool import RecordFile, nbytes
 from pgf_genome.pgf.stages import Grid
+from pgf_genome.scan import Dual
 
 Reader = Callable[[int, int], Tensor]
 
@@ -93,11 +94,9 @@ def _primal_tile(k: int, steps: list[list[Future]]) -> PrimalTile:
 
 
 def tangent(
-    model: CausalMamba, read: Reader, read_directions: Reader, plan: Plan, batch: int
+    model: CausalMamba, read: Reader, read_directions: Reader, plan: Plan, state: State
 ) -> Iterator[TangentTile]:
-    """Derivatives of all predictions along directions in X; nothing is stored.
-
-    In one thread of Python, because torch's levels of forward mode are those of the process.
+    """Derivatives of all predictions along directions in X, from a state; nothing is stored.
 
     Parameters
     ----------
@@ -105,24 +104,18 @@ def tangent(
         As ``read``, with a leading axis of directions: (directions, batch, T, V). All of them
         share one primal.
     """
-    state, moving = model.initial_state(batch), None
-    for k in range(plan.tiles):
-        x, dx = read(*plan.bounds(k)), read_directions(*plan.bounds(k))
-        if moving is None:
-            moving = State.from_tensors(
-                [t.new_zeros(dx.shape[0], *t.shape) for t in state.tensors()]
-            )
-        along = _pushforward(model, x, state)
-        with torch.no_grad():
-            (log_probs, state), (tangents, moving) = torch.func.vmap(along, out_dims=(None, 0))(
-                dx, moving
-            )
-        yield TangentTile(k, log_probs, tangents)
+    grid = Grid.of(model, plan, state)
 
+    def given() -> Iterator[tuple[int, list[list[Future]]]]:
+        before: Sequence = grid.parts(state)
+        for k in range(plan.tiles):
+            x = Dual(read(*plan.bounds(k)), read_directions(*plan.bounds(k)))
+            before = grid.forward(x, before)
+            yield k, before
 
-def _pushforward(model: CausalMamba, x: Tensor, state: State):
-    """(dx, ds) -> (M(x, s), derivative of M along them)."""
-    return lambda dx, ds: torch.func.jvp(model, (x, state), (dx, ds))
+    for k, steps in grid.in_turn(given()):
+        moved = torch.cat([chain[-1].result().output for chain in steps], dim=-3)
+        yield TangentTile(k, moved.value, moved.dots)
 
 
 def adjoint(

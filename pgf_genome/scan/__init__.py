@@ -2,19 +2,20 @@
 
 ``reference.py`` holds the equations; ``function.py`` the same operations on compiled kernels, for
 CPU tensors and, where Triton is installed, CUDA tensors. Other tensors go through the equations.
+All of them take `Dual` numbers as well, for derivatives in forward mode.
 """
 
 from __future__ import annotations
 
 import functools
 from importlib.util import find_spec
-from types import ModuleType
 
 from torch import Tensor
 
 from pgf_genome.scan import function, reference
+from pgf_genome.scan.dual import Dual, by_equations
 
-__all__ = ["causal_conv", "rms_norm", "selective_scan"]
+__all__ = ["Dual", "causal_conv", "rms_norm", "selective_scan"]
 
 
 @functools.cache
@@ -22,20 +23,23 @@ def _has_triton() -> bool:
     return find_spec("triton") is not None
 
 
-def _implementation(x: Tensor) -> ModuleType:
-    return function if x.is_cpu or (x.is_cuda and _has_triton()) else reference
+def _compiled(x: Tensor) -> bool:
+    return x.is_cpu or (x.is_cuda and _has_triton())
 
 
 def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """See `reference.causal_conv`."""
-    return _implementation(x).causal_conv(x, weight, bias, state)
+    conv = function.causal_conv if _compiled(x) else by_equations(reference.causal_conv)
+    return conv(x, weight, bias, state)
 
 
 def selective_scan(x: Tensor, *args: Tensor) -> tuple[Tensor, Tensor]:
     """See `reference.selective_scan`."""
-    return _implementation(x).selective_scan(x, *args)
+    scan = function.selective_scan if _compiled(x) else by_equations(reference.selective_scan)
+    return scan(x, *args)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """See `reference.rms_norm`."""
-    return (function if x.is_cpu else reference).rms_norm(x, weight, eps)
+    norm = function.rms_norm if x.is_cpu else by_equations(reference.rms_norm)
+    return norm(x, weight, eps)
