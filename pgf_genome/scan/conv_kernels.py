@@ -23,7 +23,7 @@ from pgf_genome.scan.kernels import (
 )
 
 ROW = GATE_SLOPE + BLOCK
-SPAN = 32  # rows of past_bar that are made together
+SPAN = 8  # rows between two copies of the last K - 1
 FIRST = np.uintp(0)  # channel
 
 
@@ -62,27 +62,27 @@ def conv_forward(past, weight, bias, first, last, out):
 
 
 @inlined
-def load_slopes(past, taps, bias, out_bar, first, lo, width, total, row, v):
-    """v_t = u_bar_t silu'(..) of the outputs first, first + 1, ..; zero where there is none."""
-    for i in range(v.shape[0]):
-        t = first + i
-        if t < 0 or t >= out_bar.shape[0]:
-            v[i] = past.dtype.type(0)
-            continue
-        respond(past, t, taps, bias, lo, width, total, row)
+def load_slopes(past, t, taps, bias, out_bar, total, row, v):
+    """v_t = u_bar_t silu'(..) of one output; zero where there is none."""
+    if t < 0 or t >= out_bar.shape[0]:
+        v[:] = past.dtype.type(0)
+        return
+    for k in range(taps.shape[0]):
+        lo, width = block_of(k, FIRST, np.uintp(v.shape[0]))
+        respond(past, t, taps[k], bias, lo, width, total, row)
         for d in range(width):
-            v[i, d] = out_bar[t, lo + d] * row[GATE_SLOPE + d]
+            v[lo + d] = out_bar[t, lo + d] * row[GATE_SLOPE + d]
 
 
 @kernel
-def add_weight_shares(past, v, first, last, lo, width, weight_bar, bias_bar):
+def add_weight_shares(past, v, first, last, weight_bar, bias_bar):
     """Add sum_t v_t past_{t+k} and sum_t v_t; ``v`` begins with output ``first``."""
     for t in range(first, last):
         for k in range(weight_bar.shape[0]):
-            for d in range(width):
-                weight_bar[k, lo + d] += v[t - first, d] * past[t + k, lo + d]
-        for d in range(width):
-            bias_bar[lo + d] += v[t - first, d]
+            for d in range(bias_bar.shape[0]):
+                weight_bar[k, d] += v[t - first, d] * past[t + k, d]
+        for d in range(bias_bar.shape[0]):
+            bias_bar[d] += v[t - first, d]
 
 
 @kernel
@@ -100,17 +100,20 @@ def conv_adjoint(
     K, channels, zero = weight.shape[0], np.uintp(past.shape[1]), past.dtype.type(0)
     taps, flipped = grouped(weight, FIRST, channels), grouped(weight[::-1], FIRST, channels)
     total, row = np.zeros(BLOCK, past.dtype), np.zeros(ROW, past.dtype)
-    v = np.zeros((SPAN + K - 1, BLOCK), past.dtype)  # of the outputs start - K + 1 .. stop - 1
+    v = np.zeros((K - 1 + SPAN, channels), past.dtype)  # of the outputs start - K + 1 .. stop - 1
+    for t in range(first - K + 1, first):
+        load_slopes(past, t, taps, bias, out_bar, total, row, v[t - first + K - 1])
     for start in range(first, last, SPAN):
         stop = min(start + SPAN, last)
-        for k in range(taps.shape[0]):
-            lo, width = block_of(k, FIRST, channels)
-            load_slopes(past, taps[k], bias, out_bar, start - K + 1, lo, width, total, row, v)
-            for r in range(start, stop):
+        for t in range(start, stop):
+            load_slopes(past, t, taps, bias, out_bar, total, row, v[t - start + K - 1])
+            for k in range(taps.shape[0]):
+                lo, width = block_of(k, FIRST, channels)
                 total[:] = zero
-                filter_row(v, r - start, flipped[k], FIRST, width, total)
+                filter_row(v, t - start, flipped[k], lo, width, total)
                 for d in range(width):
-                    past_bar[r, lo + d] = total[d]
-            if weights:
-                end = min(stop, out_bar.shape[0])
-                add_weight_shares(past, v[K - 1 :], start, end, lo, width, weight_bar, bias_bar)
+                    past_bar[t, lo + d] = total[d]
+        if weights:
+            end = min(stop, out_bar.shape[0])
+            add_weight_shares(past, v[K - 1 :], start, end, weight_bar, bias_bar)
+        v[: K - 1] = v[SPAN:]
