@@ -99,25 +99,32 @@ def scan_forward(x, dt, B, C, z, A, D, bias, state) -> tuple[Tensor, Tensor, Ten
 
 def scan_tangent(
     x, dt, B, C, z, A, D, bias, state, x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot
-) -> tuple[Tensor, Tensor]:
-    """Tangents in k directions; every dotted tensor is (k, batch, ..) beside its primal."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Outputs and final state, and the tangents of both in k directions.
+
+    Every dotted tensor is (k, batch, ..) beside its primal.
+    """
     k, batch, length, width = x_dot.shape
     states = A.shape[0]
     B, C, A, state = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (state, 1)))
     B_dot, C_dot, state_dot = (
         _whole_groups(v, d) for v, d in ((B_dot, 3), (C_dot, 3), (state_dot, 2))
     )
+    out, end = x.new_empty(x.shape), state.new_empty(state.shape)
     out_dot = x.new_empty(batch, k, length, width)
     end_dot = x.new_empty(batch, k, *state.shape[1:])
     dots = [d.transpose(0, 1) for d in (x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot)]
     primals, dots = (list(zip(*_arrays(*v), strict=True)) for v in ((x, dt, B, C, z), dots))
-    A, D, bias, h0, o, e = _arrays(A, D, bias, state, out_dot, end_dot)
+    A, D, bias, h0, *targets = _arrays(A, D, bias, state, out, end, out_dot, end_dot)
+    targets = list(zip(*targets, strict=True))
 
     def task(b, lo, hi):
-        tangent_kernels.scan_tangent(*primals[b], A, D, bias, h0[b], *dots[b], lo, hi, o[b], e[b])
+        moving = (h0[b], *dots[b], lo, hi, *targets[b])
+        tangent_kernels.scan_tangent(*primals[b], A, D, bias, *moving)
 
     _over_blocks(task, batch, width)
-    return out_dot.transpose(0, 1).contiguous(), end_dot[:, :, :states].transpose(0, 1).contiguous()
+    out_dot, end_dot = (v.transpose(0, 1).contiguous() for v in (out_dot, end_dot[:, :, :states]))
+    return out, end[:, :states].contiguous(), out_dot, end_dot
 
 
 def scan_adjoint(

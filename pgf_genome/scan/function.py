@@ -104,8 +104,7 @@ def selective_scan(
         return _Scan.apply(x, dt, B, C, z, A, D, dt_bias, state)
     (*inputs, start), dots = apart([x, dt, B, C, z, state])
     primals = (*inputs, A, D, dt_bias, start)
-    out, end, _ = kernels(start).scan_forward(*primals)
-    out_dot, end_dot = kernels(start).scan_tangent(*primals, *dots)
+    out, end, out_dot, end_dot = kernels(start).scan_tangent(*primals, *dots)
     return Dual(out, out_dot), Dual(end, end_dot)
 
 

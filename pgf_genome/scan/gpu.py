@@ -114,25 +114,35 @@ def _entering(inputs: list[Tensor], state: Tensor) -> tuple[Tensor, Tensor, Tens
 def scan_forward(x, dt, B, C, z, A, D, bias, state) -> tuple[Tensor, Tensor, Tensor]:
     """Outputs, final state, and stored states (batch, ceil(T / CHUNK), N, Di) for the adjoint."""
     *inputs, state = _contiguous(x, dt, B, C, z, A, D, bias, state)
-    (batch, length, width), states = x.shape, A.shape[0]
     entering, sums, end = _entering(inputs, state)
-    out = torch.empty_like(inputs[0])
+    return _outputs(inputs, entering, sums), end, entering
+
+
+def _outputs(inputs: list[Tensor], entering: Tensor, sums: Tensor) -> Tensor:
+    """Outputs, from the states that enter the chunks."""
+    x, states = inputs[0], inputs[5].shape[0]
+    batch, length, width = x.shape
+    out = torch.empty_like(x)
     gpu_kernels.scan_chunk[_grid(length, CHUNK, batch, width)](
         *inputs, entering, sums, out, length, width, states,
         OUTPUTS=True, **_tiles(x, states),
     )  # fmt: skip
-    return out, end, entering
+    return out
 
 
 @_on_its_device
 def scan_tangent(
     x, dt, B, C, z, A, D, bias, state, x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot
-) -> tuple[Tensor, Tensor]:
-    """Tangents in k directions; every dotted tensor is (k, batch, ..) beside its primal."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Outputs and final state, and the tangents of both in k directions.
+
+    Every dotted tensor is (k, batch, ..) beside its primal.
+    """
     *inputs, state = _contiguous(x, dt, B, C, z, A, D, bias, state)
     *dots, state_dot = _contiguous(x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot)
     (batch, length, width), states, k = x.shape, A.shape[0], x_dot.shape[0]
-    entering, sums, _ = _entering(inputs, state)
+    entering, sums, end = _entering(inputs, state)
+    out = _outputs(inputs, entering, sums)
     moving = _sums(x, k, *entering.shape).zero_()
     out_dot = torch.empty_like(dots[0])
 
@@ -145,7 +155,7 @@ def scan_tangent(
     walk(outputs=False)
     end_dot = _carry(moving, sums, inputs[5], state_dot, reverse=False)
     walk(outputs=True)
-    return out_dot, end_dot
+    return out, end, out_dot, end_dot
 
 
 def _totals(shares: tuple[Tensor, ...], dtype: torch.dtype) -> list[Tensor]:

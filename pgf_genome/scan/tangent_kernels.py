@@ -121,9 +121,9 @@ def store_direction(row, dot, z_dot, t, lo, width, out_dot):
 @kernel
 def tangent_chunk(
     x, dt, B, C, z, A, D, bias, h, x_dot, dt_dot, B_dot, C_dot, z_dot, h_dot, start, stop,
-    lo, width, rows, dots, out_dot,
+    lo, width, rows, dots, out, out_dot,
 ):  # fmt: skip
-    """Tangents of the outputs start .. stop - 1 of a block; ``h`` and ``h_dot`` move on."""
+    """Outputs start .. stop - 1 of a block and their tangents; ``h`` and ``h_dot`` move on."""
     k, poles = x_dot.shape[0], A * x.dtype.type(LOG2_E)
     clear_beyond(width, rows)
     for t in range(start, stop):
@@ -144,17 +144,19 @@ def tangent_chunk(
                                   B_dot[i, t, now], C_dot[i, t, now], h_dot[i, g])  # fmt: skip
         h[g] = rows[stop - start, H:DECAY]
     for t in range(start, stop):
+        row = rows[t - start]
+        for d in range(width):
+            out[t, lo + d] = row[Y + d] * row[GATE + d]
         for i in range(k):
-            dot = dots[t - start, i]
-            store_direction(rows[t - start], dot, z_dot[i], t, lo, width, out_dot[i])
+            store_direction(row, dots[t - start, i], z_dot[i], t, lo, width, out_dot[i])
 
 
 @kernel
 def scan_tangent(
     x, dt, B, C, z, A, D, bias, h_start, x_dot, dt_dot, B_dot, C_dot, z_dot, h_start_dot,
-    lo, hi, out_dot, h_end_dot,
+    lo, hi, out, h_end, out_dot, h_end_dot,
 ):  # fmt: skip
-    """Tangents of outputs and final state; each decay is computed once for all directions."""
+    """Outputs, final state and their tangents; a decay is computed once for all directions."""
     directions = x_dot.shape[0]
     A_blocks, h = grouped(A, lo, hi), grouped(h_start, lo, hi)
     h_dot = np.empty((h.shape[0], directions, *h.shape[1:]), x.dtype)
@@ -168,8 +170,9 @@ def scan_tangent(
             first, width = block_of(k, lo, hi)
             tangent_chunk(
                 x, dt, B, C, z, A_blocks[k], D, bias, h[k], x_dot, dt_dot, B_dot, C_dot, z_dot,
-                h_dot[k], start, stop, first, width, rows, dots, out_dot,
+                h_dot[k], start, stop, first, width, rows, dots, out, out_dot,
             )  # fmt: skip
+    ungroup(h, lo, hi, h_end)
     for i in range(directions):
         ungroup(h_dot[:, i], lo, hi, h_end_dot[i])
 
