@@ -18,6 +18,7 @@ from models import assert_within
 
 from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.experiments import machine, throughput, throughput_text
+from pgf_genome.experiments.frame import Findings
 from pgf_genome.experiments.measure import OK, Measurement, Request, measure_apart, measure_here
 from pgf_genome.experiments.peers import METHODS, OURS, Method
 from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits, run_python
@@ -197,9 +198,13 @@ def asked(monkeypatch) -> list[tuple[str, int, dict]]:
     return calls
 
 
-def faked(folder: Path, **options) -> pd.DataFrame:
+def findings_of(folder: Path, lengths: tuple, methods: tuple, **options) -> Findings:
     small = {"layers": 1, "width": 16, "states": 2, "segments": (8, 16)}
-    return run("throughput", folder, **small, **options).table.set_index(["length", "method"])
+    return run("throughput", folder, lengths=lengths, methods=methods, **small, **options)
+
+
+def faked(folder: Path, **options) -> pd.DataFrame:
+    return findings_of(folder, **options).table.set_index(["length", "method"])
 
 
 def test_methods_take_turns_and_who_gave_up_is_not_tried_at_a_longer_length(asked, tmp_path):
@@ -258,14 +263,7 @@ def test_a_method_that_cannot_run_here_is_reported(asked, tmp_path):
 
 
 def test_csv_table_page_and_paragraph_say_the_same(asked, tmp_path):
-    findings = run(
-        "throughput",
-        tmp_path,
-        lengths=(20, 200),
-        methods=(OURS, "mambapy", "transformers"),
-        layers=1,
-        width=16,
-    )
+    findings = findings_of(tmp_path, (20, 200), (OURS, "mambapy", "transformers"))
     stored = pd.read_csv(tmp_path / "throughput.csv")
     pd.testing.assert_frame_equal(findings.table, stored)
     told = throughput_text.findings(stored)
@@ -283,20 +281,13 @@ def test_csv_table_page_and_paragraph_say_the_same(asked, tmp_path):
 
 
 def test_page_needs_no_network(asked, tmp_path):
-    run("throughput", tmp_path, lengths=(20,), methods=(OURS, "mambapy"), layers=1, width=16)
+    findings_of(tmp_path, (20,), (OURS, "mambapy"))
     page = (tmp_path / "throughput.html").read_text()
     assert re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page) == []
 
 
 def test_figure_draws_what_was_measured(asked, tmp_path):
-    findings = run(
-        "throughput",
-        tmp_path,
-        lengths=(20, 200),
-        methods=(OURS, "transformers"),
-        layers=1,
-        width=16,
-    )
+    findings = findings_of(tmp_path, (20, 200), (OURS, "transformers"))
     drawn = json.loads(findings.figure.to_json())
     speed = {t["name"]: t for t in drawn["data"] if t["xaxis"] == "x"}
     memory = {t["name"]: t for t in drawn["data"] if t["xaxis"] == "x2"}
@@ -310,14 +301,7 @@ def test_figure_draws_what_was_measured(asked, tmp_path):
 
 
 def test_paragraph_holds_the_claim_against_the_figures(asked, tmp_path):
-    text = run(
-        "throughput",
-        tmp_path,
-        lengths=(20, 200),
-        methods=(OURS, "mambapy", "transformers"),
-        layers=1,
-        width=16,
-    ).paragraph
+    text = findings_of(tmp_path, (20, 200), (OURS, "mambapy", "transformers")).paragraph
     assert "claims 23 times the throughput of autograd with 94% less memory" in text
     assert "ran at 10 kbp/s with a peak of 1,024 MiB" in text
     assert "mambapy pscan at L = 200: 1 kbp/s and 20,480 MiB" in text
@@ -328,9 +312,7 @@ def test_paragraph_holds_the_claim_against_the_figures(asked, tmp_path):
 
 
 def test_claims_are_held_against_autograd_at_its_longest_length(asked, tmp_path):
-    found = run(
-        "throughput", tmp_path, lengths=(20, 200), methods=(OURS, "mambapy"), layers=1, width=16
-    )
+    found = findings_of(tmp_path, (20, 200), (OURS, "mambapy"))
     assert [c.verdict for c in found.claims] == ["does not hold", "holds"]
     assert found.claims[0].measured == "10 times mambapy pscan at L = 200"
     faster = found.table.assign(times_faster=24.0, memory_share=0.2)

@@ -8,7 +8,7 @@ import time
 import weakref
 
 import pytest
-import torch
+from threads import threads_as_before
 
 from pgf_genome.pgf.lanes import Workers
 
@@ -16,10 +16,9 @@ from pgf_genome.pgf.lanes import Workers
 @pytest.fixture(params=[1, 2, 3])
 def workers(request):
     """Workers of one to three threads; torch's threads are as before after the test."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield Workers(request.param)
-    torch.set_num_threads(before)
+    with threads_as_before() as set_threads:
+        set_threads(3)
+        yield Workers(request.param)
 
 
 def test_futures_among_the_arguments_are_replaced_by_their_results(workers):
@@ -30,10 +29,9 @@ def test_futures_among_the_arguments_are_replaced_by_their_results(workers):
 
 @pytest.fixture
 def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield Workers(2)
-    torch.set_num_threads(before)
+    with threads_as_before() as set_threads:
+        set_threads(2)
+        yield Workers(2)
 
 
 def test_of_what_can_be_done_what_was_submitted_first_is_done_first(two_threads):

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import assert_within, random_ids, random_like, random_model, small_config
+from threads import threads_as_before
 
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.mamba.checkpoint import load_model
@@ -253,10 +254,14 @@ def test_a_direction_of_another_shape_is_refused(tiny_model, shape):
 
 @pytest.fixture
 def threads():
-    """Set torch's threads; they are as before after the test."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
+    with threads_as_before() as set_threads:
+        yield set_threads
+
+
+def random_case(layers, batch, length):
+    """A model, and the ids of a batch of sequences."""
+    model = random_model(small_config(n_layer=layers)).requires_grad_(False)
+    return model, torch.stack([random_ids(length, seed=b) for b in range(batch)])
 
 
 def swept(model, ids, plan, **options):
@@ -283,16 +288,12 @@ def swept(model, ids, plan, **options):
     count=st.integers(2, 4),
 )
 def test_stages_and_kept_tapes_change_no_bit(layers, batch, length, tile, kept, count):
-    model = random_model(small_config(n_layer=layers)).requires_grad_(False)
-    ids = torch.stack([random_ids(length, seed=b) for b in range(batch)])
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
+    model, ids = random_case(layers, batch, length)
+    with threads_as_before() as threads:
+        threads(1)
         expected = swept(model, ids, Plan(length, tile))
-        torch.set_num_threads(count)
+        threads(count)
         found = swept(model, ids, Plan(length, tile, kept))
-    finally:
-        torch.set_num_threads(before)
     for one, other in zip(found[:2], expected[:2], strict=True):
         assert torch.equal(one, other)
     for one, other in zip(found[2].tensors(), expected[2].tensors(), strict=True):
@@ -324,17 +325,13 @@ def pushed(model, ids, directions, plan):
     count=st.integers(2, 4),
 )
 def test_stages_change_no_bit_of_a_tangent(layers, batch, length, tile, directions, count):
-    model = random_model(small_config(n_layer=layers)).requires_grad_(False)
-    ids = torch.stack([random_ids(length, seed=b) for b in range(batch)])
+    model, ids = random_case(layers, batch, length)
     (moving,) = random_like([torch.empty(directions, *model.one_hot(ids).shape).double()])
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
+    with threads_as_before() as threads:
+        threads(1)
         expected = pushed(model, ids, moving, Plan(length, tile))
-        torch.set_num_threads(count)
+        threads(count)
         found = pushed(model, ids, moving, Plan(length, tile))
-    finally:
-        torch.set_num_threads(before)
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
 

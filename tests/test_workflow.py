@@ -353,10 +353,11 @@ def test_address_is_fetched_and_its_md5_checked(tmp_path, snakemake, right):
     source.write_bytes(gzip.compress((folder / "data" / "second.fa").read_bytes()))
     digest = hashlib.md5(source.read_bytes() if right else b"").hexdigest()
     sheet(folder, {"genome": "far", "fasta": source.as_uri(), "md5": digest})
-    done = snakemake(folder, "--cores", "1", "--notemp", "results/work/far.fa")
+    target = Path("results") / "work" / "far.fa"
+    done = snakemake(folder, "--cores", "1", "--notemp", str(target))
     if right:
         assert done.returncode == 0, done.stdout
-        assert (folder / "results" / "work" / "far.fa").read_text().startswith(">plasmid\nGCTCC")
+        assert (folder / target).read_text().startswith(">plasmid\nGCTCC")
     else:
         assert done.returncode == 1
         log = (folder / "results" / "logs" / "genome" / "far.log").read_text()

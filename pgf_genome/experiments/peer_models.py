@@ -8,6 +8,7 @@ The blocks' tensors have the same names everywhere.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class TransformersModel:
         return self.run(inputs_embeds=(x @ self.embedding)[None], use_cache=False).logits[0]
 
 
-class BlockModel(nn.Module):
+class BlockModel(nn.Module, ABC):
     """Embedding, residual blocks from elsewhere, RMSNorm and tied head."""
 
     def __init__(self, weights: Path, device: str) -> None:
@@ -52,9 +53,9 @@ class BlockModel(nn.Module):
         self.norm_f = nn.Parameter(tensors["backbone.norm_f.weight"])
         self.to(device).requires_grad_(False)
 
+    @abstractmethod
     def new_blocks(self, config: dict[str, Any]) -> nn.ModuleList:
         """Uninitialised blocks, with the sizes of transformers' ``config``."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         h = (x @ self.embedding)[None]
