@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pgf_genome.mamba.checkpoint import Checkpoint, read_checkpoint
+from pgf_genome.checkpoints.load import Checkpoint, read_checkpoint
+from pgf_genome.checkpoints.source import resolve_source
+from pgf_genome.engine.arrays import TILE_LENGTH
+from pgf_genome.engine.plan import DEFAULT_WINDOW, Cost, WindowCost
 from pgf_genome.mamba.config import MambaConfig
-from pgf_genome.mamba.source import resolve_source
-from pgf_genome.pgf.arrays import TILE_LENGTH
-from pgf_genome.pgf.plan import DEFAULT_WINDOW, Cost, WindowCost
 from pgf_genome.sequence import BASES
 
 FLOAT32 = 4

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from models import random_model, small_config
 
+from pgf_genome.engine import arrays
 from pgf_genome.mamba.config import MambaConfig
-from pgf_genome.pgf import arrays
 from pgf_genome.scan import function
 
 CHR1_BASES, STRANDS = 248_956_422, 2

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.config import Heads, MambaConfig, TwoWay
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
-from pgf_genome.mamba.tokens import vocabulary_of
+from pgf_genome.mamba.vocabulary import vocabulary_of
 
 # As in plant-dnamamba the bases are not in alphabetical order and not the first tokens.
 TOKENS = ("<unk>", "A", "T", "C", "G", "N")

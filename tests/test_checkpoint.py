@@ -10,14 +10,14 @@ from safetensors.torch import load_file, save_file
 from transformers import MambaConfig as HfConfig
 from transformers import MambaForCausalLM, MambaModel
 
-from pgf_genome.errors import ModelError, ResourceError, UsageError
-from pgf_genome.mamba.checkpoint import (
+from pgf_genome.checkpoints.load import (
     load_model,
     read_checkpoint,
     resolve_device,
 )
+from pgf_genome.checkpoints.source import resolve_source
+from pgf_genome.errors import ModelError, ResourceError, UsageError
 from pgf_genome.mamba.config import MambaConfig
-from pgf_genome.mamba.source import resolve_source
 
 ORACLES = Path(__file__).parent / "oracles"
 LAYOUTS = ("hf_mamba_tiny", "mamba_ssm_tiny")
@@ -350,7 +350,7 @@ def test_a_hub_id_means_its_snapshot_in_the_cache(tmp_path, monkeypatch):
 
 
 def test_a_bundled_name_means_the_bundled_model(tmp_path, monkeypatch):
-    monkeypatch.setattr("pgf_genome.mamba.source.BUNDLED", ORACLES)
+    monkeypatch.setattr("pgf_genome.checkpoints.source.BUNDLED", ORACLES)
     monkeypatch.chdir(tmp_path)
     Path("hf_mamba_tiny").mkdir()
     assert resolve_source("hf_mamba_tiny").directory == ORACLES / "hf_mamba_tiny"

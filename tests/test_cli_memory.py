@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgf_genome.checkpoints.load import load_model
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.intervals import Interval
-from pgf_genome.mamba.checkpoint import load_model
 from pgf_genome.memory import Settings, measure, tsv
 from pgf_genome.memory.drives import (
     markov,

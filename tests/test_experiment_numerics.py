@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import assert_within
 
+from pgf_genome.engine.arrays import adjoint
+from pgf_genome.engine.objective import Likelihood
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments import (
     contenders,
@@ -22,8 +24,6 @@ from pgf_genome.experiments import (
 )
 from pgf_genome.experiments.operator import FrechetMambaOperator
 from pgf_genome.experiments.runner import run
-from pgf_genome.pgf.arrays import adjoint
-from pgf_genome.pgf.objective import Likelihood
 from pgf_genome.pretrain import Training, new_model
 
 SCANS = [contenders.decaying_products, contenders.log_shift, contenders.log_space]

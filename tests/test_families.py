@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pgf_genome.checkpoints.load import read_checkpoint
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.checkpoint import read_checkpoint
 
 
 @pytest.mark.parametrize(

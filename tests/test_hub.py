@@ -17,8 +17,9 @@ from huggingface_hub import errors
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgf_genome.checkpoints import hub as module
+from pgf_genome.checkpoints.hub import HubId, Snapshot, fetch, snapshot_of
 from pgf_genome.errors import ModelError, ResourceError
-from pgf_genome.mamba.hub import HubId, Snapshot, cache_directory, fetch, read_licence, snapshot_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "fedcba9876543210fedcba9876543210fedcba98"
@@ -155,7 +156,7 @@ def test_the_cache_is_where_the_documented_variables_say(variables, expected, mo
     monkeypatch.delenv("HF_HUB_CACHE")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert str(cache_directory()) == expected.replace("HOME", os.environ["HOME"])
+    assert str(module.cache_directory()) == expected.replace("HOME", os.environ["HOME"])
 
 
 def test_a_cached_model_needs_neither_network_nor_library(cache, monkeypatch):
@@ -350,13 +351,13 @@ def test_every_failure_is_one_line_with_its_remedy(hub, monkeypatch, step, error
 )
 def test_the_licence_is_that_of_the_cards_head(tmp_path, head, licence):
     (tmp_path / "README.md").write_text(f"---\n{head}\n---\n# Model\nlicense: not-this\n")
-    assert read_licence(tmp_path) == licence
+    assert module.read_licence(tmp_path) == licence
 
 
 @pytest.mark.parametrize("card", ["license: mit\n", "# T\n---\nlicense: mit\n---\n", "---\nx", ""])
 def test_a_card_without_a_head_states_no_licence(tmp_path, card):
     (tmp_path / "README.md").write_text(card)
-    assert read_licence(tmp_path) is None
+    assert module.read_licence(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -379,8 +380,7 @@ def test_commit_and_licence_are_shown_once(cache, caplog, licence, level, shown)
 
 
 def test_a_folder_of_the_cache_means_its_main_snapshot(cache):
-    path = add_snapshot(cache)
-    add_snapshot(cache, commit=OTHER, ref="old")
+    path, _ = add_snapshot(cache), add_snapshot(cache, commit=OTHER, ref="old")
     assert snapshot_of(path.parents[1]) == path
 
 

@@ -14,14 +14,14 @@ from models import (
     small_config,
 )
 
+from pgf_genome.engine.arrays import adjoint
+from pgf_genome.engine.objective import Likelihood, PseudoLikelihood
 from pgf_genome.errors import IntegrityError
 from pgf_genome.mamba.config import Heads
 from pgf_genome.memory.closed_form import memory_function
 from pgf_genome.memory.influence import Influence, influence
 from pgf_genome.memory.layers import LayerSums
 from pgf_genome.memory.recurrence import recurrence_of
-from pgf_genome.pgf.arrays import adjoint
-from pgf_genome.pgf.objective import Likelihood, PseudoLikelihood
 from pgf_genome.report import Influence as Curve
 
 

@@ -10,7 +10,7 @@ import weakref
 import pytest
 from threads import threads_as_before
 
-from pgf_genome.pgf.lanes import Workers
+from pgf_genome.engine.lanes import Workers
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"compiled", "files", "intervals", "process"}),
     frozenset({"sequence", "tracks", "scan"}),
     frozenset({"mamba"}),
-    frozenset({"pgf"}),
+    frozenset({"checkpoints", "engine"}),
     frozenset({"attribution", "inspection", "memory", "pretrain"}),
     frozenset({"browser", "merge", "report"}),
     frozenset({"job", "experiments", "redraw"}),
@@ -32,12 +32,13 @@ LAYERS: tuple[frozenset[str], ...] = (
 BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()), strict=False))
 UNITS = frozenset.union(*LAYERS)
 
-# What a unit must not see although it lies lower: scan knows only tensors, pgf knows no FASTA, the
-# report knows tracks and no model.
+# What a unit must not see although it lies lower: scan knows only tensors, mamba sees no files, the
+# engine no FASTA, the report knows tracks and no model.
 HIDDEN = {
     "scan": UNITS - {"compiled"},
-    "mamba": {"sequence", "tracks"},
-    "pgf": {"sequence", "tracks"},
+    "mamba": {"files", "sequence", "tracks"},
+    "checkpoints": {"sequence", "tracks", "scan"},
+    "engine": {"sequence", "tracks"},
     "report": UNITS - {"errors", "files", "intervals", "tracks"},
 }
 
@@ -105,11 +106,11 @@ def test_imports_go_downward(module: str) -> None:
         ("pgf_genome.scan.cpu", "from pgf_genome.errors import PgfError"),
         ("pgf_genome.tracks.rows", "from pgf_genome.sequence import N_CODE"),
         ("pgf_genome.tracks.__init__", "from ..sequence import N_CODE"),
-        ("pgf_genome.mamba.tokens", "from pgf_genome.sequence import BASES, decode_fasta"),
-        ("pgf_genome.mamba.tokens", "import pgf_genome.sequence.fasta"),
+        ("pgf_genome.mamba.vocabulary", "from pgf_genome.sequence import BASES, decode_fasta"),
+        ("pgf_genome.mamba.vocabulary", "import pgf_genome.sequence.fasta"),
         ("pgf_genome.mamba.model", "from pgf_genome.tracks import Summary"),
-        ("pgf_genome.pgf.sweep", "def f():\n    from pgf_genome.sequence import Genome"),
-        ("pgf_genome.pgf.sweep", "from pgf_genome import attribution"),
+        ("pgf_genome.engine.sweep", "def f():\n    from pgf_genome.sequence import Genome"),
+        ("pgf_genome.engine.sweep", "from pgf_genome import attribution"),
         ("pgf_genome.pretrain", "from pgf_genome.attribution import Segment"),
         ("pgf_genome.report", "from pgf_genome.attribution.values import UNITS"),
         ("pgf_genome.job", "if TYPE_CHECKING:\n    import pgf_genome.cli"),
@@ -125,8 +126,8 @@ def test_forbidden_import_is_found(module: str, source: str) -> None:
         ("pgf_genome.errors", "import json"),
         ("pgf_genome.scan.cpu", "from pgf_genome.scan import kernels"),
         ("pgf_genome.scan.cpu", "from . import kernels"),
-        ("pgf_genome.mamba.tokens", "from pgf_genome.sequence import BASES, N_CODE"),
-        ("pgf_genome.pgf.sweep", "from pgf_genome.mamba.model import CausalMamba"),
+        ("pgf_genome.mamba.vocabulary", "from pgf_genome.sequence import BASES, N_CODE"),
+        ("pgf_genome.engine.sweep", "from pgf_genome.mamba.model import CausalMamba"),
         ("pgf_genome.cli.attribute", "from pgf_genome import __version__, job"),
     ],
 )

@@ -12,7 +12,7 @@ from transformers import Mamba2Config, Mamba2ForCausalLM
 from transformers.models.mamba2 import modeling_mamba2
 
 import pgf_genome as pgf
-from pgf_genome.mamba.checkpoint import load_model, read_checkpoint
+from pgf_genome.checkpoints.load import load_model, read_checkpoint
 
 ORACLE = Path(__file__).parent / "oracles" / "hf_mamba2_tiny"
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}

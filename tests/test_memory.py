@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pgf_genome.mamba.checkpoint import load_model
-from pgf_genome.pgf.plan import Cost
+from pgf_genome.checkpoints.load import load_model
+from pgf_genome.engine.plan import Cost
 
 ORACLE = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
 

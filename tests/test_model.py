@@ -21,13 +21,13 @@ from transformers import MambaConfig as HfConfig
 from transformers import MambaForCausalLM
 from transformers.models.mamba import modeling_mamba
 
+from pgf_genome.checkpoints.load import load_model
+from pgf_genome.engine.arrays import adjoint, log_probs
+from pgf_genome.engine.objective import Likelihood
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.checkpoint import load_model
 from pgf_genome.mamba.model import Norm
 from pgf_genome.mamba.projection import project
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf.arrays import adjoint, log_probs
-from pgf_genome.pgf.objective import Likelihood
 from pgf_genome.scan import Dual
 
 VARIANTS = {

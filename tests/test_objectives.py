@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import assert_within, random_ids, random_like
 
+from pgf_genome.engine.arrays import adjoint, log_probs
+from pgf_genome.engine.objective import Entropy, Likelihood, Logit, SquaredNorm, Tile
 from pgf_genome.errors import UsageError
-from pgf_genome.pgf.arrays import adjoint, log_probs
-from pgf_genome.pgf.objective import Entropy, Likelihood, Logit, SquaredNorm, Tile
 
 LENGTH, TILE, STEP = 6, 4, 1e-5
 SPANS = ((0, 2), (3, 5))

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import random_model, small_config
 
+from pgf_genome.engine.plan import LONGEST_TILE, SHORTEST_TILE, Cost, Plan
+from pgf_genome.engine.spool import nbytes
 from pgf_genome.errors import UsageError
-from pgf_genome.pgf.plan import LONGEST_TILE, SHORTEST_TILE, Cost, Plan
-from pgf_genome.pgf.spool import nbytes
 
 
 @given(st.integers(1, 500), st.integers(1, 600))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from models import assert_within, perturb, random_model, small_config
 from transformers import MambaForCausalLM
 
+from pgf_genome.checkpoints.load import load_model
+from pgf_genome.engine.arrays import log_probs
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.intervals import Interval
-from pgf_genome.mamba.checkpoint import load_model
-from pgf_genome.pgf.arrays import log_probs
 from pgf_genome.pretrain import (
     Training,
     bits_per_base,

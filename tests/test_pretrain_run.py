@@ -17,9 +17,9 @@ from models import assert_within
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import pgf_genome.pretrain.run as pretrain_run
+from pgf_genome.checkpoints.load import load_model
 from pgf_genome.errors import IntegrityError, UsageError
 from pgf_genome.intervals import Interval
-from pgf_genome.mamba.checkpoint import load_model
 from pgf_genome.pretrain import Corpus, Learner, Training, new_model
 from pgf_genome.pretrain.run import CHECKPOINT, Job, pretrain
 from pgf_genome.sequence import BASES, N_CODE, Genome, decode_fasta, reverse_complement

@@ -17,8 +17,8 @@ import pytest
 import pgf_genome as pgf
 from pgf_genome.attribution import causal, segment
 from pgf_genome.attribution.task import Segment, Settings, Task
+from pgf_genome.engine.spool import RecordFile
 from pgf_genome.errors import IntegrityError
-from pgf_genome.pgf.spool import RecordFile
 
 ORACLE = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from models import random_ids
 
+from pgf_genome.engine import sweep
+from pgf_genome.engine.arrays import adjoint
+from pgf_genome.engine.objective import Likelihood
+from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.spool import RecordFile, nbytes
 from pgf_genome.errors import IntegrityError, ResourceError
-from pgf_genome.pgf import sweep
-from pgf_genome.pgf.arrays import adjoint
-from pgf_genome.pgf.objective import Likelihood
-from pgf_genome.pgf.plan import Plan
-from pgf_genome.pgf.spool import RecordFile, nbytes
 
 TENSORS = [
     torch.tensor([[1.5, -0.0], [float("inf"), 5e-324]], dtype=torch.float64),

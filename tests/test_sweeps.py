@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from models import assert_within, random_ids, random_like, random_model, small_config
 from threads import threads_as_before
 
+from pgf_genome.checkpoints.load import load_model
+from pgf_genome.engine import sweep
+from pgf_genome.engine.arrays import adjoint, log_probs, tangent
+from pgf_genome.engine.objective import Entropy, Likelihood
+from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.spool import RecordFile, nbytes
+from pgf_genome.engine.stages import stages_of
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.mamba.checkpoint import load_model
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf import sweep
-from pgf_genome.pgf.arrays import adjoint, log_probs, tangent
-from pgf_genome.pgf.objective import Entropy, Likelihood
-from pgf_genome.pgf.plan import Plan
-from pgf_genome.pgf.spool import RecordFile, nbytes
-from pgf_genome.pgf.stages import stages_of
 from pgf_genome.scan import Dual
 
 ORACLES = Path(__file__).parent / "oracles"

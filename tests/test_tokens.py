@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgf_genome.checkpoints.tokenizer import read_vocabulary
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.tokens import Vocabulary, read_vocabulary, vocabulary_of
+from pgf_genome.mamba.vocabulary import Vocabulary, vocabulary_of
 
 PLANT = ["<unk>", "<pad>", "<mask>", "<cls>", "A", "T", "C", "G", "N", "<eos>", "<bos>"]
 PLANT_IDS = {token: i for i, token in enumerate(PLANT)}

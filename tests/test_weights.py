@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pgf_genome.checkpoints.files import read_json, read_weights
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.weights import read_json, read_weights
 
 SAFE, PICKLE = "model.safetensors", "pytorch_model.bin"
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4), "c": torch.zeros(1, 1, 2)}

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from models import assert_within
 
 import pgf_genome as pgf
-from pgf_genome.pgf import windows
-from pgf_genome.pgf.plan import DEFAULT_MEMORY, WindowCost
-from pgf_genome.pgf.spool import RecordFile
-from pgf_genome.pgf.windows import Windows
+from pgf_genome.engine import windows
+from pgf_genome.engine.plan import DEFAULT_MEMORY, WindowCost
+from pgf_genome.engine.spool import RecordFile
+from pgf_genome.engine.windows import Windows
 
 ORACLES = Path(__file__).parent / "oracles"
 PH, PS = ORACLES / "caduceus_ph_tiny", ORACLES / "caduceus_ps_tiny"

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from pgf_genome.attribution.task import Progress, Task
+from pgf_genome.engine import sweep
+from pgf_genome.engine.spool import RecordFile, nbytes
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf import sweep
-from pgf_genome.pgf.spool import RecordFile, nbytes
 
 # Of the work on a base, the share of the primal sweep; replay and backward pass are the rest.
 PRIMAL_SHARE = 0.25

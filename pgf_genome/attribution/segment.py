@@ -24,9 +24,9 @@ from pgf_genome.attribution.values import (
     reverse_complement_scores,
     tracks_of,
 )
+from pgf_genome.engine.spool import RecordFile, nbytes
+from pgf_genome.engine.windows import HaloError
 from pgf_genome.errors import IntegrityError
-from pgf_genome.pgf.spool import RecordFile, nbytes
-from pgf_genome.pgf.windows import HaloError
 
 
 class Result(NamedTuple):

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgf_genome.attribution.task import Segment
-from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.intervals import Interval, merge, parse_region, read_bed, unknown_contig
-from pgf_genome.mamba.caduceus import BidirectionalMamba
-from pgf_genome.mamba.model import LanguageModel
-from pgf_genome.pgf.objective import (
+from pgf_genome.engine.objective import (
     Entropy,
     Likelihood,
     Logit,
@@ -21,6 +17,10 @@ from pgf_genome.pgf.objective import (
     SquaredNorm,
     check_objective,
 )
+from pgf_genome.errors import SequenceError, UsageError
+from pgf_genome.intervals import Interval, merge, parse_region, read_bed, unknown_contig
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
+from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import BASES, Genome, segments
 
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")

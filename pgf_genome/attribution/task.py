@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from pgf_genome import __version__
+from pgf_genome.engine.objective import Objective
+from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.windows import Windows
 from pgf_genome.mamba.model import LanguageModel
-from pgf_genome.pgf.objective import Objective
-from pgf_genome.pgf.plan import Plan
-from pgf_genome.pgf.windows import Windows
 from pgf_genome.sequence import Genome, reverse_complement
 
 # Positions per record of track values.

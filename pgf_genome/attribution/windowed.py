@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pgf_genome.attribution.task import Progress, Task
-from pgf_genome.pgf import windows as engine
-from pgf_genome.pgf.spool import RecordFile, nbytes
+from pgf_genome.engine import windows as engine
+from pgf_genome.engine.spool import RecordFile, nbytes
 
 LOCI = 3  # cores of a segment on which the halo is doubled
 _BLANK = torch.empty(len(engine.HaloError._fields), dtype=torch.float64)

@@ -105,8 +105,8 @@ def attribute(
     import torch
 
     from pgf_genome import job
+    from pgf_genome.checkpoints.load import load_model
     from pgf_genome.cli.progress import Progress
-    from pgf_genome.mamba.checkpoint import load_model
 
     torch.set_num_threads(threads or process.usable_cores())
     options["compress"] = not no_compress

@@ -86,9 +86,9 @@ def memory(
     import torch
 
     from pgf_genome import memory as library
+    from pgf_genome.checkpoints.load import load_model
+    from pgf_genome.checkpoints.source import DEFAULT_MODEL
     from pgf_genome.cli.progress import Progress
-    from pgf_genome.mamba.checkpoint import load_model
-    from pgf_genome.mamba.source import DEFAULT_MODEL
 
     torch.set_num_threads(threads or process.usable_cores())
     parts = measure or (("influence",) if halo is not None else ("layers", "influence"))

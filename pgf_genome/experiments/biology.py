@@ -14,17 +14,17 @@ from pgf_genome.attribution.segment import run_segment
 from pgf_genome.attribution.task import Segment, Task
 from pgf_genome.attribution.task import Settings as TaskSettings
 from pgf_genome.attribution.values import TRACKS
+from pgf_genome.checkpoints.load import load_model, resolve_device
+from pgf_genome.checkpoints.source import DEFAULT_MODEL
+from pgf_genome.engine.arrays import TILE_LENGTH
+from pgf_genome.engine.objective import Likelihood
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.experiments.biology_panels import Scored, Sizes, panels
 from pgf_genome.experiments.genes import Annotation, read_annotation
 from pgf_genome.experiments.mutations import Reach, Snvs, exact_effects
 from pgf_genome.intervals import Interval, parse_region
-from pgf_genome.mamba.checkpoint import load_model, resolve_device
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.mamba.source import DEFAULT_MODEL
-from pgf_genome.pgf.arrays import TILE_LENGTH
-from pgf_genome.pgf.objective import Likelihood
 from pgf_genome.sequence import Genome, decode_fasta
 
 # From where on the bundled model was not trained: its model card.

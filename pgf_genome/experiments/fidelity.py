@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pgf_genome.engine.arrays import adjoint, tangent
+from pgf_genome.engine.objective import Likelihood
 from pgf_genome.experiments.fidelity_text import ADJOINT, TANGENT
 from pgf_genome.experiments.trial import Trial
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.pgf.arrays import adjoint, tangent
-from pgf_genome.pgf.objective import Likelihood
 from pgf_genome.pretrain.initial import TOKENS
 
 OBJECTIVE = Likelihood(targets="fixed")

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch.nn.functional import softplus
 
+from pgf_genome.checkpoints.load import resolve_device
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.intervals import Interval
-from pgf_genome.mamba.checkpoint import resolve_device
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.memory import Settings as MemorySettings
 from pgf_genome.memory import measure

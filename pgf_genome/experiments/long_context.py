@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pgf_genome.checkpoints.load import load_model, resolve_device
+from pgf_genome.checkpoints.source import DEFAULT_MODEL
+from pgf_genome.engine.arrays import TILE_LENGTH, adjoint
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.experiments.long_context_text import EDGES, WHOLE
-from pgf_genome.mamba.checkpoint import load_model, resolve_device
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.mamba.source import DEFAULT_MODEL
-from pgf_genome.pgf.arrays import TILE_LENGTH, adjoint
 from pgf_genome.sequence import decode_fasta
 
 # A position whose gradient is this far off is not what the whole sequence says.

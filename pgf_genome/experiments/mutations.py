@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pgf_genome.engine import sweep
+from pgf_genome.engine.arrays import TILE_LENGTH
+from pgf_genome.engine.lanes import side_by_side
+from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.spool import RecordFile, nbytes
 from pgf_genome.experiments.genes import PLACES, Gene, code_of
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf import sweep
-from pgf_genome.pgf.arrays import TILE_LENGTH
-from pgf_genome.pgf.lanes import side_by_side
-from pgf_genome.pgf.plan import Plan
-from pgf_genome.pgf.spool import RecordFile, nbytes
 from pgf_genome.sequence import N_CODE, complement, reverse_complement
 
 SYNONYMOUS, MISSENSE, STOP_GAINED, STOP_LOST, START_LOST = range(5)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
 from pgf_genome import process
+from pgf_genome.checkpoints.load import load_model
+from pgf_genome.engine.arrays import parameter_gradient
 from pgf_genome.experiments import growth, peer_models
 from pgf_genome.experiments.apart import NOT_INSTALLED, Result, Work
 from pgf_genome.experiments.growth import SHORT, Growth
@@ -21,8 +23,6 @@ from pgf_genome.experiments.measure import Measurement
 from pgf_genome.experiments.parameter_gradient_text import AUTOGRAD, LABELS, MAMBAPY, SWEEP
 from pgf_genome.experiments.peers import METHODS
 from pgf_genome.experiments.trial import read_bases, write_random_bases
-from pgf_genome.mamba.checkpoint import load_model
-from pgf_genome.pgf.arrays import parameter_gradient
 
 QUICK: Mapping[str, Any] = {"lengths": (512, 2048, 8192), "tile": 512}
 

@@ -36,9 +36,9 @@ def pgf(
     """The adjoint sweep of this package; in float64 it is the reference of all others."""
     # Here, so that the peers' memory does not count what they do not use.
     from pgf_genome import process
-    from pgf_genome.mamba.checkpoint import load_model
-    from pgf_genome.pgf.arrays import adjoint
-    from pgf_genome.pgf.objective import Likelihood
+    from pgf_genome.checkpoints.load import load_model
+    from pgf_genome.engine.arrays import adjoint
+    from pgf_genome.engine.objective import Likelihood
 
     process.tune()
     model = load_model(weights, device, getattr(torch, dtype))

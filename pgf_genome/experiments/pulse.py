@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from pgf_genome import process
+from pgf_genome.checkpoints.load import load_model
+from pgf_genome.engine import sweep
+from pgf_genome.engine.plan import Plan
 from pgf_genome.experiments.apart import Result, Work
 from pgf_genome.experiments.scaling import pulse_position, pulse_reader, substitution
 from pgf_genome.experiments.trial import read_bases, reader
-from pgf_genome.mamba.checkpoint import load_model
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf import sweep
-from pgf_genome.pgf.plan import Plan
 
 BINS_PER_DECADE = 8
 PROBES = 8  # lags at which autograd is asked

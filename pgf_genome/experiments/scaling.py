@@ -13,6 +13,10 @@ import numpy as np
 import torch
 
 from pgf_genome import process
+from pgf_genome.checkpoints.load import load_model
+from pgf_genome.engine import sweep
+from pgf_genome.engine.objective import Likelihood
+from pgf_genome.engine.plan import Plan
 from pgf_genome.experiments import growth
 from pgf_genome.experiments.apart import NOT_INSTALLED, Result, Work
 from pgf_genome.experiments.growth import SHORT, Growth
@@ -20,11 +24,7 @@ from pgf_genome.experiments.measure import Measurement
 from pgf_genome.experiments.peers import METHODS
 from pgf_genome.experiments.scaling_text import ADJOINT, LABELS, TANGENT, TAPE
 from pgf_genome.experiments.trial import read_bases, reader, write_random_bases
-from pgf_genome.mamba.checkpoint import load_model
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.pgf import sweep
-from pgf_genome.pgf.objective import Likelihood
-from pgf_genome.pgf.plan import Plan
 
 OBJECTIVE = Likelihood(targets="fixed")
 QUICK: Mapping[str, Any] = {"lengths": (512, 2048, 8192), "tile": 512, "methods": (

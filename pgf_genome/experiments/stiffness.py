@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pgf_genome.checkpoints.load import resolve_device
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.experiments.contenders import (
@@ -20,7 +21,6 @@ from pgf_genome.experiments.contenders import (
     log_space,
 )
 from pgf_genome.experiments.stiffness_text import LOG_SHIFT, LOG_SPACE, OURS
-from pgf_genome.mamba.checkpoint import resolve_device
 
 CONTENDERS: Mapping[str, Scan] = {
     OURS: decaying_products,

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from pgf_genome.checkpoints.load import resolve_device
+from pgf_genome.engine.arrays import TILE_LENGTH
+from pgf_genome.engine.plan import DEFAULT_MEMORY, Cost
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.experiments.measure import OK, Measurement, Request, measure_apart
 from pgf_genome.experiments.peers import METHODS, OURS
 from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits
 from pgf_genome.experiments.throughput_text import one_line
-from pgf_genome.mamba.checkpoint import resolve_device
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.pgf.arrays import TILE_LENGTH
-from pgf_genome.pgf.plan import DEFAULT_MEMORY, Cost
 from pgf_genome.pretrain import Training, new_model, save_model
 
 NOT_INSTALLED, NOT_TRIED = "not installed", "not tried"

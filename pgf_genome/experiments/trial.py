@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from pgf_genome.checkpoints.load import resolve_device
+from pgf_genome.engine.sweep import Reader
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments import machine
-from pgf_genome.mamba.checkpoint import resolve_device
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.pgf.sweep import Reader
 from pgf_genome.pretrain import Training, new_model, save_model
 
 PACKAGES = ("torch", "numba", "mambapy")

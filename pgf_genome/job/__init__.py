@@ -12,16 +12,16 @@ from typing import Any
 import torch
 
 from pgf_genome.attribution.segment import run_segment
+from pgf_genome.checkpoints.load import load_model
+from pgf_genome.checkpoints.source import DEFAULT_MODEL
+from pgf_genome.engine.arrays import adjoint
 from pgf_genome.errors import UsageError
 from pgf_genome.job.options import Options
 from pgf_genome.job.outputs import Attribution, write_outputs
 from pgf_genome.job.prepare import check_disk, prepared
 from pgf_genome.job.shape import Shape
 from pgf_genome.job.workspace import require_folder, workspace
-from pgf_genome.mamba.checkpoint import load_model
 from pgf_genome.mamba.model import LanguageModel
-from pgf_genome.mamba.source import DEFAULT_MODEL
-from pgf_genome.pgf.arrays import adjoint
 
 __all__ = ["DEFAULT_MODEL", "Attribution", "Options", "attribute", "dry_run"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgf_genome.attribution.values import DEFAULT_TRACKS, METHODS, track_names
+from pgf_genome.engine.objective import Objective
 from pgf_genome.errors import UsageError
-from pgf_genome.pgf.objective import Objective
 
 FORMATS = ("bedgraph", "bigwig")
 STRANDS = {"+": "+", "-": "-", "both": "+-"}

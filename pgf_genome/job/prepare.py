@@ -18,12 +18,12 @@ from pgf_genome.attribution.selection import (
 )
 from pgf_genome.attribution.task import Segment, Settings, Task
 from pgf_genome.attribution.values import meanings
+from pgf_genome.engine.objective import Span
 from pgf_genome.errors import ResourceError
 from pgf_genome.job.options import STRANDS, Options
 from pgf_genome.job.shape import Shape, shape_of
-from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
-from pgf_genome.pgf.objective import Span
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
 from pgf_genome.tracks import new_names
 

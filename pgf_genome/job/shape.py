@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pgf_genome.engine.plan import DEFAULT_MEMORY, DEFAULT_WINDOW, Cost, Plan, WindowCost
+from pgf_genome.engine.windows import Windows
 from pgf_genome.errors import UsageError
 from pgf_genome.job.options import Options
-from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
-from pgf_genome.pgf.plan import DEFAULT_MEMORY, DEFAULT_WINDOW, Cost, Plan, WindowCost
-from pgf_genome.pgf.windows import Windows
 
 # Default halo, of the window, on either side.
 HALO_SHARE = 8

@@ -32,7 +32,7 @@ from pgf_genome.mamba.config import MambaConfig
 from pgf_genome.mamba.mixer import BothWays, Mixer, Norm, blank_state, mixer_of
 from pgf_genome.mamba.projection import project
 from pgf_genome.mamba.state import LayerState, State
-from pgf_genome.mamba.tokens import Vocabulary
+from pgf_genome.mamba.vocabulary import Vocabulary
 
 
 class Block(nn.Module):

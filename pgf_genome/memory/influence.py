@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pgf_genome.engine import sweep
+from pgf_genome.engine.arrays import adjoint
+from pgf_genome.engine.objective import Likelihood, PseudoLikelihood
+from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.spool import RecordFile, nbytes
 from pgf_genome.errors import IntegrityError
-from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf import sweep
-from pgf_genome.pgf.arrays import adjoint
-from pgf_genome.pgf.objective import Likelihood, PseudoLikelihood
-from pgf_genome.pgf.plan import Plan
-from pgf_genome.pgf.spool import RecordFile, nbytes
 
 # A cotangent whose norm is below this part of its largest has died: no base further back can
 # matter, be it as good a copy as the state can hold.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pgf_genome.engine.plan import Plan
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.memory.estimator import (
     FLOOR_BASES,
@@ -17,7 +18,6 @@ from pgf_genome.memory.estimator import (
     lagged_bases,
 )
 from pgf_genome.memory.recurrence import recurrence_of
-from pgf_genome.pgf.plan import Plan
 
 
 @dataclass(frozen=True)

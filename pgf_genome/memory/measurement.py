@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from pgf_genome.engine.plan import DEFAULT_WINDOW
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Interval
-from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.memory import drives
 from pgf_genome.memory.estimator import log_lags
 from pgf_genome.memory.influence import Influence, influence
 from pgf_genome.memory.layers import LayerMemory, LayerSums
-from pgf_genome.pgf.plan import DEFAULT_WINDOW
 from pgf_genome.sequence import Genome, decode_fasta
 
 log = logging.getLogger("pgf_genome")

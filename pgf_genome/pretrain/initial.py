@@ -8,7 +8,7 @@ import torch
 
 from pgf_genome.mamba.config import MambaConfig
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.mamba.tokens import vocabulary_of
+from pgf_genome.mamba.vocabulary import vocabulary_of
 from pgf_genome.pretrain.settings import Training
 from pgf_genome.sequence import BASES
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
+from pgf_genome.checkpoints.load import resolve_device
 from pgf_genome.errors import IntegrityError, UsageError
 from pgf_genome.files import atomic, atomic_write_text, discard, naming
 from pgf_genome.intervals import Interval, parse_region, read_bed
-from pgf_genome.mamba.checkpoint import resolve_device
 from pgf_genome.pretrain.card import Curve, Score, card, curve_table, size_of
 from pgf_genome.pretrain.corpus import Corpus
 from pgf_genome.pretrain.evaluation import bits_per_base

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from pgf_genome.files import atomic, atomic_write_text
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.mamba.tokens import Vocabulary
+from pgf_genome.mamba.vocabulary import Vocabulary
 
 
 def save_model(model: CausalMamba, directory: Path, card: str) -> None:

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
+from pgf_genome.engine import sweep
+from pgf_genome.engine.objective import Tile
+from pgf_genome.engine.plan import Plan
 from pgf_genome.intervals import Interval
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf import sweep
-from pgf_genome.pgf.objective import Tile
-from pgf_genome.pgf.plan import Plan
 from pgf_genome.pretrain.corpus import Corpus, Walk
 from pgf_genome.pretrain.initial import new_model
 from pgf_genome.pretrain.settings import Training

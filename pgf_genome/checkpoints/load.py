@@ -13,11 +13,8 @@ from pathlib import Path
 
 import torch
 
-from pgf_genome.errors import ModelError, ResourceError, UsageError
-from pgf_genome.mamba.caduceus import BidirectionalMamba
-from pgf_genome.mamba.config import MambaConfig
-from pgf_genome.mamba.families import refuse_foreign_tensors, refuse_other_families
-from pgf_genome.mamba.layouts import (
+from pgf_genome.checkpoints.files import read_json, read_weights
+from pgf_genome.checkpoints.layouts import (
     COMPLEMENT_MAPS,
     SHARED,
     canonical_names,
@@ -26,12 +23,16 @@ from pgf_genome.mamba.layouts import (
     expected_shapes,
     fill_aliases,
 )
+from pgf_genome.checkpoints.refused import refuse_foreign_tensors, refuse_other_families
+from pgf_genome.checkpoints.source import resolve_source
+from pgf_genome.checkpoints.stated import stated_values
+from pgf_genome.checkpoints.strands import check_complement, single_strand
+from pgf_genome.checkpoints.tokenizer import read_vocabulary, trained_length
+from pgf_genome.errors import ModelError, ResourceError, UsageError
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
+from pgf_genome.mamba.config import MambaConfig
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
-from pgf_genome.mamba.source import resolve_source
-from pgf_genome.mamba.stated import stated_values
-from pgf_genome.mamba.strands import check_complement, single_strand
-from pgf_genome.mamba.tokens import Vocabulary, read_vocabulary, trained_length
-from pgf_genome.mamba.weights import read_json, read_weights
+from pgf_genome.mamba.vocabulary import Vocabulary
 
 # dtype asked for -> that of everything but the products of the blocks
 DTYPES = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloat16: torch.float32}

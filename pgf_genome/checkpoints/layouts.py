@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from pgf_genome.checkpoints.stated import DEFAULT_EPS
 from pgf_genome.errors import ModelError
 from pgf_genome.mamba.config import Heads, MambaConfig, TwoWay
-from pgf_genome.mamba.stated import DEFAULT_EPS
 
 DIRECTIONS = ("mamba_fwd", "mamba_rev")
 SHARED = ("in_proj.weight", "in_proj.bias", "out_proj.weight", "out_proj.bias")

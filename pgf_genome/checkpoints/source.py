@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pgf_genome.checkpoints.hub import HubId, fetch, snapshot_of
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.hub import HubId, fetch, snapshot_of
 
 BUNDLED = Path(__file__).parents[1] / "models"
 DEFAULT_MODEL = "ecoli-yeast-d128"

@@ -9,17 +9,12 @@ without such a file: its name stands in ``tokenizer_config.json``, its tokens ar
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
+from pgf_genome.checkpoints.files import read_json, refuse_lfs_pointer
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.weights import read_json, refuse_lfs_pointer
-from pgf_genome.sequence import BASES, N_CODE
+from pgf_genome.mamba.vocabulary import Vocabulary, vocabulary_of
 
 # Character tokenizer of Caduceus, as of HyenaDNA: ids in this order.
 CADUCEUS = ("CaduceusTokenizer", "CharacterTokenizer")
@@ -27,89 +22,6 @@ SPECIAL = ("[CLS]", "[SEP]", "[BOS]", "[MASK]", "[PAD]", "[RESERVED]", "[UNK]")
 CADUCEUS_IDS = {token: i for i, token in enumerate((*SPECIAL, "A", "C", "G", "T", "N"))}
 # Tokenizers without a limit write one of about 1e30.
 NO_LIMIT = 10**9
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Which row of the embedding each base has.
-
-    Attributes
-    ----------
-    tokens : tuple of str
-        Tokens in the order of their ids; "" for an id that no token uses.
-    rows : int
-        Rows of the embedding, V: ``len(tokens)`` plus the padding rows.
-    base_ids : tuple of int
-        Ids of A, C, G, T, in the order of ``sequence.BASES``.
-    n_id : int or None
-        Id of the N token; if None, N is fed as the unknown token.
-    unknown_id : int or None
-        Id of the unknown token.
-    """
-
-    tokens: tuple[str, ...]
-    rows: int
-    base_ids: tuple[int, int, int, int]
-    n_id: int | None
-    unknown_id: int | None
-
-    def __post_init__(self) -> None:
-        if len(self.tokens) > self.rows:
-            raise ModelError(
-                f"the tokenizer has {len(self.tokens)} tokens "
-                f"but the embedding has {self.rows} rows"
-            )
-        if len(set(self.base_ids)) != len(BASES):
-            raise ModelError(f"the bases A, C, G, T need four different ids, not {self.base_ids}")
-        if self.n_id is None and self.unknown_id is None:
-            raise ModelError("the tokenizer has neither an N nor an unknown token to feed N as")
-        for token_id in (*self.base_ids, self.n_id, self.unknown_id):
-            if token_id is not None and not 0 <= token_id < len(self.tokens):
-                raise ModelError(f"id {token_id} is not one of the {len(self.tokens)} tokens")
-
-    @cached_property
-    def code_to_id(self) -> np.ndarray:
-        """Token id of each base code A, C, G, T, N: int64 (5,), read-only."""
-        other = self.unknown_id if self.n_id is None else self.n_id
-        table = np.array([*self.base_ids, other], dtype=np.int64)
-        table.flags.writeable = False
-        return table
-
-    @property
-    def special(self) -> dict[str, int]:
-        """Every token that is neither a base nor N, with its id."""
-        ordinary = {*self.base_ids, self.n_id}
-        return {t: i for i, t in enumerate(self.tokens) if t and i not in ordinary}
-
-    def with_n_as_pad(self) -> Vocabulary:
-        """The same tokens, with N fed as the padding token.
-
-        Raises
-        ------
-        ModelError
-            If there is no padding token.
-        """
-        pad = [i for i, t in enumerate(self.tokens) if t.strip("<>[]|").lower() == "pad"]
-        if not pad:
-            raise ModelError("the tokenizer has no padding token to feed N as (--n-as-pad)")
-        return replace(self, n_id=pad[0])
-
-    def encode(self, codes: np.ndarray) -> torch.Tensor:
-        """Token ids (L,), int64, of base codes (L,), uint8."""
-        return torch.from_numpy(self.code_to_id[codes])
-
-    def tokenize(self, text: str) -> torch.Tensor:
-        """Token ids (L,), int64, of a sequence of L characters.
-
-        Lower case reads as upper case and U as T; every other character, IUPAC codes included,
-        reads as N.
-        """
-        return self.encode(_letter_codes()[np.frombuffer(text.encode("ascii", "replace"), "u1")])
-
-    def __str__(self) -> str:
-        other = "" if self.n_id is not None else f" (as {self.tokens[self.unknown_id]})"
-        ids = " ".join(f"{b}={i}" for b, i in zip((*BASES, "N"), self.code_to_id, strict=True))
-        return f"{ids}{other}, {self.rows} rows, {self.rows - len(self.tokens)} of them padding"
 
 
 def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
@@ -160,57 +72,6 @@ def trained_length(directory: Path) -> int | None:
 def _tokenizer_config(directory: Path) -> dict[str, Any]:
     path = directory / "tokenizer_config.json"
     return read_json(path) if path.exists() else {}
-
-
-def vocabulary_of(ids: dict[str, int], rows: int, *, lowers: bool = False) -> Vocabulary:
-    """Find the bases among the tokens.
-
-    Upper-case tokens are the bases unless the tokenizer lowers its text or has only lower-case
-    ones; T is preferred to U where a vocabulary has both.
-
-    Parameters
-    ----------
-    ids : dict of str to int
-        Id of every token.
-    rows : int
-        Rows of the embedding.
-    lowers : bool
-        Whether the tokenizer lower-cases the text.
-    """
-    _refuse_words(ids)
-    base_ids = tuple(_id_of_letter(ids, "TU" if b == "T" else b, lowers) for b in BASES)
-    absent = [base for base, token_id in zip(BASES, base_ids, strict=True) if token_id is None]
-    if absent:
-        raise ModelError(f"the tokenizer has no token for {', '.join(absent)}")
-    unknown = [i for token, i in ids.items() if token.strip("<>[]|").lower() in ("unk", "unknown")]
-    n_id = _id_of_letter(ids, "N", lowers)
-    by_id = {token_id: token for token, token_id in ids.items()}
-    tokens = tuple(by_id.get(i, "") for i in range(max(by_id) + 1))
-    return Vocabulary(tokens, rows, base_ids, n_id, min(unknown, default=None))
-
-
-def _letter_codes() -> np.ndarray:
-    """Base code of every byte, uint8 (256,)."""
-    table = np.full(256, N_CODE, dtype=np.uint8)
-    for letter, code in [*((b, i) for i, b in enumerate(BASES)), ("U", BASES.index("T"))]:
-        table[[ord(letter), ord(letter.lower())]] = code
-    return table
-
-
-def _id_of_letter(ids: dict[str, int], letters: str, lowers: bool) -> int | None:
-    upper, lower = letters.upper(), letters.lower()
-    order = lower + upper if lowers else upper + lower
-    return next((ids[letter] for letter in order if letter in ids), None)
-
-
-def _refuse_words(ids: dict[str, int]) -> None:
-    words = [token for token in ids if len(token) > 1 and set(token.upper()) <= set("ACGTUN")]
-    if words:
-        others = f" and {len(words) - 1} more" if len(words) > 1 else ""
-        raise ModelError(
-            f"tokens of more than one base ({words[0]!r}{others}): a k-mer or BPE model has no "
-            "per-base input, so it has no per-base sensitivity; use a single-base model"
-        )
 
 
 def _agreed(found: dict[str, dict[str, int]]) -> dict[str, int]:

@@ -27,13 +27,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pgf_genome.engine.objective import Objective
+from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.spool import RecordFile, nbytes
+from pgf_genome.engine.stages import Grid
 from pgf_genome.errors import IntegrityError
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
-from pgf_genome.pgf.objective import Objective
-from pgf_genome.pgf.plan import Plan
-from pgf_genome.pgf.spool import RecordFile, nbytes
-from pgf_genome.pgf.stages import Grid
 from pgf_genome.scan import Dual
 
 Reader = Callable[[int, int], Tensor]

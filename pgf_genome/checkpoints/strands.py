@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from pgf_genome.checkpoints.layouts import DIRECTIONS
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.layouts import DIRECTIONS
 
 # Axis of the residual stream in the tensors of a layer that have one.
 STREAM_AXIS = {

@@ -20,8 +20,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgf_genome.checkpoints.files import read_json
 from pgf_genome.errors import ModelError, PgfError, ResourceError
-from pgf_genome.mamba.weights import read_json
 
 log = logging.getLogger("pgf_genome")
 

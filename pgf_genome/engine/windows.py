@@ -27,14 +27,14 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from pgf_genome.engine.lanes import lanes_of, side_by_side
+from pgf_genome.engine.objective import Objective, Tile
+from pgf_genome.engine.plan import BATCH_POSITIONS, LAYER_TILE, Plan
 from pgf_genome.errors import UsageError
-from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.mixer import blank_state
 from pgf_genome.mamba.model import Block
 from pgf_genome.mamba.state import LayerState
-from pgf_genome.pgf.lanes import lanes_of, side_by_side
-from pgf_genome.pgf.objective import Objective, Tile
-from pgf_genome.pgf.plan import BATCH_POSITIONS, LAYER_TILE, Plan
 
 Reader = Callable[[int, int], Tensor]
 

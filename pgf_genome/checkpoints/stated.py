@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pgf_genome.checkpoints.refused import stated_mixer
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.families import stated_mixer
 
 # Those of the last rows act at initialisation or choose a kernel: no part of the function.
 SSM_OPTIONS = {

@@ -18,11 +18,11 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from pgf_genome.engine.lanes import Workers, lanes_of
+from pgf_genome.engine.objective import Objective, Tile
+from pgf_genome.engine.plan import Plan
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import LayerState, State
-from pgf_genome.pgf.lanes import Workers, lanes_of
-from pgf_genome.pgf.objective import Objective, Tile
-from pgf_genome.pgf.plan import Plan
 from pgf_genome.scan import Dual
 
 Given = TypeVar("Given")

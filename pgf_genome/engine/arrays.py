@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pgf_genome.engine import sweep, windows
+from pgf_genome.engine.objective import Likelihood, Objective, check_objective, default_objective
+from pgf_genome.engine.plan import Plan
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.mamba.caduceus import BidirectionalMamba
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
-from pgf_genome.pgf import sweep, windows
-from pgf_genome.pgf.objective import Likelihood, Objective, check_objective, default_objective
-from pgf_genome.pgf.plan import Plan
 from pgf_genome.scan import Dual
 
 TILE_LENGTH = 4096
