@@ -27,7 +27,6 @@ from pgf_genome.engine.objective import Likelihood
 from pgf_genome.errors import ModelError
 from pgf_genome.mamba.model import Norm
 from pgf_genome.mamba.projection import project
-from pgf_genome.mamba.state import State
 from pgf_genome.scan import Dual
 
 VARIANTS = {
@@ -48,7 +47,7 @@ def inner(ones, others) -> torch.Tensor:
 
 def as_function_of_tensors(model):
     def function(*values):
-        predictions, state = model(values[0], State.from_tensors([*values[1:]]))
+        predictions, state = model(values[0], model.initial_state(1).filled(values[1:]))
         return (predictions, *state.tensors())
 
     return function
@@ -118,7 +117,7 @@ def test_the_state_has_the_size_that_the_configuration_says(tiny_model):
 
 def test_a_state_is_its_tensors(tiny_model):
     state = tiny_model.initial_state(1)
-    again = State.from_tensors(state.tensors())
+    again = state.filled(state.tensors())
     assert all(a is b for a, b in zip(again.tensors(), state.tensors(), strict=True))
     assert len(again.layers) == 2
 

@@ -19,7 +19,6 @@ from pgf_genome.engine.plan import Plan
 from pgf_genome.engine.spool import RecordFile, nbytes
 from pgf_genome.engine.stages import stages_of
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.mamba.state import State
 from pgf_genome.scan import Dual
 
 ORACLES = Path(__file__).parent / "oracles"
@@ -121,12 +120,12 @@ def test_tangent_and_adjoint_are_transposes_from_end_to_end(tiny_model, tmp_path
     def weighted(tile):
         return (tile.log_p * out_bar[0, tile.start : tile.start + len(tile.x)]).sum()
 
-    end = State.from_tensors(end_bar)
+    end = blank.filled(end_bar)
     tiles = run_adjoint(tiny_model, x, plan, [weighted], end, tmp_path)
     assert [tile.k for tile in tiles] == [*reversed(range(plan.tiles))]
     x_bar = torch.cat([tile.gradient for tile in reversed(tiles)], dim=1)
     start = [Dual(t, t_dot[None]) for t, t_dot in zip(blank.tensors(), start_dot, strict=True)]
-    out, end_moved = tiny_model(Dual(x, x_dot[None]), State.from_tensors(start))
+    out, end_moved = tiny_model(Dual(x, x_dot[None]), blank.filled(start))
     out_dot, end_dot = out.dots[0], [t.dots[0] for t in end_moved.tensors()]
     # The objective sees the predictions shifted by one; the first is in the state at the start.
     shifted = torch.cat([start_dot[-1][:, None], out_dot[:, :-1]], dim=1)

@@ -51,7 +51,7 @@ def _sweep(
     found = [journal.read(slot, [values, *blank.tensors()]) for slot in (0, 1)]
     if any(found):
         k, (values, *bars) = min((f for f in found if f), key=lambda f: f[0])
-        cotangent, last = State.from_tensors(bars), k - 1
+        cotangent, last = blank.filled(bars), k - 1
         progress((1 - PRIMAL_SHARE) * (plan.length - plan.bounds(k)[0]))
         progress(PRIMAL_SHARE * plan.length)
     else:
@@ -80,7 +80,7 @@ def _store_states(task: Task, states: RecordFile, blank: State, progress: Progre
         found = states.read(first + 1, blank.tensors())
         if found is None or found[0] != first + 1:
             break
-        state, first = State.from_tensors(found[1]), first + 1
+        state, first = blank.filled(found[1]), first + 1
     progress(PRIMAL_SHARE * plan.bounds(first)[0])
     for step in sweep.primal(task.model, task.one_hot, plan, state, first, plan.replayed):
         states.write(step.k + 1, step.k + 1, step.state.tensors())

@@ -21,8 +21,9 @@ from torch import Tensor
 from pgf_genome.engine.lanes import Workers, lanes_of
 from pgf_genome.engine.objective import Objective, Tile
 from pgf_genome.engine.plan import Plan
+from pgf_genome.mamba.mixer import MixerState
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.mamba.state import LayerState, State
+from pgf_genome.mamba.state import State
 from pgf_genome.scan import Dual
 
 Given = TypeVar("Given")
@@ -59,7 +60,7 @@ class Stage:
         h = self.model.embed(h) if self.embeds else h
         end: list[Tensor] = []
         for i, block in enumerate(self.model.layers[self.first : self.stop]):
-            h, after = block(h, LayerState(*state[2 * i : 2 * i + 2]))
+            h, after = block(h, MixerState(*state[2 * i : 2 * i + 2]))
             end += after
         return self.model.norm_f(h) if self.predicts else h, end
 
@@ -189,12 +190,13 @@ class Grid:
     lanes: list[slice]
     stages: list[Stage]
     workers: Workers
+    blank: State
 
     @classmethod
     def of(cls, model: CausalMamba, plan: Plan, state: State) -> Grid:
         lanes = lanes_of(state.log_probs)
         stages = stages_of(model, plan, len(lanes))
-        return cls(lanes, stages, Workers(max(len(lanes), min(len(stages), THREADS))))
+        return cls(lanes, stages, Workers(max(len(lanes), min(len(stages), THREADS))), state)
 
     def in_turn(self, given: Iterator[Given]) -> Iterator[Given]:
         """Tiles as they are given out, held back while there are others to work on beside them.
@@ -214,10 +216,9 @@ class Grid:
         by_lane = [state.part(lane).tensors() for lane in self.lanes]
         return [[stage.part(tensors) for stage in self.stages] for tensors in by_lane]
 
-    @staticmethod
-    def whole(parts: Sequence[Sequence[list[Tensor]]]) -> State:
+    def whole(self, parts: Sequence[Sequence[list[Tensor]]]) -> State:
         """Inverse of ``parts``; the tensors of a stage end with the last prediction, if at all."""
-        return State.joined([State.from_tensors(list(chain(*stages))) for stages in parts])
+        return State.joined([self.blank.filled(list(chain(*stages))) for stages in parts])
 
     def forward(self, x: Tensor | Dual, before: Sequence[Sequence]) -> list[list[Future]]:
         """`Step` of a tile in every stage, from the state, or from the steps of the tile before."""

@@ -84,13 +84,13 @@ def primal(
             yield k, before
 
     for k, steps in grid.in_turn(given()):
-        yield _primal_tile(k, steps)
+        yield _primal_tile(grid, k, steps)
 
 
-def _primal_tile(k: int, steps: list[list[Future]]) -> PrimalTile:
+def _primal_tile(grid: Grid, k: int, steps: list[list[Future]]) -> PrimalTile:
     done = [[step.result() for step in chain] for chain in steps]
     log_probs = torch.cat([chain[-1].output for chain in done])
-    return PrimalTile(k, log_probs, Grid.whole([[step.end for step in chain] for chain in done]))
+    return PrimalTile(k, log_probs, grid.whole([[step.end for step in chain] for chain in done]))
 
 
 def tangent(
@@ -171,10 +171,11 @@ def adjoint(
             yield k, tapes.pop(k), after
 
     for k, taped, pulled in grid.in_turn(given()):
-        yield _adjoint_tile(k, taped, pulled, plan, states, parameters)
+        yield _adjoint_tile(grid, k, taped, pulled, plan, states, parameters)
 
 
 def _adjoint_tile(
+    grid: Grid,
     k: int,
     tapes: list[list[Future]],
     pulled: list[list[Future]],
@@ -186,12 +187,12 @@ def _adjoint_tile(
     taped = [[tape.result() for tape in chain] for chain in tapes]
     down = [[share.result() for share in chain] for chain in pulled]
     if k < plan.replayed:
-        end = Grid.whole([[tape.end for tape in chain] for chain in taped]).detached()
+        end = grid.whole([[tape.end for tape in chain] for chain in taped]).detached()
         _check_replay(end, _stored(stored, k + 1, end), k)
     gradient = torch.cat([c[0].h if c[-1].x is None else c[0].h + c[-1].x for c in down])
     values = torch.cat([chain[-1].output for chain in taped]).detach().double()
     log_p = torch.cat([chain[-1].log_p for chain in taped])
-    cotangent = Grid.whole([[p.state for p in chain] for chain in down])
+    cotangent = grid.whole([[p.state for p in chain] for chain in down])
     shares = zip(parameters, *(p.weights for chain in down for p in chain), strict=True)
     weights = tuple(
         sum((part for part in parts if part is not None), torch.zeros_like(parameter))
@@ -222,7 +223,7 @@ def there_and_back(
 
 
 def _stored(states: RecordFile, k: int, like: State) -> State:
-    return State.from_tensors(states.require(k, like.tensors()))
+    return like.filled(states.require(k, like.tensors()))
 
 
 def _check_replay(end: State, stored: State, k: int) -> None:

@@ -23,7 +23,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
@@ -32,7 +32,6 @@ from pgf_genome.engine.objective import Objective, Tile
 from pgf_genome.engine.plan import BATCH_POSITIONS, LAYER_TILE, Plan
 from pgf_genome.errors import UsageError
 from pgf_genome.mamba.bidirectional import BidirectionalMamba
-from pgf_genome.mamba.mixer import blank_state
 from pgf_genome.mamba.model import Block
 from pgf_genome.mamba.state import LayerState
 
@@ -61,22 +60,21 @@ class Lane(NamedTuple):
             h[self.sequences, start:stop] = tile
 
 
-def _step(block: Block, lane: Lane, h: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-    mixer = block.mixer.mamba_rev if lane.reverse else block.mixer.mamba_fwd
-    return mixer(block.norm(h), state)
+def _mixer(block: Block, lane: Lane) -> nn.Module:
+    return block.mixer.mamba_rev if lane.reverse else block.mixer.mamba_fwd
 
 
 def _stream(block: Block, h: Tensor, plan: Plan, outs: list[Tensor], lane: Lane) -> LayerState:
     """Run one lane over its tiles; the states before each of them, (tiles, batch, ..)."""
-    config = block.mixer.mamba_fwd.config
-    state = blank_state(config, h, len(h[lane.sequences]))
+    mixer = _mixer(block, lane)
+    state = mixer.blank_state(len(h[lane.sequences]))
     # in one piece: small tensors that outlive large ones would leave holes in the heap
-    states = LayerState(*(t.new_empty(plan.tiles, *t.shape) for t in state))
+    states = type(state)(*(t.new_empty(plan.tiles, *t.shape) for t in state))
     with torch.no_grad():
         for k in range(plan.tiles):
             for kept, current in zip(states, state, strict=True):
                 kept[k] = current
-            y, state = _step(block, lane, lane.tile(h, plan, k), state)
+            y, state = mixer(block.norm(lane.tile(h, plan, k)), state)
             lane.put(y, outs[lane.reverse], plan, k)
     return states
 
@@ -91,12 +89,13 @@ def _pull_back(
 ) -> None:
     """The adjoint sweep of one lane: from dF / d(outputs) to dF / dh."""
     lane, states = lane_states
+    mixer = _mixer(block, lane)
     cotangent = [torch.zeros_like(t[0]) for t in states]
     for k in reversed(range(plan.tiles)):
         bar, before = lane.tile(bars[lane.reverse], plan, k), [t[k] for t in states]
         inputs = [t.detach().requires_grad_() for t in (lane.tile(h, plan, k), *before)]
         with torch.enable_grad():
-            y, end = _step(block, lane, inputs[0], LayerState(*inputs[1:]))
+            y, end = mixer(block.norm(inputs[0]), type(states)(*inputs[1:]))
             carried = zip(end, cotangent, strict=True)
             total = (y * bar).sum() + sum((s * s_bar).sum() for s, s_bar in carried)
         gradient, *cotangent = torch.autograd.grad(total, inputs)

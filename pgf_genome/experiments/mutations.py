@@ -170,18 +170,20 @@ class _Strand(NamedTuple):
 def _on_strand(model: CausalMamba, settings: Reach, strand: _Strand) -> Effects:
     order = np.argsort(strand.position, kind="stable")
     sorted_ = strand._replace(position=strand.position[order], alt=strand.alt[order])
-    like = model.initial_state(1).tensors()
+    blank = model.initial_state(1)
     found = []
     with (
         tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
-        RecordFile(Path(scratch) / "states", nbytes(like), "mutations") as states,
+        RecordFile(Path(scratch) / "states", nbytes(blank.tensors()), "mutations") as states,
     ):
         log_p = _reference(model, sorted_, states)
         for first in range(0, len(order), BATCH):
             chosen = slice(first, first + BATCH)
             part = sorted_._replace(position=sorted_.position[chosen], alt=sorted_.alt[chosen])
             stored = range(first, first + len(part.position))
-            before = State.joined([State.from_tensors(states.require(k, like)) for k in stored])
+            before = State.joined(
+                [blank.filled(states.require(k, blank.tensors())) for k in stored]
+            )
             found.append(_batch(model, settings, part, log_p, before))
     back = np.argsort(order)
     return Effects(*(np.concatenate(parts)[back] for parts in zip(*found, strict=True)))

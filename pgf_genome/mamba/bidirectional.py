@@ -18,7 +18,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pgf_genome.mamba.mixer import blank_state
 from pgf_genome.mamba.model import Block, LanguageModel
 
 # (block, h) -> outputs of the forward and of the reverse mixer, (batch, L, D) each
@@ -28,9 +27,9 @@ Directions = Callable[[Block, Tensor], tuple[Tensor, Tensor]]
 def whole_window(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
     """Both mixers of a block over a window in one piece: the definition."""
     u = block.norm(h)
-    config = block.mixer.mamba_fwd.config
-    forward, _ = block.mixer.mamba_fwd(u, blank_state(config, u, len(u)))
-    reverse, _ = block.mixer.mamba_rev(u.flip(-2), blank_state(config, u, len(u)))
+    ahead, back = block.mixer.mamba_fwd, block.mixer.mamba_rev
+    forward, _ = ahead(u, ahead.blank_state(len(u)))
+    reverse, _ = back(u.flip(-2), back.blank_state(len(u)))
     return forward, reverse.flip(-2)
 
 

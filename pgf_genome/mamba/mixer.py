@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,14 @@ from torch.nn import functional
 
 from pgf_genome.mamba.config import MambaConfig
 from pgf_genome.mamba.projection import project
-from pgf_genome.mamba.state import LayerState
 from pgf_genome.scan import causal_conv, rms_norm, selective_scan
+
+
+class MixerState(NamedTuple):
+    """What a mixer remembers of the bases before the tile."""
+
+    conv: Tensor  # (batch, K-1, channels): the last inputs of the convolution
+    scan: Tensor  # (batch, N, Di): the recurrent state
 
 
 class Mixer(nn.Module):
@@ -27,6 +34,14 @@ class Mixer(nn.Module):
             channels, channels, config.d_conv, groups=channels, bias=config.conv_bias
         )
         self.out_proj = nn.Linear(config.d_inner, config.d_model, bias=config.proj_bias)
+
+    def blank_state(self, batch: int) -> MixerState:
+        """The state before the first base: zeros, in the type and on the device of the weights."""
+        c, weight = self.config, self.out_proj.weight
+        return MixerState(
+            weight.new_zeros(batch, c.d_conv - 1, c.conv_channels),
+            weight.new_zeros(batch, c.d_state, c.d_inner),
+        )
 
     def project_in(self, u: Tensor) -> list[Tensor]:
         """A product for each part, instead of one and a split: the parts come out contiguous."""
@@ -55,7 +70,7 @@ class Mamba1(Mixer):
         self.A_log = nn.Parameter(torch.zeros(Di, N))
         self.D = nn.Parameter(torch.ones(Di))
 
-    def forward(self, u: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+    def forward(self, u: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         x, z = self.project_in(u)  # (batch, T, Di) each
         x, conv = self.convolve(x, state.conv)
         R, N = self.config.dt_rank, self.config.d_state
@@ -65,7 +80,7 @@ class Mamba1(Mixer):
         dt = project(dt, self.dt_proj.weight, precision=self.precision)
         A = -torch.exp(self.A_log).T  # (N, Di)
         y, scan = selective_scan(x, dt, B, C, z, A, self.D, self.dt_proj.bias, state.scan)
-        return self.project_out(y), LayerState(conv, scan)
+        return self.project_out(y), MixerState(conv, scan)
 
 
 class Mamba2(Mixer):
@@ -85,7 +100,7 @@ class Mamba2(Mixer):
         self.norm = nn.Module()
         self.norm.weight = nn.Parameter(torch.ones(config.d_inner))
 
-    def forward(self, u: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+    def forward(self, u: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
         G, N = self.config.mamba2.groups, self.config.d_state
         z, xBC, dt = self.project_in(u)  # (batch, T, Di), (.., Di + 2 G N), (.., H)
         xBC, conv = self.convolve(xBC, state.conv)
@@ -97,7 +112,7 @@ class Mamba2(Mixer):
         scans = state.scan.chunk(G, dim=-1)
         groups = [self._group(*part) for part in zip(*parts, scans, strict=True)]
         y, scan = (torch.cat(v, dim=-1) for v in zip(*groups, strict=True))
-        return self.project_out(y), LayerState(conv, scan)
+        return self.project_out(y), MixerState(conv, scan)
 
     def _group(self, x, z, B, C, dt, poles, D, norm, scan) -> tuple[Tensor, Tensor]:
         A = poles.expand(B.shape[-1], -1)  # (N, Di / G)
@@ -143,14 +158,6 @@ class BothWays(nn.Module):
 def mixer_of(config: MambaConfig) -> Mixer:
     """The causal mixer that a configuration asks for."""
     return (Mamba2 if config.mamba2 else Mamba1)(config)
-
-
-def blank_state(config: MambaConfig, like: Tensor, batch: int) -> LayerState:
-    """The state of a mixer before the first base, of the type and on the device of ``like``."""
-    return LayerState(
-        like.new_zeros(batch, config.d_conv - 1, config.conv_channels),
-        like.new_zeros(batch, config.d_state, config.d_inner),
-    )
 
 
 class Norm(nn.Module):

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pgf_genome.mamba.config import MambaConfig
-from pgf_genome.mamba.mixer import BothWays, Mixer, Norm, blank_state, mixer_of
+from pgf_genome.mamba.mixer import BothWays, Mixer, Norm, mixer_of
 from pgf_genome.mamba.projection import project
 from pgf_genome.mamba.state import LayerState, State
 from pgf_genome.mamba.vocabulary import Vocabulary
@@ -124,7 +124,7 @@ class CausalMamba(LanguageModel):
     def initial_state(self, batch: int) -> State:
         """The state before the first base: nothing seen, nothing predicted."""
         weight = self.embeddings.weight
-        layers = tuple(blank_state(self.config, weight, batch) for _ in self.layers)
+        layers = tuple(block.mixer.blank_state(batch) for block in self.layers)
         return State(layers, weight.new_zeros(batch, self.config.vocab_rows))
 
     def hidden(self, x: Tensor, state: State) -> tuple[Tensor, tuple[LayerState, ...]]:

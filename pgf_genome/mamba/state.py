@@ -2,51 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-
-class LayerState(NamedTuple):
-    """What one block remembers of the bases before the tile."""
-
-    conv: Tensor  # (batch, K-1, Di): the last inputs of the convolution
-    scan: Tensor  # (batch, N, Di): the recurrent state
+# What one mixer remembers of the bases before the tile: a NamedTuple of its own, of any number of
+# tensors, (batch, ..) each.
+LayerState = tuple[Any, ...]
 
 
 class State(NamedTuple):
-    """What a whole model remembers: the end of one tile is the start of the next.
-
-    A tuple of tensors, so that the spool can walk it.
-    """
+    """What a whole model remembers: the end of one tile is the start of the next."""
 
     layers: tuple[LayerState, ...]
     log_probs: Tensor  # (batch, V): log p(next base | everything so far)
 
     def tensors(self) -> list[Tensor]:
         """Every tensor, in a fixed order."""
-        return [t for layer in self.layers for t in layer] + [self.log_probs]
+        return [*(t for layer in self.layers for t in layer), self.log_probs]
 
-    @classmethod
-    def from_tensors(cls, tensors: list[Tensor]) -> State:
-        """Inverse of ``tensors``."""
-        *layered, log_probs = tensors
-        pairs = zip(layered[::2], layered[1::2], strict=True)
-        return cls(tuple(LayerState(conv, scan) for conv, scan in pairs), log_probs)
+    def filled(self, tensors: Sequence[Any]) -> State:
+        """A state of the same structure, of these tensors; inverse of ``tensors``."""
+        rest = iter(tensors)
+        layers = tuple(type(layer)(*islice(rest, len(layer))) for layer in self.layers)
+        return State(layers, *rest)
+
+    def map(self, function: Callable[..., Any], *others: State) -> State:
+        """The state whose tensors are ``function`` of the corresponding tensors of the states."""
+        columns = zip(*(state.tensors() for state in (self, *others)), strict=True)
+        return self.filled([function(*column) for column in columns])
 
     def part(self, sequences: slice) -> State:
         """The state of some of the batch's sequences."""
-        return State.from_tensors([t[sequences] for t in self.tensors()])
+        return self.map(lambda t: t[sequences])
 
     def detached(self) -> State:
         """The same numbers without their history."""
-        return State.from_tensors([t.detach() for t in self.tensors()])
+        return self.map(torch.Tensor.detach)
 
-    @classmethod
-    def joined(cls, parts: Sequence[State]) -> State:
+    @staticmethod
+    def joined(parts: Sequence[State]) -> State:
         """Inverse of ``part``: the states of consecutive sequences as one batch."""
-        return cls.from_tensors(
-            [torch.cat(t) for t in zip(*(s.tensors() for s in parts), strict=True)]
-        )
+        first, *others = parts
+        return first.map(lambda *t: torch.cat(t), *others)

@@ -119,7 +119,7 @@ class Learner:
         self.step = snapshot["step"]
         self.model.load_state_dict(snapshot["model"])
         self._optimizer.load_state_dict(snapshot["optimizer"])
-        self._state = State.from_tensors([t.to(self.model.device) for t in snapshot["state"]])
+        self._state = self._state.filled([t.to(self.model.device) for t in snapshot["state"]])
         for stream, kept in zip(self._streams, snapshot["streams"], strict=True):
             stream.restore(kept)
         self._noise.bit_generator.state = snapshot["noise"]
@@ -155,9 +155,7 @@ def _with_noise(codes: np.ndarray, noise: np.random.Generator, rate: float) -> T
 def _restart(state: State, fresh: Tensor) -> State:
     """Zero the state of the streams that start anew."""
     keep = ~fresh
-    return State.from_tensors(
-        [t.detach() * keep.view(-1, *[1] * (t.dim() - 1)) for t in state.tensors()]
-    )
+    return state.map(lambda t: t.detach() * keep.view(-1, *[1] * (t.dim() - 1)))
 
 
 def _parameter_groups(model: CausalMamba, weight_decay: float) -> list[dict]:
