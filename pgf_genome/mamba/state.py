@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
@@ -15,20 +15,21 @@ LayerState = tuple[Any, ...]
 
 
 class State(NamedTuple):
-    """What a whole model remembers: the end of one tile is the start of the next."""
+    """What a model, or one stage of it, remembers: the end of one tile is the start of the next."""
 
     layers: tuple[LayerState, ...]
-    log_probs: Tensor  # (batch, V): log p(next base | everything so far)
+    log_probs: Tensor | None  # (batch, V): log p(next base | everything so far); of the last stage
 
     def tensors(self) -> list[Tensor]:
         """Every tensor, in a fixed order."""
-        return [*(t for layer in self.layers for t in layer), self.log_probs]
+        tensors = [t for layer in self.layers for t in layer]
+        return tensors if self.log_probs is None else [*tensors, self.log_probs]
 
     def filled(self, tensors: Sequence[Any]) -> State:
         """A state of the same structure, of these tensors; inverse of ``tensors``."""
         rest = iter(tensors)
         layers = tuple(type(layer)(*islice(rest, len(layer))) for layer in self.layers)
-        return State(layers, *rest)
+        return State(layers, next(rest, None))
 
     def map(self, function: Callable[..., Any], *others: State) -> State:
         """The state whose tensors are ``function`` of the corresponding tensors of the states."""
@@ -42,6 +43,11 @@ class State(NamedTuple):
     def detached(self) -> State:
         """The same numbers without their history."""
         return self.map(torch.Tensor.detach)
+
+    @staticmethod
+    def chained(stages: Sequence[State]) -> State:
+        """The state of a model from those of its stages, first to last."""
+        return State(tuple(chain(*(s.layers for s in stages))), stages[-1].log_probs)
 
     @staticmethod
     def joined(parts: Sequence[State]) -> State:
