@@ -74,7 +74,7 @@ def adjoint(
     file; for a bidirectional model (n_layer x L x D) numbers.
     """
     running = running_of(model)
-    chosen = running.likelihood() if objective is None else objective
+    chosen: Objective = running.likelihood() if objective is None else objective
     running.check(chosen)
     read, length = _reader(model, ids)
     value, gradient = running.adjoint(read, Plan(length, tile_length, kept), chosen, threads)

@@ -127,4 +127,4 @@ def adjoint(
 def inner_product(state: State, cotangent: State) -> Tensor:
     """The sum of all products of corresponding numbers."""
     pairs = zip(state.tensors(), cotangent.tensors(), strict=True)
-    return sum((s * bar).sum() for s, bar in pairs)
+    return torch.stack([(s * bar).sum() for s, bar in pairs]).sum()

@@ -1,4 +1,4 @@
-"""How sequences of any length are cut for a model: into tiles, or into windows with halos."""
+"""Layouts: sequences of any length are cut into tiles, or into windows with halos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgf_genome.engine.windows import Windows
 
 @dataclass(frozen=True)
 class Layout(ABC):
-    """How sequences of any length are cut for a model, and what that costs."""
+    """A way to cut sequences of any length for a model, with its cost."""
 
     @property
     @abstractmethod
@@ -47,11 +47,11 @@ class Layout(ABC):
 
     @abstractmethod
     def facts(self, halo_loci: list[dict[str, Any]]) -> dict[str, Any]:
-        """What ``run.json`` says of it; ``halo_loci`` are the places where halos were measured."""
+        """The entries of ``run.json``; ``halo_loci`` are the places where halos were measured."""
 
     @abstractmethod
     def description(self) -> tuple[str, str]:
-        """What is cut, and how, in words."""
+        """The name of what is chosen, and its size, in words."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Tile:
-    """What an objective sees of one tile of one sequence.
+    """One tile of one sequence, as an objective sees it.
 
     Attributes
     ----------
@@ -40,7 +40,8 @@ class Tile:
     base_ids : tuple of int
         Vocabulary rows of A, C, G, T.
     ahead : int
-        Which base the output at base t speaks of: t + 1 in causal models, t in others.
+        Offset from a position to the base that its output predicts: 1 in causal models, 0 in
+        bidirectional ones.
     """
 
     start: int
@@ -58,7 +59,7 @@ Objective = Callable[[Tile], Tensor]
 def observe(
     model: LanguageModel, x: Tensor, hidden: Tensor, predicted: Tensor, starts: Sequence[int]
 ) -> tuple[list[Tile], Tensor]:
-    """What the objective of each sequence sees of a tile under a causal model.
+    """Show a tile to the objective of each sequence, under a causal model.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ of threads.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, TypeVar
 
@@ -81,25 +81,26 @@ class Pipeline:
 
     @property
     def is_sequential(self) -> bool:
-        """Whether there is nothing to do side by side, so that the equations do the same."""
+        """True if there is nothing to do side by side: the equations then do the same."""
         return len(self.lanes) == len(self.stages) == 1
 
     def primal(self, read: Reader, state: State, tiles: Sequence[int]) -> Iterator[PrimalTile]:
-        """As `equations.primal`."""
+        """Do what `equations.primal` does."""
         for k, steps in self._in_turn(self._forward(read, state, tiles)):
             done = _results(steps)
             log_probs = torch.cat([chain[-1].output for chain in done])
             yield PrimalTile(k, log_probs, _whole([[s.state for s in chain] for chain in done]))
 
     def tangent(self, read: Reader, read_directions: Reader, state: State) -> Iterator[TangentTile]:
-        """As `equations.tangent`."""
+        """Do what `equations.tangent` does."""
 
         def both(start: int, stop: int) -> Dual:
             return Dual(read(start, stop), read_directions(start, stop))
 
         for k, steps in self._in_turn(self._forward(both, state, range(self.plan.tiles))):
-            moved = torch.cat([chain[-1].result().output for chain in steps], dim=-3)
-            yield TangentTile(k, moved.value, moved.dots)
+            moved = [chain[-1].output for chain in _results(steps)]
+            log_probs = torch.cat([lane.value for lane in moved])
+            yield TangentTile(k, log_probs, torch.cat([lane.dots for lane in moved], dim=1))
 
     def adjoint(
         self,
@@ -111,7 +112,7 @@ class Pipeline:
         origins: Sequence[int] | None,
         parameters: Sequence[Tensor],
     ) -> Iterator[AdjointTile]:
-        """As `equations.adjoint`; the tapes of the plan's last tiles are kept from one run."""
+        """Do what `equations.adjoint` does, with the tapes of the plan's last tiles kept."""
         tapes: dict[int, Cells] = {}  # by tile
 
         def record(first: int, last: int) -> None:
@@ -150,7 +151,7 @@ class Pipeline:
         yield from held
 
     def _forward(
-        self, read: Reader, state: State, tiles: Sequence[int]
+        self, read: Callable[[int, int], Tensor | Dual], state: State, tiles: Sequence[int]
     ) -> Iterator[tuple[int, Cells]]:
         """Every tile with its `_Step` in every cell; each tile goes on from the one before."""
         before: Sequence = self._parts(state)
@@ -162,11 +163,10 @@ class Pipeline:
             ]
             yield k, before
 
-    def _climb(self, h: Tensor | Dual | Future, states: Sequence) -> list[Future]:
-        steps = []
+    def _climb(self, h: Tensor | Dual, states: Sequence) -> list[Future]:
+        steps: list[Future] = []
         for stage, state in zip(self.stages, states, strict=True):
-            h = self._workers.submit(_forward, stage, h, state)
-            steps.append(h)
+            steps.append(self._workers.submit(_forward, stage, steps[-1] if steps else h, state))
         return steps
 
     def _record(
@@ -175,22 +175,23 @@ class Pipeline:
         """A `_Tape` of every cell."""
         tapes: list[list[Future]] = []
         for lane, states in zip(self.lanes, before, strict=True):
-            shown, h = (x[lane], objectives[lane], starts[lane]), x[lane]
-            tapes.append([])
+            shown = x[lane], objectives[lane], starts[lane]
+            chain: list[Future] = []
             for stage, state in zip(self.stages, states, strict=True):
-                h = self._workers.submit(_record, stage, h, state, *shown)
-                tapes[-1].append(h)
+                h = chain[-1] if chain else x[lane]
+                chain.append(self._workers.submit(_record, stage, h, state, *shown))
+            tapes.append(chain)
         return tapes
 
     def _pull(self, tapes: Cells, after: Sequence, parameters: Sequence[Tensor]) -> Cells:
         """The `_Pulled` of every cell, from the cotangents, or from those of the next tile."""
         pulled: list[list[Future]] = []
         for taped, later in zip(tapes, after, strict=True):
-            above, down = None, []
+            chain: list[Future] = []
             for tape, bar in zip(reversed(taped), reversed(later), strict=True):
-                above = self._workers.submit(_pull, tape, above, bar, parameters)
-                down.append(above)
-            pulled.append(down[::-1])
+                above = chain[-1] if chain else None
+                chain.append(self._workers.submit(_pull, tape, above, bar, parameters))
+            pulled.append(chain[::-1])
         return pulled
 
 
@@ -209,7 +210,7 @@ class _Tape(NamedTuple):
     before: State
     output: Tensor  # h of the next stage; of the last stage F, (batch,)
     state: State  # after the tile
-    log_p: Tensor | None  # of the last stage
+    log_p: Tensor  # (batch, T, V) of the last stage; empty otherwise
 
 
 class _Pulled(NamedTuple):
@@ -228,7 +229,7 @@ def _forward(stage: Stage, h: Tensor | Dual | _Step, state: State | _Step) -> _S
     with torch.no_grad():
         h, layers = stage(h, state.layers)
         if not stage.is_last:
-            return _Step(h, State(layers, None))
+            return _Step(h, State(layers, state.log_probs))
         log_probs = torch.log_softmax(stage.model.logits(h), dim=-1)
     return _Step(log_probs, State(layers, log_probs[..., -1, :]))
 
@@ -249,7 +250,7 @@ def _record(
     with torch.enable_grad():
         out, layers = stage(h, before.layers)
         if not stage.is_last:
-            return _Tape(h, None, before, out, State(layers, None), None)
+            return _Tape(h, None, before, out, State(layers, before.log_probs), h[:0].detach())
         beside = None if stage.is_first else _leaf(x)
         shown = h if beside is None else beside
         tiles, predicted = observe(stage.model, shown, out, before.log_probs, starts)

@@ -1,4 +1,4 @@
-"""How a kind of model is run: a causal one streams over tiles, a bidirectional one sees windows.
+"""Ways to run a model: a causal one streams over tiles, a bidirectional one sees windows.
 
 `running_of` is the one place that asks what kind a model is. Everyone else asks the `Running` that
 it gives.
@@ -7,6 +7,7 @@ it gives.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -17,7 +18,7 @@ from torch import Tensor
 from pgf_genome.engine import sweep, windows
 from pgf_genome.engine.equations import Reader
 from pgf_genome.engine.layout import Layout, TileLayout, WindowLayout
-from pgf_genome.engine.objective import Likelihood, Objective, Positional, PseudoLikelihood
+from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood
 from pgf_genome.engine.plan import (
     DEFAULT_MEMORY,
     DEFAULT_WINDOW,
@@ -39,7 +40,7 @@ class Running(ABC):
     """A model and the way its kind is run over one sequence in memory."""
 
     streams: ClassVar[bool]  # whether a state passes from tile to tile, and so over whole contigs
-    likelihood: ClassVar[type[Positional]]  # the default objective
+    likelihood: ClassVar[Callable[..., Objective]]  # makes the default objective
     likelihood_name: ClassVar[str]
     context: ClassVar[str]  # what the prediction of a base is conditioned on
 
@@ -238,7 +239,7 @@ class Windowed(Running):
 
 
 def running_of(model: LanguageModel) -> Running:
-    """How a model is run."""
+    """Choose the way in which a model is run."""
     return Windowed(model) if isinstance(model, BidirectionalMamba) else Streamed(model)
 
 

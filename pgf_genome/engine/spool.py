@@ -107,7 +107,7 @@ class RecordFile:
         return number, _unpack(payload, like)
 
     def require(self, number: int, like: Sequence[Tensor]) -> list[Tensor]:
-        """As ``read``, of a record that must be there.
+        """Read a record that must be there.
 
         Raises
         ------
@@ -135,11 +135,11 @@ class Journal(RecordFile):
     """
 
     def write(self, number: int, tensors: Sequence[Tensor]) -> None:
-        """As `RecordFile.write`; the record before the last one is forgotten."""
+        """Store a record in place of the record before the last one."""
         self._write(number % 2, number, tensors)
 
     def records(self, like: Sequence[Tensor]) -> dict[int, list[Tensor]]:
-        """Those that are whole, by number."""
+        """The records that are whole, by number."""
         return dict(found for slot in (0, 1) if (found := self._read(slot, like)))
 
 

@@ -20,10 +20,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
@@ -60,7 +60,7 @@ class Reading(NamedTuple):
             h[self.sequences, start:stop] = tile
 
 
-def _mixer(block: Block, reading: Reading) -> nn.Module:
+def _mixer(block: Block, reading: Reading) -> Any:
     return block.mixer.mamba_rev if reading.reverse else block.mixer.mamba_fwd
 
 
@@ -131,13 +131,13 @@ class _LayerSweep(Function):
 def streamed(
     block: Block, h: Tensor, tile_length: int = LAYER_TILE, threads: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """As ``bidirectional.whole_window``, tile by tile, in memory of one tile besides h."""
+    """Do what `bidirectional.whole_window` does tile by tile, in memory of one tile besides h."""
     return _LayerSweep.apply(h, block, tile_length, threads)
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How a sequence is laid out in windows.
+    """A sequence laid out in windows.
 
     Attributes
     ----------
@@ -227,7 +227,7 @@ def adjoint(
     """
     strands = range(len(objectives))
     pieces = [_Piece(b, *core) for core in windows.in_tile(k) for b in strands]
-    found = {}
+    found: dict[_Piece, tuple[Tensor, Tensor, Tensor]] = {}
     for batch in _batches(pieces, windows):
         found |= _window_batch(model, read, windows, objectives, origins, batch, threads)
     rows = [[found[piece] for piece in pieces if piece.strand == b] for b in strands]
@@ -269,8 +269,8 @@ def _window_batch(
     directions = partial(streamed, tile_length=windows.layer_tile, threads=threads)
     with torch.enable_grad():
         tiles = observe(model, x, starts, directions)
-        total = sum(f(tile) for f, tile in zip(chosen, tiles, strict=True))
-    (gradient,) = torch.autograd.grad(total, x, materialize_grads=True)
+        values = torch.stack([f(tile) for f, tile in zip(chosen, tiles, strict=True)])
+    (gradient,) = torch.autograd.grad(values.sum(), x, materialize_grads=True)
     results = {}
     for i, (piece, (start, _)) in enumerate(zip(pieces, seen, strict=True)):
         core = slice(piece.start - start, piece.stop - start)
@@ -291,12 +291,14 @@ def observe(
 
 
 def _cut(tile: Tile, core: slice) -> Tile:
-    tensors = (t[core].detach().clone() for t in (tile.x, tile.log_p, tile.logits, tile.hidden))
-    return Tile(tile.start + core.start, *tensors, tile.base_ids, tile.ahead)
+    x, log_p, logits, hidden = (
+        t[core].detach().clone() for t in (tile.x, tile.log_p, tile.logits, tile.hidden)
+    )
+    return Tile(tile.start + core.start, x, log_p, logits, hidden, tile.base_ids, tile.ahead)
 
 
 class HaloError(NamedTuple):
-    """How far the gradient of one core moved when the halo was doubled."""
+    """The change of the gradient of one core when the halo was doubled."""
 
     start: int
     stop: int

@@ -85,7 +85,7 @@ class LanguageModel(nn.Module):
 
     @property
     def reads_both_strands(self) -> bool:
-        """Whether the model itself adds the outputs of both strands, so that it is equivariant."""
+        """True if the model itself adds the outputs of both strands, and so is equivariant."""
         return bool(self.config.two_way and self.config.two_way.complement)
 
     @property
@@ -144,10 +144,9 @@ class Stage(NamedTuple):
         return self.stop == len(self.model.layers)
 
     def part(self, state: State) -> State:
-        """What this stage needs of the state of the model."""
-        return State(
-            state.layers[self.first : self.stop], state.log_probs if self.is_last else None
-        )
+        """The share of this stage in the state of the model."""
+        predicted = state.log_probs if self.is_last else state.log_probs[:, :0]
+        return State(state.layers[self.first : self.stop], predicted)
 
     def __call__(
         self, h: Tensor, layers: Sequence[LayerState]

@@ -9,27 +9,27 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-# What one mixer remembers of the bases before the tile: a NamedTuple of its own, of any number of
+# The memory of one mixer of the bases before the tile: a NamedTuple of its own, of any number of
 # tensors, (batch, ..) each.
 LayerState = tuple[Any, ...]
 
 
 class State(NamedTuple):
-    """What a model, or one stage of it, remembers: the end of one tile is the start of the next."""
+    """The memory of a model or of one stage: the end of one tile is the start of the next."""
 
     layers: tuple[LayerState, ...]
-    log_probs: Tensor | None  # (batch, V): log p(next base | everything so far); of the last stage
+    # (batch, V): log p(next base | everything so far); (batch, 0) in a stage that predicts nothing
+    log_probs: Tensor
 
     def tensors(self) -> list[Tensor]:
         """Every tensor, in a fixed order."""
-        tensors = [t for layer in self.layers for t in layer]
-        return tensors if self.log_probs is None else [*tensors, self.log_probs]
+        return [*(t for layer in self.layers for t in layer), self.log_probs]
 
     def filled(self, tensors: Sequence[Any]) -> State:
         """A state of the same structure, of these tensors; inverse of ``tensors``."""
         rest = iter(tensors)
         layers = tuple(type(layer)(*islice(rest, len(layer))) for layer in self.layers)
-        return State(layers, next(rest, None))
+        return State(layers, *rest)
 
     def map(self, function: Callable[..., Any], *others: State) -> State:
         """The state whose tensors are ``function`` of the corresponding tensors of the states."""
