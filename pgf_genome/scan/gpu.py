@@ -37,11 +37,11 @@ STEPS = 4
 ROWS = 32
 # Chunks whose end states are in registers at once.
 CARRIED = 16
-# Channels of a program. Those of the scan are one warp each, so that no sum crosses warps: a thread
-# of it has 4 of 16 states of 4 channels.
+# Channels of a program. One of the scan is a single warp, so that no sum crosses warps: a thread
+# has 4 of 16 states of 4 channels.
 BLOCK = 32
-# Registers of a thread in `adjoint_forward`. The compiler would take more, to no use: fewer warps
-# would be there to fill the waits of others.
+# Registers of a thread in `adjoint_forward`. Left alone the compiler takes more, and fewer warps
+# are there to work while others wait.
 REGISTERS = 128
 
 
@@ -56,9 +56,7 @@ def _steps(x: Tensor) -> int:
 
 
 def _tiles(x: Tensor, states: int) -> dict:
-    return _settings(x) | {
-        "CHUNK": CHUNK, "BN": triton.next_power_of_2(states), "num_warps": 1
-    }  # fmt: skip
+    return _settings(x) | {"CHUNK": CHUNK, "BN": triton.next_power_of_2(states), "num_warps": 1}
 
 
 def _grid(length: int, per_program: int, batch: int, width: int) -> tuple[int, int]:

@@ -4,9 +4,10 @@ One program, a single warp, holds a block of channels with all their states in r
 one chunk position by position. ``gpu.py`` says in which order the kernels make a scan of chunks
 that do not know each other.
 
-What a warp waits for is memory. So every walk asks for the rows of the next position before it
-works on those of the present one. The sums over states and channels are barriers to the compiler,
-which would otherwise move a load down to its first use.
+What a warp waits for is memory. So a walk asks for the rows of the next position before it works
+on those of the present one, and at its end for the last ones again. Exchanges between threads, for
+the sums over states and channels, keep the compiler from moving these loads down to their first
+use.
 
 Arrays are contiguous with channels last. Names and equations are those of ``reference.py``; a
 trailing ``_bar`` is a cotangent, a trailing ``_dot`` a tangent. Poles are held divided by log 2,
@@ -179,10 +180,7 @@ def tangent_chunk(
     at_moving, inside = matrix(lead * chunks + chunk, n, d, states, width)
     poles_, bias_ = poles(A, n, d, states, width, ACC), load(bias, d, in_d, ACC)
     h, skip = load(entering, at_h, inside, ACC), load(D, d, in_d, ACC)
-    if OUTPUTS:
-        h_dot = load(moving, at_moving, inside, ACC)
-    else:
-        h_dot = tl.zeros([BN, BD], ACC)
+    h_dot = load(moving, at_moving, inside, ACC) if OUTPUTS else tl.zeros([BN, BD], ACC)
     r, r_dot = batch * length + start, lead * length + start
     ahead = rows(r, (dt, x, z), (B, C), n, d, states, width, ACC)
     ahead_dot = rows(r_dot, (dt_dot, x_dot, z_dot), (B_dot, C_dot), n, d, states, width, ACC)
