@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -21,7 +21,6 @@ from torch import Tensor
 from pgf_genome.engine.lanes import Workers, lanes_of
 from pgf_genome.engine.objective import Objective, Tile
 from pgf_genome.engine.plan import Plan
-from pgf_genome.mamba.mixer import MixerState
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
 from pgf_genome.scan import Dual
@@ -51,16 +50,18 @@ class Stage:
 
     def part(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """This stage's tensors of a whole state; the last prediction belongs to the last stage."""
-        return [*tensors[2 * self.first : 2 * self.stop], *(tensors[-1:] if self.predicts else ())]
+        n = len(self.model.config.mixer.state)
+        return [*tensors[n * self.first : n * self.stop], *(tensors[-1:] if self.predicts else ())]
 
     def __call__(
         self, h: Tensor | Dual, state: Sequence[Tensor | Dual]
     ) -> tuple[Tensor | Dual, list[Tensor | Dual]]:
         """Hidden layer after this stage, normalised after the last, and the layers' new states."""
         h = self.model.embed(h) if self.embeds else h
-        end: list[Tensor] = []
-        for i, block in enumerate(self.model.layers[self.first : self.stop]):
-            h, after = block(h, MixerState(*state[2 * i : 2 * i + 2]))
+        shapes = self.model.config.mixer.state
+        rest, end = iter(state), []
+        for block in self.model.layers[self.first : self.stop]:
+            h, after = block(h, type(shapes)(*islice(rest, len(shapes))))
             end += after
         return self.model.norm_f(h) if self.predicts else h, end
 
