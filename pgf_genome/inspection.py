@@ -9,6 +9,7 @@ from pgf_genome.checkpoints.load import Checkpoint, read_checkpoint
 from pgf_genome.checkpoints.source import resolve_source
 from pgf_genome.engine.plan import DEFAULT_WINDOW, TILE_LENGTH, Cost, WindowCost
 from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.mixers.base import sizes_of
 from pgf_genome.sequence import BASES
 
 FLOAT32 = 4
@@ -39,8 +40,9 @@ def inspect(source: str | Path) -> dict[str, Any]:
         "strands": "both" if config.two_way and config.two_way.complement else "one",
         "parameters": checkpoint.parameters,
         "sizes": _sizes(config),
-        "tied_head": _tied_as_stored(config),
+        "tied_head": checkpoint.tied_head,
         "shared_projections": config.two_way.shared if config.two_way else None,
+        **checkpoint.facts,
         "vocabulary": _vocabulary(checkpoint),
         "trained_length": checkpoint.trained_length,
         "memory": _memory(checkpoint),
@@ -49,23 +51,13 @@ def inspect(source: str | Path) -> dict[str, Any]:
 
 
 def _sizes(config: MambaConfig) -> dict[str, Any]:
-    sizes = {
+    return {
         "layers": config.n_layer,
         "d_model": config.d_model,
-        "d_inner": config.d_inner,
-        "d_state": config.d_state,
-        "d_conv": config.d_conv,
+        **sizes_of(config.mixer),
+        "norm": "RMSNorm" if config.rms_norm else "LayerNorm",
+        "eps": config.norm_eps,
     }
-    if config.mamba2:
-        sizes |= {"heads": config.mamba2.heads, "groups": config.mamba2.groups}
-    else:
-        sizes["dt_rank"] = config.dt_rank
-    return sizes | {"norm": "RMSNorm" if config.rms_norm else "LayerNorm", "eps": config.norm_eps}
-
-
-def _tied_as_stored(config: MambaConfig) -> bool:
-    """The single-strand form of Caduceus-PS has a head of its own; its file has not."""
-    return config.tied or config.two_way is not None
 
 
 def _vocabulary(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -128,13 +128,12 @@ def time_kernels(args: argparse.Namespace) -> None:
 
 def matrix_work(c: MambaConfig) -> int:
     """Floating-point operations of the matrix products per base, forward."""
-    projections = 3 * c.d_model + (c.dt_rank + 2 * c.d_state) + c.dt_rank
-    return 2 * (c.n_layer * c.d_inner * projections + 2 * c.d_model * c.vocab_rows)
+    return 2 * (c.n_layer * c.mixer.matrix_work(c.d_model) + 2 * c.d_model * c.vocab_rows)
 
 
 def memory_traffic(c: MambaConfig) -> int:
     """Bytes per base and sweep that the activations named in `Mixer` and `Block` cost at least."""
-    layer = 4 * c.d_model + 10 * c.d_inner
+    layer = 4 * c.d_model + 10 * c.mixer.d_inner
     return 4 * c.n_layer * layer
 
 

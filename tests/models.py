@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import ModuleType
 
 import numpy as np
@@ -10,7 +11,10 @@ import torch
 from torch import Tensor
 
 from pgf_genome.mamba.bidirectional import BidirectionalMamba
-from pgf_genome.mamba.config import Heads, MambaConfig, TwoWay
+from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.mixers.both_ways import TwoWay
+from pgf_genome.mamba.mixers.mamba1 import Mamba1Config
+from pgf_genome.mamba.mixers.mamba2 import Mamba2Config
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.mamba.vocabulary import vocabulary_of
 
@@ -19,22 +23,20 @@ TOKENS = ("<unk>", "A", "T", "C", "G", "N")
 
 
 def small_config(**changes: object) -> MambaConfig:
-    """Sizes that differ from one another, with one padding row in the vocabulary."""
-    sizes = {
-        "d_model": 6,
-        "n_layer": 2,
-        "d_inner": 10,
-        "d_state": 3,
-        "d_conv": 4,
-        "dt_rank": 2,
-        "vocab_rows": len(TOKENS) + 1,
-    }
-    return MambaConfig(**(sizes | changes))
+    """Sizes that differ from one another, with one padding row in the vocabulary.
+
+    Changes are those of the stack, or of its Mamba-1 mixer.
+    """
+    of_mixer = {field.name for field in fields(Mamba1Config)} & set(changes)
+    mixer = SIZES | {name: changes.pop(name) for name in of_mixer}
+    stack = {"d_model": 6, "n_layer": 2, "vocab_rows": len(TOKENS) + 1}
+    return MambaConfig(**(stack | {"mixer": Mamba1Config(**mixer)} | changes))
 
 
 # Complements of the rows of ``TOKENS`` and of one padding row.
 COMPLEMENT = (0, 2, 1, 4, 3, 5, 6)
-MAMBA2 = {"dt_rank": 5, "mamba2": Heads(5)}
+SIZES = {"d_inner": 10, "d_state": 3, "d_conv": 4, "dt_rank": 2}
+MAMBA2 = {"mixer": Mamba2Config(d_inner=10, d_state=3, d_conv=4, heads=5)}
 
 
 def bidirectional_config(both_strands: bool = False, **changes: object) -> MambaConfig:

@@ -24,11 +24,11 @@ from models import (
 from safetensors.torch import load_file, save_file
 
 import pgf_genome as pgf
+from pgf_genome.checkpoints.families.caduceus import single_strand
 from pgf_genome.checkpoints.load import load_model, read_checkpoint
-from pgf_genome.checkpoints.strands import single_strand
 from pgf_genome.engine import windows
 from pgf_genome.mamba.bidirectional import whole_window
-from pgf_genome.mamba.config import TwoWay
+from pgf_genome.mamba.mixers.both_ways import TwoWay
 
 ORACLES = Path(__file__).parent / "oracles"
 PH, PS = ORACLES / "caduceus_ph_tiny", ORACLES / "caduceus_ps_tiny"

@@ -10,14 +10,11 @@ from safetensors.torch import load_file, save_file
 from transformers import MambaConfig as HfConfig
 from transformers import MambaForCausalLM, MambaModel
 
-from pgf_genome.checkpoints.load import (
-    load_model,
-    read_checkpoint,
-    resolve_device,
-)
+from pgf_genome.checkpoints.load import load_model, read_checkpoint, resolve_device
 from pgf_genome.checkpoints.source import resolve_source
 from pgf_genome.errors import ModelError, ResourceError, UsageError
 from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.mixers.mamba1 import Mamba1Config
 
 ORACLES = Path(__file__).parent / "oracles"
 LAYOUTS = ("hf_mamba_tiny", "mamba_ssm_tiny")
@@ -84,9 +81,8 @@ def native(tmp_path: Path) -> Path:
 
 def test_sizes_are_those_of_the_tensors(tiny):
     checkpoint = read_checkpoint(tiny)
-    assert checkpoint.config == MambaConfig(
-        d_model=24, n_layer=3, d_inner=48, d_state=5, d_conv=4, dt_rank=3, vocab_rows=16
-    )
+    mixer = Mamba1Config(d_inner=48, d_state=5, d_conv=4, dt_rank=3)
+    assert checkpoint.config == MambaConfig(d_model=24, n_layer=3, vocab_rows=16, mixer=mixer)
     assert checkpoint.vocabulary.code_to_id.tolist() == [4, 6, 7, 5, 8]
     assert (checkpoint.family, checkpoint.source) == ("mamba", tiny)
 
@@ -314,8 +310,9 @@ def test_what_transformers_saves_is_read_back(tmp_path, changes, shard):
     assert set(checkpoint.tensors) == set(saved)
     assert all(torch.equal(checkpoint.tensors[name], saved[name]) for name in saved)
     config, read = model.config, checkpoint.config
-    assert read.d_inner == config.intermediate_size
-    assert (read.d_conv, read.dt_rank) == (config.conv_kernel, config.time_step_rank)
+    mixer = read.mixer
+    assert mixer.d_inner == config.intermediate_size
+    assert (mixer.d_conv, mixer.dt_rank) == (config.conv_kernel, config.time_step_rank)
     assert (read.norm_eps, read.tied) == (config.layer_norm_epsilon, config.tie_word_embeddings)
 
 

@@ -13,7 +13,8 @@ from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.objective import Entropy, Likelihood, observe
 from pgf_genome.engine.pipeline import stages_of
 from pgf_genome.engine.plan import Plan
-from pgf_genome.mamba import mixer
+from pgf_genome.mamba import norm
+from pgf_genome.mamba.mixers import convolved, mamba1
 from pgf_genome.scan import reference
 
 
@@ -146,8 +147,9 @@ def test_no_bit_of_a_tangent_depends_on_the_threads():
 
 def test_the_equations_are_those_of_autograd_over_the_whole_sequence(monkeypatch):
     """Every kernel is replaced by its equations, and every sweep by one tape."""
-    for name in ("causal_conv", "rms_norm", "selective_scan"):
-        monkeypatch.setattr(mixer, name, getattr(reference, name))
+    monkeypatch.setattr(norm, "rms_norm", reference.rms_norm)
+    monkeypatch.setattr(convolved, "causal_conv", reference.causal_conv)
+    monkeypatch.setattr(mamba1, "selective_scan", reference.selective_scan)
     model, x = random_case(2, 1, 23)
     blank, objective = model.initial_state(1), Likelihood()
 

@@ -17,11 +17,10 @@ from models import (
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.objective import Likelihood, PseudoLikelihood
 from pgf_genome.errors import IntegrityError
-from pgf_genome.mamba.config import Heads
+from pgf_genome.mamba.mixers.mamba2 import Mamba2Config
 from pgf_genome.memory.closed_form import memory_function
 from pgf_genome.memory.influence import Influence, influence
 from pgf_genome.memory.layers import LayerSums
-from pgf_genome.memory.recurrence import recurrence_of
 from pgf_genome.report import Influence as Curve
 
 
@@ -155,12 +154,15 @@ def test_bins_hold_the_mean_of_every_distance_and_are_what_a_report_takes():
     assert slopes == pytest.approx(-2, abs=0.2)
 
 
+GROUPED = Mamba2Config(d_inner=12, d_state=3, d_conv=4, heads=6, groups=2, dt_limit=(0.1, 0.4))
+
+
 @pytest.mark.parametrize(
     "config",
     [
         small_config(),
         small_config(**MAMBA2),
-        small_config(d_inner=12, dt_rank=6, mamba2=Heads(6, 2, (0.1, 0.4))),
+        small_config(mixer=GROUPED),
     ],
     ids=["mamba", "mamba-2", "mamba-2 in groups, limited steps"],
 )
@@ -169,11 +171,12 @@ def test_states_at_every_position_end_in_the_states_of_the_model(config):
     x = model.one_hot(random_ids(30)[None].expand(2, -1))
     block, state = model.layers[0], model.initial_state(2).layers[0]
     channels = np.array([0, 3, 9])
-    held, h = np.zeros((2, 3, config.d_state)), model.embed(x)
+    N = config.mixer.d_state
+    held, h = np.zeros((2, 3, N)), model.embed(x)
     for start, stop in ((0, 11), (11, 30)):
-        recurrence = recurrence_of(block.mixer, block.norm(h[:, start:stop]), state.conv)
+        recurrence = block.mixer.recurrence(block.norm(h[:, start:stop]), state)
         states = recurrence.states(channels, held)
-        assert states.shape == (stop - start, 2, 3, config.d_state)
+        assert states.shape == (stop - start, 2, 3, N)
         _, state = block(h[:, start:stop], state)
         held = states[-1]
         assert_within(1e-12, held, state.scan[:, :, channels].transpose(1, 2))
@@ -183,14 +186,14 @@ def diagonal_model():
     """One layer that does not select: constant step sizes and a constant B, so that every channel
     is a diagonal system driven by a function of the last base."""
     model = random_model(small_config(n_layer=1))
-    mixer, config = model.layers[0].mixer, model.config
+    mixer, sizes = model.layers[0].mixer, model.config.mixer
     with torch.no_grad():
         mixer.in_proj.weight[0] = 0
         mixer.conv1d.weight[:, 0, :-1] = 0
         mixer.conv1d.bias[0] = 2
         mixer.dt_proj.weight.zero_()
         mixer.dt_proj.bias.fill_(-2)
-        B = mixer.x_proj.weight[config.dt_rank : config.dt_rank + config.d_state]
+        B = mixer.x_proj.weight[sizes.dt_rank : sizes.dt_rank + sizes.d_state]
         B[:, 1:] = 0
         B[:, 0] = 1
         mixer.A_log.copy_(torch.tensor([0.5, 2.0, 6.0]).log().expand_as(mixer.A_log))

@@ -42,6 +42,11 @@ def test_a_model_of_both_strands_is_described_as_its_file_is():
     assert facts["memory"]["window"] == 1024
 
 
+def test_the_digest_of_the_bundled_model_never_changes():
+    digest = "4efab26ed54967b80e5f7ec5b50c19edf1f6f7511d1ceda29491c32e373bc46c"
+    assert facts_of("ecoli-yeast-d128")["sha256"] == digest
+
+
 def test_lines_name_what_the_json_holds():
     lines = dict(line.split("\t") for line in run("ecoli-yeast-d128").stdout.splitlines())
     assert lines["family"] == "mamba"

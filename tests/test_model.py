@@ -25,7 +25,7 @@ from pgf_genome.checkpoints.load import load_model
 from pgf_genome.engine.arrays import adjoint, log_probs
 from pgf_genome.engine.objective import Likelihood
 from pgf_genome.errors import ModelError
-from pgf_genome.mamba.model import Norm
+from pgf_genome.mamba.norm import Norm
 from pgf_genome.mamba.projection import project
 from pgf_genome.scan import Dual
 

@@ -168,6 +168,15 @@ def test_walks_reach_every_base_of_a_short_genome(genome_of):
     assert {t for _, start, stop in genome.reads for t in range(start, stop)} == {*range(40)}
 
 
+def test_a_new_model_depends_on_its_seed_alone():
+    before = torch.random.get_rng_state()
+    one = new_model(SMALL)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.rand(3)
+    for name, weight in new_model(SMALL).state_dict().items():
+        assert torch.equal(weight, one.state_dict()[name])
+
+
 SAVED = {
     "as trained": {},
     "projection bias": {"proj_bias": True, "conv_bias": False},

@@ -8,26 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from pgf_genome.checkpoints.families import candidates_of, choose
+from pgf_genome.checkpoints.family import Stored, canonical_names
 from pgf_genome.checkpoints.files import read_json, read_weights
-from pgf_genome.checkpoints.layouts import (
-    COMPLEMENT_MAPS,
-    SHARED,
-    canonical_names,
-    check_wrappers,
-    config_of,
-    expected_shapes,
-    fill_aliases,
-)
-from pgf_genome.checkpoints.refused import refuse_foreign_tensors, refuse_other_families
 from pgf_genome.checkpoints.source import resolve_source
-from pgf_genome.checkpoints.stated import stated_values
-from pgf_genome.checkpoints.strands import check_complement, single_strand
-from pgf_genome.checkpoints.tokenizer import read_vocabulary, trained_length
+from pgf_genome.checkpoints.tokenizer import trained_length
 from pgf_genome.errors import ModelError, ResourceError, UsageError
 from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.config import MambaConfig
@@ -48,10 +41,18 @@ class Checkpoint:
         Sizes and switches.
     vocabulary : Vocabulary
         Token map.
-    tensors : dict of str to torch.Tensor
+    tensors : dict of str to Tensor
         Weights under the names of `LanguageModel.state_dict`, in sorted order; float32, or
         float64 where the file has it. A head tied to the embedding is left out, projections that
         two mixers share are there twice, and Caduceus-PS is in its single-strand form.
+    family : str
+        For example "mamba", "mamba2", "caduceus-ph", "caduceus-ps-mamba2".
+    parameters : int
+        Numbers of the model as it is stored; shared tensors count once.
+    tied_head : bool
+        Whether the head of the model as it is stored is the embedding.
+    facts : mapping
+        What the family says of it beside what is known of all.
     trained_length : int or None
         Longest input that the tokenizer's files promise, if they do.
     source : Path
@@ -63,30 +64,14 @@ class Checkpoint:
 
     config: MambaConfig
     vocabulary: Vocabulary
-    tensors: dict[str, torch.Tensor]
+    tensors: dict[str, Tensor]
+    family: str
+    parameters: int
+    tied_head: bool
+    facts: Mapping[str, Any]
     trained_length: int | None
     source: Path
     digest: str
-
-    @property
-    def parameters(self) -> int:
-        """Numbers in the file that are not the same as others."""
-        repeated = self.config.two_way and self.config.two_way.shared
-        return sum(
-            tensor.numel()
-            for name, tensor in self.tensors.items()
-            if not (repeated and ".mamba_rev." in name and name.endswith(SHARED))
-            and not (self.config.two_way and name == "lm_head.weight")
-        )
-
-    @property
-    def family(self) -> str:
-        """ "mamba", "mamba2", "caduceus-ph" or "caduceus-ps", the latter also with Mamba-2."""
-        mixer = "mamba2" if self.config.mamba2 else "mamba"
-        if self.config.two_way is None:
-            return mixer
-        strands = "ph" if self.config.two_way.complement is None else "ps"
-        return f"caduceus-{strands}" + ("-mamba2" if self.config.mamba2 else "")
 
 
 def load_model(
@@ -129,12 +114,24 @@ def load_model(
     place = resolve_device(device)
     found = resolve_source(source)
     checkpoint = read_checkpoint(found.directory, n_as_pad=n_as_pad)
-    kind = BidirectionalMamba if checkpoint.config.two_way else CausalMamba
-    model = kind(checkpoint.config, checkpoint.vocabulary, found.name, checkpoint.digest)
+    model = skeleton(checkpoint.config, checkpoint.vocabulary, found.name, checkpoint.digest)
     model.trained_length, model.origin = checkpoint.trained_length, found.origin
-    model.to(DTYPES[dtype]).load_state_dict(checkpoint.tensors, strict=True)
+    weights = {n: t.to(DTYPES[dtype], copy=True) for n, t in checkpoint.tensors.items()}
+    model.load_state_dict(weights, strict=True, assign=True)
     model.precision = dtype
     return model.to(place).requires_grad_(False).eval()
+
+
+def skeleton(
+    config: MambaConfig, vocabulary: Vocabulary | None, name: str = "", digest: str = ""
+) -> LanguageModel:
+    """The model of a configuration with all its modules and shapes, and no memory for weights.
+
+    For its shapes alone it needs no vocabulary.
+    """
+    kind = BidirectionalMamba if config.two_way else CausalMamba
+    with torch.device("meta"):
+        return kind(config, vocabulary, name, digest)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -156,7 +153,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def read_checkpoint(directory: Path, *, n_as_pad: bool = False) -> Checkpoint:
-    """Read and check a checkpoint directory in any layout of ``layouts.py``.
+    """Read and check a checkpoint directory in any layout of the families that are known.
 
     Raises
     ------
@@ -176,41 +173,40 @@ def _read(directory: Path, n_as_pad: bool) -> Checkpoint:
         raise ModelError("no such directory")
     if not (directory / "config.json").exists():
         raise ModelError("no config.json, so this is not a complete checkpoint directory")
-    stated_config = read_json(directory / "config.json")
-    refuse_other_families(stated_config)
-    stated = stated_values(stated_config)
+    candidates = candidates_of(read_json(directory / "config.json"))
     weights = read_weights(directory)
-    refuse_foreign_tensors(weights)
-    in_file = canonical_names(list(weights), stated_config)
-    tensors = {name: weights[in_file[name]] for name in sorted(in_file)}
-    config = config_of(tensors, stated)
-    if config.two_way:
-        check_wrappers(in_file, stated)
-        tensors = {n: t for n, t in tensors.items() if n not in COMPLEMENT_MAPS}
-        if config.two_way.shared:
-            fill_aliases(tensors, in_file)
+    family, mixer, stated = choose(candidates, weights)
+    in_file = canonical_names(family, weights)
+    stored = Stored(stated, {name: weights[in_file[name]] for name in sorted(in_file)}, in_file)
+    config = family.config(stored, mixer)
+    tensors = family.weights(stored, config)
     if config.tied:
-        tensors.pop("lm_head.weight", None)
-    _check_tensors(tensors, in_file, config)
-    vocabulary = read_vocabulary(directory, config.vocab_rows)
+        tensors = {name: t for name, t in tensors.items() if name != "lm_head.weight"}
+    model = skeleton(config, None)
+    _check_tensors(tensors, in_file, model)
+    vocabulary = family.vocabulary(directory, config.vocab_rows)
     if n_as_pad:
         vocabulary = vocabulary.with_n_as_pad()
-    complement = config.two_way and config.two_way.complement
-    if complement:
-        check_complement(complement, vocabulary.base_ids)
-        if stated.get("fused", True):
-            tensors = single_strand(tensors, config.n_layer, complement)
-            config = replace(config, tied="lm_head.weight" not in tensors)
+    computed, tensors = family.converted(config, tensors, vocabulary, stated)
     tensors = dict(sorted(tensors.items()))
-    digest = _digest(config, vocabulary, tensors)
-    length = trained_length(directory)
-    return Checkpoint(config, vocabulary, tensors, length, directory, digest)
+    return Checkpoint(
+        config=computed,
+        vocabulary=vocabulary,
+        tensors=tensors,
+        family=family.called(config),
+        parameters=sum(p.numel() for p in model.parameters()),
+        tied_head=config.tied,
+        facts=family.facts(config),
+        trained_length=trained_length(directory),
+        source=directory,
+        digest=_digest(computed, vocabulary, tensors),
+    )
 
 
 def _check_tensors(
-    tensors: dict[str, torch.Tensor], in_file: dict[str, str], config: MambaConfig
+    tensors: dict[str, Tensor], in_file: dict[str, str], model: LanguageModel
 ) -> None:
-    expected = expected_shapes(config)
+    expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     missing = sorted(set(expected) - set(tensors))
     if missing:
         raise ModelError(f"tensor {missing[0]} is missing{_others(missing)}")
@@ -227,8 +223,8 @@ def _others(names: list[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
-def _digest(config: MambaConfig, vocabulary: Vocabulary, tensors: dict[str, torch.Tensor]) -> str:
-    header = {"config": asdict(config), "vocabulary": asdict(vocabulary)}
+def _digest(config: MambaConfig, vocabulary: Vocabulary, tensors: dict[str, Tensor]) -> str:
+    header = {"config": config.identity(), "vocabulary": asdict(vocabulary)}
     header["tensors"] = [(name, str(t.dtype), list(t.shape)) for name, t in tensors.items()]
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for tensor in tensors.values():

@@ -84,7 +84,7 @@ class Cost:
         """Cost of a causal stack with numbers of ``itemsize`` bytes."""
         c = config
         # The backward pass of one layer holds about as many cotangents as its tape.
-        numbers = c.n_layer * _tape_of_layer(c) + 8 * c.d_inner + 8 * c.vocab_rows
+        numbers = c.n_layer * _tape_of_layer(c) + 8 * c.mixer.d_inner + 8 * c.vocab_rows
         return cls(
             weights=parameters * itemsize,
             state=batch * c.state_size * itemsize,
@@ -123,13 +123,8 @@ class Cost:
 
 def _tape_of_layer(c: MambaConfig) -> int:
     """Numbers kept per position of a tile for the backward pass of one layer."""
-    groups = c.mamba2.groups if c.mamba2 else 1
-    projections = c.dt_rank + 2 * groups * c.d_state
-    # Residual, norm and its output; input of the convolution, its output, gate, step size, scan
-    # output; B, C and their joint projection; stored states of the scan.
-    numbers = 4 * c.d_model + 6 * c.d_inner + 2 * projections + c.d_inner * c.d_state // 16
-    # Mamba-2: copies of the parts of the convolution's output, and a norm
-    return numbers + (3 * c.d_inner + 2 * projections if c.mamba2 else 0)
+    # the residual, the norm and its output, and the mixer's
+    return 4 * c.d_model + c.mixer.tape
 
 
 @dataclass(frozen=True)

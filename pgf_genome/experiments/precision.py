@@ -15,7 +15,7 @@ from torch.nn.functional import linear, silu, softplus
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments.precision_text import ALL, NOTHING, PARTS
 from pgf_genome.experiments.trial import Trial
-from pgf_genome.mamba.mixer import Mamba1
+from pgf_genome.mamba.mixers.mamba1 import Mamba1
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.scan.reference import causal_conv, rms_norm
 

@@ -8,7 +8,7 @@ single-strand form,
 
 with S the stack of layers, g the last norm, H the head and comp the complement map: the published
 form with two strands in one residual stream of width 2 D is the same function
-(``strands.py`` converts the weights).
+(``checkpoints/families/caduceus.py`` converts the weights).
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pgf_genome.mamba.config import MambaConfig
-from pgf_genome.mamba.mixer import BothWays, Mixer, Norm, mixer_of
+from pgf_genome.mamba.mixers.base import Mixer
+from pgf_genome.mamba.mixers.both_ways import BothWays
+from pgf_genome.mamba.norm import Norm
 from pgf_genome.mamba.projection import project
 from pgf_genome.mamba.state import LayerState, State
 from pgf_genome.mamba.vocabulary import Vocabulary
@@ -42,8 +44,9 @@ class Block(nn.Module):
 
     def __init__(self, config: MambaConfig) -> None:
         super().__init__()
+        mixer, D = config.mixer, config.d_model
         self.norm = Norm(config)
-        self.mixer = BothWays(config) if config.two_way else mixer_of(config)
+        self.mixer = BothWays(mixer, config.two_way, D) if config.two_way else mixer.build(D)
 
     def forward(self, h: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         mixed, state = self.mixer(self.norm(h), state)
@@ -76,7 +79,10 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
         self.name, self.digest = name, digest
-        self.embeddings = nn.Embedding(config.vocab_rows, config.d_model)
+        rows = torch.empty(config.vocab_rows, config.d_model)
+        if not rows.is_meta:  # where torch would load its compiler in order to draw nothing
+            rows.normal_()
+        self.embeddings = nn.Embedding.from_pretrained(rows, freeze=False)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm_f = Norm(config)
         self.lm_head = (

@@ -17,7 +17,6 @@ from pgf_genome.memory.estimator import (
     functions_of,
     lagged_bases,
 )
-from pgf_genome.memory.recurrence import recurrence_of
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class LayerSums:
         channels: int,
         tile_length: int,
     ) -> None:
-        width = model.config.d_inner
+        width = model.config.mixer.d_inner
         self.model, self.drives, self.lags = model, tuple(drives), lags
         self.channels = np.unique(np.linspace(0, width - 1, min(channels, width)).astype(int))
         self._tile_length = tile_length
@@ -99,9 +98,9 @@ class LayerSums:
         progress : callable
             Called with the bases done since the last call.
         """
-        model, config = self.model, self.model.config
+        model = self.model
         state = model.initial_state(len(codes)).layers
-        shape = (len(codes), len(self.channels), config.d_state)
+        shape = (len(codes), len(self.channels), model.config.mixer.d_state)
         held = [np.zeros(shape) for _ in model.layers]
         plan = Plan(codes.shape[1], self._tile_length)
         for start, stop in map(plan.bounds, range(plan.tiles)):
@@ -116,7 +115,7 @@ class LayerSums:
         h = self.model.embed(self.model.one_hot(ids))
         after, kept = [], []
         for i, block in enumerate(self.model.layers):
-            recurrence = recurrence_of(block.mixer, block.norm(h), state[i].conv)
+            recurrence = block.mixer.recurrence(block.norm(h), state[i])
             states = recurrence.states(self.channels, held[i])  # (T, batch, c, N)
             self._rates[:, i] += recurrence.rates() * ids.shape[1]
             h, layer_state = block(h, state[i])

@@ -55,11 +55,11 @@ def card(
     curve: Curve,
 ) -> str:
     """The text of README.md: architecture, data, training, compute, held-out scores, curve."""
-    c, t = model.config, corpus.training
+    c, m, t = model.config, model.config.mixer, corpus.training
     parameters = sum(p.numel() for p in model.parameters())
     rows = {
-        "architecture": f"Mamba-1, {c.n_layer} layers, d_model {c.d_model}, d_inner {c.d_inner}, "
-        f"d_state {c.d_state}, d_conv {c.d_conv}, dt_rank {c.dt_rank}, tied head; "
+        "architecture": f"Mamba-1, {c.n_layer} layers, d_model {c.d_model}, d_inner {m.d_inner}, "
+        f"d_state {m.d_state}, d_conv {m.d_conv}, dt_rank {m.dt_rank}, tied head; "
         f"{parameters:,} parameters",
         "tokens": " ".join(model.vocabulary.tokens) + ", in this order",
         "training data": "; ".join(_data(corpus)),

@@ -7,6 +7,8 @@ import math
 import torch
 
 from pgf_genome.mamba.config import MambaConfig
+from pgf_genome.mamba.mixers.convolved import inverse_softplus
+from pgf_genome.mamba.mixers.mamba1 import Mamba1Config
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.vocabulary import vocabulary_of
 from pgf_genome.pretrain.settings import Training
@@ -23,33 +25,33 @@ def new_model(training: Training) -> CausalMamba:
     step sizes by ``training.init``. A pole -n with step size delta forgets within 1 / (n delta)
     bases.
     """
-    D, Di, N = training.d_model, 2 * training.d_model, training.d_state
-    config = MambaConfig(
-        d_model=D,
-        n_layer=training.n_layer,
-        d_inner=Di,
-        d_state=N,
-        d_conv=4,
-        dt_rank=math.ceil(D / 16),
-        vocab_rows=len(TOKENS),
+    D = training.d_model
+    mixer = Mamba1Config(
+        d_inner=2 * D, d_state=training.d_state, d_conv=4, dt_rank=math.ceil(D / 16)
     )
-    slowest = 1 / training.target_length if training.init == "long" else SLOWEST
-    torch.manual_seed(training.seed)
+    config = MambaConfig(d_model=D, n_layer=training.n_layer, vocab_rows=len(TOKENS), mixer=mixer)
     vocabulary = vocabulary_of({token: i for i, token in enumerate(TOKENS)}, len(TOKENS))
-    model = CausalMamba(config, vocabulary)
-    with torch.no_grad():
-        model.embeddings.weight.normal_(std=0.02)
-        for block in model.layers:
-            mixer = block.mixer
-            mixer.A_log.copy_(torch.arange(1, N + 1).log().expand(Di, N))
-            mixer.out_proj.weight.div_(math.sqrt(training.n_layer))
-            step = torch.exp(torch.empty(Di).uniform_(math.log(slowest), math.log(FASTEST)))
-            mixer.dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # softplus inverse
-            torch.nn.init.uniform_(
-                mixer.dt_proj.weight, -(config.dt_rank**-0.5), config.dt_rank**-0.5
-            )
+    # torch's layers draw from the global generator, which is given back as it was
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(training.seed)
+        model = CausalMamba(config, vocabulary)
+        _draw(model, training)
     if training.freeze_recurrent:
         for block in model.layers:
             block.mixer.A_log.requires_grad_(False)
             block.mixer.dt_proj.bias.requires_grad_(False)
     return model
+
+
+def _draw(model: CausalMamba, training: Training) -> None:
+    """Draw anew what torch's layers draw otherwise than Mamba's."""
+    slowest = 1 / training.target_length if training.init == "long" else SLOWEST
+    model.embeddings.weight.normal_(std=0.02)
+    for block in model.layers:
+        mixer, sizes = block.mixer, block.mixer.config
+        poles = torch.arange(1, sizes.d_state + 1)
+        mixer.A_log.copy_(poles.log().expand(sizes.d_inner, -1))
+        mixer.out_proj.weight.div_(math.sqrt(training.n_layer))
+        log_step = torch.empty(sizes.d_inner).uniform_(math.log(slowest), math.log(FASTEST))
+        mixer.dt_proj.bias.copy_(inverse_softplus(torch.exp(log_step)))
+        torch.nn.init.uniform_(mixer.dt_proj.weight, -(sizes.dt_rank**-0.5), sizes.dt_rank**-0.5)

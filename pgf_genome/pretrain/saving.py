@@ -21,21 +21,21 @@ def save_model(model: CausalMamba, directory: Path, card: str) -> None:
     card : str
         Text of the model card, written as README.md.
     """
-    c = model.config
+    c, mixer = model.config, model.config.mixer
     config = {
         "architectures": ["MambaForCausalLM"],
         "model_type": "mamba",
         "vocab_size": c.vocab_rows,
         "hidden_size": c.d_model,
         "num_hidden_layers": c.n_layer,
-        "intermediate_size": c.d_inner,
-        "expand": c.d_inner // c.d_model,
-        "state_size": c.d_state,
-        "conv_kernel": c.d_conv,
-        "time_step_rank": c.dt_rank,
+        "intermediate_size": mixer.d_inner,
+        "expand": mixer.d_inner // c.d_model,
+        "state_size": mixer.d_state,
+        "conv_kernel": mixer.d_conv,
+        "time_step_rank": mixer.dt_rank,
         "layer_norm_epsilon": c.norm_eps,
-        "use_bias": c.proj_bias,
-        "use_conv_bias": c.conv_bias,
+        "use_bias": mixer.proj_bias,
+        "use_conv_bias": mixer.conv_bias,
         "hidden_act": "silu",
         "residual_in_fp32": True,
         "tie_word_embeddings": c.tied,

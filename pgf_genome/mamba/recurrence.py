@@ -14,10 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
-
-from pgf_genome.mamba.mixer import Mamba2, Mixer
-from pgf_genome.mamba.projection import project
 
 
 class Recurrence(NamedTuple):
@@ -57,42 +53,3 @@ class Recurrence(NamedTuple):
         """(batch, Di) nepers that the slowest state of a channel loses per base, on average."""
         steps = self.delta.mean(dim=1, dtype=torch.float64)
         return (steps * self.A.abs().amin(dim=1)).cpu().numpy()
-
-
-def recurrence_of(mixer: Mixer, u: Tensor, past: Tensor) -> Recurrence:
-    """The recurrence of a mixer over a tile.
-
-    Parameters
-    ----------
-    u : Tensor, (batch, T, D)
-        Its input, normalised.
-    past : Tensor, (batch, K-1, ..)
-        The inputs of its convolution before the tile.
-    """
-    return (_of_mamba2 if isinstance(mixer, Mamba2) else _of_mamba1)(mixer, u, past)
-
-
-def _of_mamba1(mixer: Mixer, u: Tensor, past: Tensor) -> Recurrence:
-    R, N = mixer.config.dt_rank, mixer.config.d_state
-    x, _ = mixer.convolve(mixer.project_in(u)[0], past)
-    projected = project(x, mixer.x_proj.weight, precision=mixer.precision)
-    dt, B, _ = projected.split((R, N, N), dim=-1)
-    dt = project(dt, mixer.dt_proj.weight, mixer.dt_proj.bias, mixer.precision)
-    return Recurrence(softplus(dt), x, B[:, :, None], -torch.exp(mixer.A_log))
-
-
-def _of_mamba2(mixer: Mixer, u: Tensor, past: Tensor) -> Recurrence:
-    config, heads = mixer.config, mixer.config.mamba2
-    _, xBC, dt = mixer.project_in(u)
-    xBC, _ = mixer.convolve(xBC, past)
-    maps = heads.groups * config.d_state
-    x, B, _ = xBC.split((config.d_inner, maps, maps), dim=-1)
-    channels = config.d_inner // heads.heads  # of a head, one after the other
-    delta = softplus(dt + mixer.dt_bias).clamp(*heads.dt_limit)
-    poles = -torch.exp(mixer.A_log).repeat_interleave(channels)
-    return Recurrence(
-        delta.repeat_interleave(channels, dim=-1),
-        x,
-        B.unflatten(-1, (heads.groups, config.d_state)),
-        poles[:, None].expand(-1, config.d_state),
-    )
