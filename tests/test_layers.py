@@ -7,6 +7,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib.util import resolve_name
 from itertools import accumulate
 from pathlib import Path
@@ -133,6 +134,41 @@ def test_forbidden_import_is_found(module: str, source: str) -> None:
 )
 def test_lawful_import_passes(module: str, source: str) -> None:
     assert violations(module, source) == []
+
+
+def home(name: str) -> str | None:
+    """The module that a dotted name lies in; a folder stands for its ``__init__``."""
+    parts = name.split(".")
+    for stop in range(len(parts), 0, -1):
+        for module in (".".join(parts[:stop]), ".".join([*parts[:stop], "__init__"])):
+            if module in MODULES:
+                return module
+    return None
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Every group of modules that import each other, types included."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [error.args[1]]
+    return []
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {}
+    for module, path in MODULES.items():
+        homes = map(home, imports(module, path.read_text(encoding="utf-8")))
+        graph[module] = {other for other in homes if other is not None} - {module}
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert set(circles({"a": {"b"}, "b": {"c"}, "c": {"a"}})[0]) == {"a", "b", "c"}
+    assert home("pgf_genome.scan.Dual") == "pgf_genome.scan.__init__"
+    assert home("pgf_genome.engine.sweep.primal") == "pgf_genome.engine.sweep"
+    assert home("torch.nn") is None
 
 
 def test_every_unit_has_its_layer() -> None:
