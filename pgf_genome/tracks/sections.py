@@ -42,7 +42,7 @@ class Sections:
         self.largest = max(self.largest, len(content))
 
     def write_index(self, file: IO[bytes], moved: int = 0) -> int:
-        """Write the index at the end of ``file``, where the sections lie ``moved`` bytes further on.
+        """Write the index at the end of ``file``, where the sections are ``moved`` bytes further.
 
         Returns
         -------
