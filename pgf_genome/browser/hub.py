@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pgf_genome.browser.colours import NEGATIVE, POSITIVE
-from pgf_genome.browser.scene import Scene, Track
+from pgf_genome.browser.scene import Scene
+from pgf_genome.browser.track import Track
 
 SHORT, LONG = 17, 80
 

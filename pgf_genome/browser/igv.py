@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 
 from pgf_genome.browser.colours import NEGATIVE, POSITIVE
 from pgf_genome.browser.reference import Reference
-from pgf_genome.browser.scene import Annotation, Scene, Track, index_of
+from pgf_genome.browser.scene import Annotation, Scene, index_of
+from pgf_genome.browser.track import Track
 
 LETTERS_HEIGHT, BARS_HEIGHT = 120, 80
 Locate = Callable[[Path], str]

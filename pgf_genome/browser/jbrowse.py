@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pgf_genome.browser.colours import NEGATIVE, POSITIVE, as_hex
-from pgf_genome.browser.scene import Annotation, Scene, Track, index_of
+from pgf_genome.browser.scene import Annotation, Scene, index_of
+from pgf_genome.browser.track import Track
 
 WIDTH_PIXELS = 1200
 HEIGHT = 100

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from pgf_genome.browser.track import Track
 from pgf_genome.errors import IntegrityError
 from pgf_genome.intervals import Interval
-
-if TYPE_CHECKING:
-    from pgf_genome.browser.scene import Track
 
 # bases; few enough for browsers to draw letters
 WIDTH = 100

@@ -12,6 +12,7 @@ from typing import Any
 
 from pgf_genome.browser.locus import opening_locus
 from pgf_genome.browser.reference import Reference, open_reference
+from pgf_genome.browser.track import Track
 from pgf_genome.errors import IntegrityError, ResourceError, UsageError
 from pgf_genome.intervals import Interval, parse_region
 
@@ -20,40 +21,6 @@ KINDS = ("bigwig", "bedgraph")
 # browsers zoom out by themselves; the summaries in bins are for other programs
 SUMMARY = re.compile(r"\.bin\d+\.(mean|max)")
 ANNOTATIONS = {"gff3": "gff3", "gff": "gff3", "gtf": "gtf", "bed": "bed"}
-
-
-@dataclass(frozen=True)
-class Track:
-    """One track of a run.
-
-    Attributes
-    ----------
-    name : str
-        ``contribution``, ``tism.A``, ..
-    about : str
-        Description of its values with their unit; may be empty.
-    files : tuple of Path
-        Its files; the first is the one to show.
-    """
-
-    name: str
-    about: str
-    files: tuple[Path, ...]
-
-    @property
-    def path(self) -> Path:
-        """The file to show."""
-        return self.files[0]
-
-    @property
-    def letters(self) -> bool:
-        """True if the values are heights of the reference's letters (dynseq)."""
-        return self.name == "contribution"
-
-    @property
-    def bigwig(self) -> bool:
-        """True if the file to show is a bigWig."""
-        return self.path.suffix == ".bw"
 
 
 @dataclass(frozen=True)
