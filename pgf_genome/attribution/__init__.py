@@ -1,1 +1,1 @@
-"""From gradients to tracks: what each number means, strands, and resumable segments."""
+"""Gradients become tracks here: meaning of the values, strands, resumable segments."""
