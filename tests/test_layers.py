@@ -25,9 +25,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"sequence", "tracks", "scan"}),
     frozenset({"mamba"}),
     frozenset({"checkpoints", "engine"}),
-    frozenset({"attribution", "inspection", "memory", "pretrain"}),
+    frozenset({"inspection", "memory", "pretrain"}),
     frozenset({"browser", "merge", "report"}),
-    frozenset({"job", "experiments", "redraw"}),
+    frozenset({"attribution", "redraw"}),
+    frozenset({"experiments"}),
     frozenset({"cli"}),
 )
 BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()), strict=False))
@@ -112,9 +113,9 @@ def test_imports_go_downward(module: str) -> None:
         ("pgf_genome.mamba.model", "from pgf_genome.tracks import Summary"),
         ("pgf_genome.engine.sweep", "def f():\n    from pgf_genome.sequence import Genome"),
         ("pgf_genome.engine.sweep", "from pgf_genome import attribution"),
-        ("pgf_genome.pretrain", "from pgf_genome.attribution import Segment"),
+        ("pgf_genome.pretrain", "from pgf_genome.attribution import Options"),
         ("pgf_genome.report", "from pgf_genome.attribution.values import UNITS"),
-        ("pgf_genome.job", "if TYPE_CHECKING:\n    import pgf_genome.cli"),
+        ("pgf_genome.attribution.run", "if TYPE_CHECKING:\n    import pgf_genome.cli"),
     ],
 )
 def test_forbidden_import_is_found(module: str, source: str) -> None:
@@ -129,7 +130,7 @@ def test_forbidden_import_is_found(module: str, source: str) -> None:
         ("pgf_genome.scan.cpu", "from . import kernels"),
         ("pgf_genome.mamba.vocabulary", "from pgf_genome.sequence import BASES, N_CODE"),
         ("pgf_genome.engine.sweep", "from pgf_genome.mamba.model import CausalMamba"),
-        ("pgf_genome.cli.attribute", "from pgf_genome import __version__, job"),
+        ("pgf_genome.cli.attribute", "from pgf_genome import __version__, attribution"),
     ],
 )
 def test_lawful_import_passes(module: str, source: str) -> None:

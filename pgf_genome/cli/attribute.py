@@ -112,21 +112,20 @@ def attribute(
     process.tune()
     import torch
 
-    from pgf_genome import job
+    from pgf_genome import attribution
     from pgf_genome.checkpoints.load import load_model
+    from pgf_genome.checkpoints.source import DEFAULT_MODEL
     from pgf_genome.cli.progress import Progress
 
     torch.set_num_threads(threads or process.usable_cores())
     options["compress"] = not no_compress
-    chosen = job.Options(**options)
-    loaded = load_model(
-        model or job.DEFAULT_MODEL, device, getattr(torch, dtype), n_as_pad=n_as_pad
-    )
+    chosen = attribution.Options(**options)
+    loaded = load_model(model or DEFAULT_MODEL, device, getattr(torch, dtype), n_as_pad=n_as_pad)
     if dry_run:
-        click.echo(job.dry_run(fasta, loaded, chosen))
+        click.echo(attribution.dry_run(fasta, loaded, chosen))
         return
     with Progress(quiet) as progress:
-        done = job.attribute(fasta, loaded, out_prefix, progress, **options)
+        done = attribution.attribute(fasta, loaded, out_prefix, progress, **options)
     run, speed = done.run, done.run["performance"]
     logging.getLogger("pgf_genome").info(
         "%s bases, strand %s, %.1f s, %.2f kbp/s of strand, peak memory %d MiB; %d files: %s.*",

@@ -59,7 +59,7 @@ def merge(
     Returns
     -------
     dict of str to Path
-        Outputs by kind, as in `pgf_genome.job.Attribution`; ``statistics`` is a JSON file with the
+        Outputs by kind, as in `Attribution`; ``statistics`` is a JSON file with the
         count, extremes, mean and peaks (0-based) of every track.
 
     Raises

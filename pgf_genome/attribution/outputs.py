@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from pgf_genome import __version__
+from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.attribution.segment import Result
 from pgf_genome.attribution.selection import objective_name
 from pgf_genome.attribution.values import UNITS
 from pgf_genome.files import atomic_write_text
-from pgf_genome.job.prepare import Prepared
 from pgf_genome.report import Gathered, Gathering, cut, write_report
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 

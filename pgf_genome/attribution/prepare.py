@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pgf_genome.attribution.options import STRANDS, Options
 from pgf_genome.attribution.selection import (
     Selection,
     objective_of,
@@ -22,7 +23,6 @@ from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Span
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import ResourceError
-from pgf_genome.job.options import STRANDS, Options
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
 from pgf_genome.tracks import new_names

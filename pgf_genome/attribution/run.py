@@ -1,4 +1,4 @@
-"""``attribute`` from end to end: sequence in, tracks, report and ``run.json`` out."""
+"""The command ``attribute``, and its plan without running it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from typing import Any
 
 import torch
 
+from pgf_genome.attribution.options import Options
+from pgf_genome.attribution.outputs import Attribution, write_outputs
+from pgf_genome.attribution.prepare import check_disk, prepared
 from pgf_genome.attribution.segment import run_segment
+from pgf_genome.attribution.workspace import require_folder, workspace
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.checkpoints.source import DEFAULT_MODEL
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.layout import Layout
 from pgf_genome.errors import UsageError
-from pgf_genome.job.options import Options
-from pgf_genome.job.outputs import Attribution, write_outputs
-from pgf_genome.job.prepare import check_disk, prepared
-from pgf_genome.job.workspace import require_folder, workspace
 from pgf_genome.mamba.model import LanguageModel
-
-__all__ = ["DEFAULT_MODEL", "Attribution", "Options", "attribute", "dry_run"]
 
 
 def attribute(
