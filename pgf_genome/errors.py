@@ -1,7 +1,8 @@
 """The one family of errors that a user can cause.
 
-A message is one line that says what is wrong, where (file, contig, position, option) and what
-to do about it. The command line prints it as it stands and exits with ``exit_code``.
+A message is one line that says what is wrong, where (file, contig, position, argument) and what
+to do about it. It names arguments in backquotes, as `max_memory`, which the command line prints as
+options, as --max-memory; it exits with ``exit_code``.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from typing import Any
 
 from pgf_genome.checkpoints.load import Checkpoint, read_checkpoint
 from pgf_genome.checkpoints.source import resolve_source
-from pgf_genome.engine.arrays import TILE_LENGTH
-from pgf_genome.engine.plan import DEFAULT_WINDOW, Cost, WindowCost
+from pgf_genome.engine.plan import DEFAULT_WINDOW, TILE_LENGTH, Cost, WindowCost
 from pgf_genome.mamba.config import MambaConfig
 from pgf_genome.mamba.mixers.base import sizes_of
 from pgf_genome.sequence import BASES

@@ -17,7 +17,9 @@ import pytest
 import pgf_genome as pgf
 from pgf_genome.attribution import causal, segment
 from pgf_genome.attribution.task import Segment, Settings, Task
-from pgf_genome.engine.spool import RecordFile
+from pgf_genome.engine.layout import TileLayout
+from pgf_genome.engine.plan import Cost
+from pgf_genome.engine.spool import Journal, RecordFile
 from pgf_genome.errors import IntegrityError
 
 ORACLE = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
@@ -56,7 +58,7 @@ def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
     tmp_path, fasta, model, monkeypatch, writes
 ):
     pgf.attribute(fasta, model, tmp_path / "whole" / "x", **options(fasta))
-    write, done = RecordFile.write, [0]
+    write, done = RecordFile._write, [0]
 
     def stop_after(self, *args):
         write(self, *args)
@@ -65,7 +67,7 @@ def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(RecordFile, "write", stop_after)
+        patch.setattr(RecordFile, "_write", stop_after)
         with pytest.raises(KilledError):
             pgf.attribute(fasta, model, tmp_path / "part" / "x", **options(fasta))
     assert [p.name for p in (tmp_path / "part").iterdir()] == ["x.pgf-work"]
@@ -74,15 +76,15 @@ def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
 
 
 def test_resumed_run_does_not_repeat_finished_tiles(tmp_path, fasta, model, monkeypatch):
-    write = RecordFile.write
+    write = Journal.write
 
-    def stop_in_journal(self, slot, key, tensors):
-        write(self, slot, key, tensors)
-        if self.path.name == "journal" and key == 5:
+    def stop_in_journal(self, number, tensors):
+        write(self, number, tensors)
+        if number == 5:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(RecordFile, "write", stop_in_journal)
+        patch.setattr(Journal, "write", stop_in_journal)
         with pytest.raises(KilledError):
             pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
     swept = []
@@ -117,6 +119,7 @@ def test_changed_input_or_options_are_not_resumed_from(tmp_path, fasta, model):
                 | changed
             )
         ),
+        TileLayout(4, Cost(0, 0, 0)),
     )
     same = task_of().identity()
     assert task_of().identity() == same
@@ -139,15 +142,15 @@ def _genome(digests: dict[str, str]):
 def test_damaged_scores_are_noticed(tmp_path, fasta, model, monkeypatch):
     write = RecordFile.write
 
-    def damage_score(self, slot, key, tensors):
-        write(self, slot, key, tensors)
-        if self.path.name == "scores" and key == 3:
+    def damage_score(self, number, tensors):
+        write(self, number, tensors)
+        if self.path.name == "scores" and number == 3:
             with self.path.open("r+b") as file:
-                file.seek(self._stride * slot + 40)
+                file.seek(self._stride * number + 40)
                 file.write(b"\xff\xff\xff")
 
     monkeypatch.setattr(RecordFile, "write", damage_score)
-    with pytest.raises(IntegrityError, match=r"record 3 .* --restart"):
+    with pytest.raises(IntegrityError, match=r"record 3 .* `restart`"):
         pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
 
 

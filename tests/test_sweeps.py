@@ -9,15 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import assert_within, random_ids, random_like, random_model, small_config
-from threads import threads_as_before
 
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.engine import sweep
 from pgf_genome.engine.arrays import adjoint, log_probs, tangent
 from pgf_genome.engine.objective import Entropy, Likelihood
 from pgf_genome.engine.plan import Plan
-from pgf_genome.engine.spool import RecordFile, nbytes
-from pgf_genome.engine.stages import stages_of
+from pgf_genome.engine.spool import StoredStates
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.scan import Dual
 
@@ -104,9 +102,9 @@ def run_adjoint(model, x, plan, objectives, cotangent, folder, **options):
     def read(start, stop):
         return x[:, start:stop].clone()
 
-    with RecordFile(folder / "states", nbytes(blank.tensors()), "test") as states:
+    with StoredStates(folder / "states", blank, "test") as states:
         for step in sweep.primal(model, read, plan, blank):
-            states.write(step.k + 1, step.k + 1, step.state.tensors())
+            states[step.k + 1] = step.state
         return [*sweep.adjoint(model, read, plan, objectives, states, cotangent, **options)]
 
 
@@ -195,12 +193,15 @@ def test_a_sweep_goes_on_from_where_it_stopped_with_the_same_bits(tiny_model, tm
     plan, x = Plan(30, 7), tiny_model.one_hot(random_ids(30))[None]
     blank = tiny_model.initial_state(1)
     whole = run_adjoint(tiny_model, x, plan, [Likelihood()], blank, tmp_path)
-    rest = run_adjoint(tiny_model, x, plan, [Likelihood()], whole[1].cotangent, tmp_path, last=2)
+    rest = run_adjoint(
+        tiny_model, x, plan, [Likelihood()], whole[1].cotangent, tmp_path, tiles=[2, 1, 0]
+    )
     assert [tile.k for tile in rest] == [2, 1, 0]
     for one, other in zip(rest, whole[2:], strict=True):
         assert torch.equal(one.gradient, other.gradient)
     steps = [*sweep.primal(tiny_model, lambda *span: x[:, slice(*span)], plan, blank)]
-    resumed = sweep.primal(tiny_model, lambda *span: x[:, slice(*span)], plan, steps[1].state, 2)
+    rest = range(2, plan.tiles)
+    resumed = sweep.primal(tiny_model, lambda *span: x[:, slice(*span)], plan, steps[1].state, rest)
     for one, other in zip(resumed, steps[2:], strict=True):
         assert one.k == other.k
         assert torch.equal(one.log_probs, other.log_probs)
@@ -249,142 +250,3 @@ def test_an_input_without_positions_is_refused(tiny_model):
 def test_a_direction_of_another_shape_is_refused(tiny_model, shape):
     with pytest.raises(SequenceError, match=r"expected \(5, 7\) or \(k, 5, 7\)"):
         tangent(tiny_model, random_ids(5), torch.zeros(shape))
-
-
-@pytest.fixture
-def threads():
-    with threads_as_before() as set_threads:
-        yield set_threads
-
-
-def random_case(layers, batch, length):
-    """A model, and the ids of a batch of sequences."""
-    model = random_model(small_config(n_layer=layers)).requires_grad_(False)
-    return model, torch.stack([random_ids(length, seed=b) for b in range(batch)])
-
-
-def swept(model, ids, plan, **options):
-    """Gradient, values, cotangent at the start, and weight gradients of sweeps there and back."""
-
-    def read(start, stop):
-        return model.one_hot(ids[:, start:stop])
-
-    objectives = [Likelihood()] * len(ids)
-    tiles = [*sweep.there_and_back(model, read, plan, objectives, **options)]
-    assert [tile.k for tile in tiles] == [*reversed(range(plan.tiles))]
-    weights = [sum(shares) for shares in zip(*(tile.weights for tile in tiles), strict=True)]
-    gradient = torch.cat([tile.gradient for tile in reversed(tiles)], dim=1)
-    return gradient, sum(tile.values for tile in tiles), tiles[-1].cotangent, weights
-
-
-@settings(deadline=None, max_examples=25)
-@given(
-    layers=st.integers(1, 4),
-    batch=st.integers(1, 2),
-    length=st.integers(1, 40),
-    tile=st.integers(1, 12),
-    kept=st.integers(1, 12),
-    count=st.integers(2, 4),
-)
-def test_stages_and_kept_tapes_change_no_bit(layers, batch, length, tile, kept, count):
-    model, ids = random_case(layers, batch, length)
-    with threads_as_before() as threads:
-        threads(1)
-        expected = swept(model, ids, Plan(length, tile))
-        threads(count)
-        found = swept(model, ids, Plan(length, tile, kept))
-    for one, other in zip(found[:2], expected[:2], strict=True):
-        assert torch.equal(one, other)
-    for one, other in zip(found[2].tensors(), expected[2].tensors(), strict=True):
-        assert torch.equal(one, other)
-
-
-def pushed(model, ids, directions, plan):
-    """Predictions and their tangents."""
-
-    def read(start, stop):
-        return model.one_hot(ids[:, start:stop])
-
-    def along(start, stop):
-        return directions[:, :, start:stop]
-
-    tiles = [*sweep.tangent(model, read, along, plan, model.initial_state(len(ids)))]
-    assert [tile.k for tile in tiles] == [*range(plan.tiles)]
-    log_probs = torch.cat([tile.log_probs for tile in tiles], dim=1)
-    return log_probs, torch.cat([tile.tangents for tile in tiles], dim=2)
-
-
-@settings(deadline=None, max_examples=25)
-@given(
-    layers=st.integers(1, 4),
-    batch=st.integers(1, 2),
-    length=st.integers(1, 40),
-    tile=st.integers(1, 12),
-    directions=st.integers(1, 3),
-    count=st.integers(2, 4),
-)
-def test_stages_change_no_bit_of_a_tangent(layers, batch, length, tile, directions, count):
-    model, ids = random_case(layers, batch, length)
-    (moving,) = random_like([torch.empty(directions, *model.one_hot(ids).shape).double()])
-    with threads_as_before() as threads:
-        threads(1)
-        expected = pushed(model, ids, moving, Plan(length, tile))
-        threads(count)
-        found = pushed(model, ids, moving, Plan(length, tile))
-    for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one, other)
-
-
-def test_a_single_sequence_is_worked_on_in_stages_where_there_are_threads_and_tiles(threads):
-    model = random_model(small_config(n_layer=3))
-
-    def depths(tiles, lanes):
-        found = stages_of(model, Plan(10 * tiles, 10), lanes)
-        return [(stage.first, stage.stop) for stage in found]
-
-    threads(2)
-    assert depths(2, 1) == [(0, 1), (1, 2), (2, 3)]
-    assert depths(1, 1) == depths(4, 2) == [(0, 3)]
-    threads(1)
-    assert depths(4, 1) == [(0, 3)]
-
-
-@pytest.mark.parametrize(("count", "ahead"), [(1, 1), (2, 3)])
-def test_no_more_tiles_are_in_work_than_there_are_threads_for(threads, count, ahead):
-    model, ids = random_model(small_config(n_layer=3)).requires_grad_(False), random_ids(60)[None]
-    given: list[int] = []
-
-    def read(start, stop):
-        given.append(start // 10)
-        return model.one_hot(ids[:, start:stop])
-
-    threads(count)
-    state = model.initial_state(1)
-    for tile in sweep.primal(model, read, Plan(60, 10), state):
-        assert len(given) == min(tile.k + ahead, 6)
-    given.clear()
-    for tile in sweep.there_and_back(model, read, Plan(60, 10, kept=3), [Likelihood()]):
-        # 3 tiles of the primal sweep, 3 whose tapes are kept
-        assert len(given) == min(max(3 + 3, 3 + 6 - tile.k + ahead - 1), 3 + 6)
-
-
-def test_weight_gradients_of_stages_add_up(threads):
-    model = random_model(small_config(n_layer=2)).requires_grad_(True)
-    ids, plan = random_ids(40)[None], Plan(40, 6)
-    parameters = [*model.parameters()]
-    threads(1)
-    *_, expected = swept(model, ids, plan, parameters=parameters)
-    threads(2)
-    *_, found = swept(model, ids, plan, parameters=parameters)
-    for one, other in zip(found, expected, strict=True):
-        assert_within(1e-13, one, other)
-
-
-def test_an_error_in_a_stage_reaches_the_caller(threads):
-    def broken(tile):
-        raise ZeroDivisionError("in an objective")
-
-    threads(2)
-    model = random_model(small_config(n_layer=2))
-    with pytest.raises(ZeroDivisionError, match="in an objective"):
-        adjoint(model, random_ids(40), broken, 6)

@@ -32,9 +32,19 @@ def model(request):
     return pgf.load_model(request.param, dtype=torch.float64)
 
 
+def random_text(length: int) -> str:
+    return "".join(np.random.default_rng(7).choice(list("ACGT"), length))
+
+
 @pytest.fixture(scope="module")
 def text() -> str:
-    return "".join(np.random.default_rng(7).choice(list("ACGT"), 230))
+    return random_text(230)
+
+
+@pytest.fixture(scope="module")
+def long_text() -> str:
+    """Three batches of short windows, of 136 each."""
+    return random_text(13_000)
 
 
 def fasta_of(folder: Path, text: str) -> Path:
@@ -60,7 +70,7 @@ def values(done, track: str) -> np.ndarray:
 )
 def test_cores_tile_the_sequence_and_windows_hold_their_halos(length, halo, core):
     layout = Windows(length, core + 2 * halo, halo)
-    found = [c for k in range(layout.tiles.tiles) for c in layout.in_tile(k)]
+    found = [c for k in range(layout.plan.tiles) for c in layout.in_tile(k)]
     assert found[0][0] == 0
     assert found[-1][1] == length
     assert all(a[1] == b[0] for a, b in pairwise(found))
@@ -90,19 +100,18 @@ def test_a_sequence_no_longer_than_a_window_is_exact(model, text):
 
 
 @pytest.mark.parametrize("batch", [1, 8192])
-def test_every_core_has_the_gradient_of_its_own_window(model, text, batch, monkeypatch):
-    monkeypatch.setattr(windows, "BATCH_POSITIONS", batch)
+def test_every_core_has_the_gradient_of_its_own_window(model, text, batch):
     ids = model.tokenize(text)
-    layout = Windows(len(ids), 60, 10)
+    layout = Windows(len(ids), 60, 10, batch)
     read = lambda a, b: model.one_hot(ids[None, a:b])  # noqa: E731
     total = 0.0
-    for k in range(layout.tiles.tiles):
+    for k in range(layout.plan.tiles):
         tile = windows.adjoint(model, read, layout, [pgf.PseudoLikelihood()], k)
         total += tile.values.item()
         for start, stop in layout.in_tile(k):
             first, last = layout.seen(start, stop)
             alone = pgf.adjoint(model, ids[first:last])
-            at = start - layout.tiles.bounds(k)[0]
+            at = start - layout.plan.bounds(k)[0]
             core = slice(start - first, stop - first)
             assert_within(1e-12, tile.gradient[0, at : at + stop - start], alone.gradient[core])
             log_p = pgf.log_probs(model, ids[first:last])[core]
@@ -175,18 +184,15 @@ def test_strands_are_mirror_images(text, tmp_path):
 
 
 @pytest.mark.parametrize("strand", ["+", "-", "both"])
-def test_a_region_computes_only_its_windows_and_gives_the_same_values(
-    text, tmp_path, strand, monkeypatch
-):
-    monkeypatch.setattr(windows, "BATCH_POSITIONS", 60)  # a window at a time
+def test_a_region_computes_only_its_windows_and_gives_the_same_values(long_text, tmp_path, strand):
     model = pgf.load_model(PH)
     seen = []
     one_hot = model.one_hot
     model.one_hot = lambda ids: (seen.append(ids.shape[1]), one_hot(ids))[1]
-    whole = values(run(tmp_path, model, text, "whole", strand=strand), "contribution")
+    whole = values(run(tmp_path, model, long_text, "whole", strand=strand), "contribution")
     everything = sum(seen)
     seen.clear()
-    part = run(tmp_path, model, text, "part", strand=strand, region=["c:101-110"])
+    part = run(tmp_path, model, long_text, "part", strand=strand, region=["c:101-110"])
     found = values(part, "contribution")
     assert_within(1e-6, found[100:110], whole[100:110])
     assert np.isnan(found[:100]).all()
@@ -194,13 +200,12 @@ def test_a_region_computes_only_its_windows_and_gives_the_same_values(
     assert sum(seen) < 0.8 * everything
 
 
-@pytest.mark.parametrize("writes", [1, 2, 5, 9, 13])
+@pytest.mark.parametrize("writes", [1, 2, 5, 8, 10])
 def test_a_run_stopped_after_any_write_resumes_to_the_same_bytes(
-    text, tmp_path, monkeypatch, writes
+    long_text, tmp_path, monkeypatch, writes
 ):
-    monkeypatch.setattr(windows, "BATCH_POSITIONS", 60)
     model = pgf.load_model(PH)
-    whole = run(tmp_path, model, text, "whole", strand="+")
+    whole = run(tmp_path, model, long_text, "whole", strand="+")
     write, done = RecordFile.write, [0]
 
     def stop_after(self, *args):
@@ -212,8 +217,8 @@ def test_a_run_stopped_after_any_write_resumes_to_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(RecordFile, "write", stop_after)
         with pytest.raises(KilledError):
-            run(tmp_path, model, text, "part", strand="+")
-    part = run(tmp_path, model, text, "part", strand="+")
+            run(tmp_path, model, long_text, "part", strand="+")
+    part = run(tmp_path, model, long_text, "part", strand="+")
     for kind, path in whole.files.items():
         if kind != "run":
             assert part.files[kind].read_bytes() == path.read_bytes(), kind
@@ -223,14 +228,14 @@ def test_a_run_stopped_after_any_write_resumes_to_the_same_bytes(
 @pytest.mark.parametrize(
     ("source", "options", "cause"),
     [
-        (PH, {"tile": 100}, "--tile is for causal models"),
+        (PH, {"tile": 100}, "`tile` is for causal models"),
         (PH, {"halo": 30}, "has no core"),
         (PH, {"window": 0}, "--window must be at least 1"),
         (PH, {"max_memory": 2**20, "window": None}, "too small for one window"),
-        (PH, {"max_memory": 2**20}, "--window 60 needs .* more than --max-memory"),
+        (PH, {"max_memory": 2**20}, "`window` 60 needs .* more than `max_memory`"),
         (PH, {"objective": pgf.Likelihood()}, "bidirectional model has no likelihood"),
-        (ORACLES / "hf_mamba_tiny", {}, "--window is for bidirectional models"),
-        (ORACLES / "hf_mamba_tiny", {"window": None}, "--halo is for bidirectional models"),
+        (ORACLES / "hf_mamba_tiny", {}, "`window` is for bidirectional models"),
+        (ORACLES / "hf_mamba_tiny", {"window": None}, "`halo` is for bidirectional models"),
         (
             ORACLES / "hf_mamba_tiny",
             {"window": None, "halo": None, "objective": "pseudo-likelihood"},

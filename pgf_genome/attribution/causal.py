@@ -6,7 +6,6 @@ with the cotangent of the adjoint sweep, so that a killed run goes on where it s
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -14,8 +13,7 @@ from torch import Tensor
 
 from pgf_genome.attribution.task import Progress, Task
 from pgf_genome.engine import sweep
-from pgf_genome.engine.spool import RecordFile, nbytes
-from pgf_genome.mamba.state import State
+from pgf_genome.engine.spool import Journal, RecordFile, StoredStates, nbytes
 
 # Of the work on a base, the share of the primal sweep; replay and backward pass are the rest.
 PRIMAL_SHARE = 0.25
@@ -30,10 +28,12 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
         The objective.
     """
     identity, batch = task.identity(), len(task.objectives)
-    state = nbytes(task.model.initial_state(batch).tensors())
-    with ExitStack() as files:
-        states = files.enter_context(RecordFile(folder / "states", state, identity))
-        journal = files.enter_context(RecordFile(folder / "journal", state + 8 * batch, identity))
+    blank = task.model.initial_state(batch)
+    size = nbytes(blank.tensors()) + 8 * batch
+    with (
+        StoredStates(folder / "states", blank, identity) as states,
+        Journal(folder / "journal", size, identity) as journal,
+    ):
         values = _sweep(task, states, scores, journal, progress)
     for name in ("states", "journal"):
         (folder / name).unlink()
@@ -41,48 +41,44 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
 
 
 def _sweep(
-    task: Task, states: RecordFile, scores: RecordFile, journal: RecordFile, progress: Progress
+    task: Task, states: StoredStates, scores: RecordFile, journal: Journal, progress: Progress
 ) -> Tensor:
     """Primal and adjoint sweep from wherever the records end; the objective of each strand."""
     plan, batch = task.plan, len(task.objectives)
     blank = task.model.initial_state(batch)
     values = torch.zeros(batch, dtype=torch.float64)
     cotangent, last = blank, plan.tiles - 1
-    found = [journal.read(slot, [values, *blank.tensors()]) for slot in (0, 1)]
-    if any(found):
-        k, (values, *bars) = min((f for f in found if f), key=lambda f: f[0])
+    found = journal.records([values, *blank.tensors()])
+    if found:
+        k, (values, *bars) = min(found.items())
         cotangent, last = blank.filled(bars), k - 1
         progress((1 - PRIMAL_SHARE) * (plan.length - plan.bounds(k)[0]))
         progress(PRIMAL_SHARE * plan.length)
     else:
-        _store_states(task, states, blank, progress)
+        _store_states(task, states, progress)
     objectives, origins = task.objectives, task.origins()
     bases = list(task.model.vocabulary.base_ids)
     for tile in sweep.adjoint(
-        task.model, task.one_hot, plan, objectives, states, cotangent, last, origins
+        task.model, task.one_hot, plan, objectives, states, cotangent, range(last, -1, -1), origins
     ):
         start, stop = plan.bounds(tile.k)
         log_p = task.of_observed(tile.log_p, start, stop)
         if tile.k == 0:
             log_p[:, 0] = torch.nan  # nothing predicts the first base
-        scores.write(tile.k, tile.k, [tile.gradient[..., bases], log_p])
+        scores.write(tile.k, [tile.gradient[..., bases], log_p])
         values = values + tile.values.cpu()
-        journal.write(tile.k % 2, tile.k, [values, *tile.cotangent.tensors()])
+        journal.write(tile.k, [values, *tile.cotangent.tensors()])
         progress((1 - PRIMAL_SHARE) * (stop - start))
     return values
 
 
-def _store_states(task: Task, states: RecordFile, blank: State, progress: Progress) -> None:
-    """The primal sweep, from the last boundary state that is whole."""
+def _store_states(task: Task, states: StoredStates, progress: Progress) -> None:
+    """Run the primal sweep, from the last boundary state that is whole."""
     plan = task.plan
-    state, first = blank, 0
-    while first < plan.replayed:
-        found = states.read(first + 1, blank.tensors())
-        if found is None or found[0] != first + 1:
-            break
-        state, first = blank.filled(found[1]), first + 1
+    first = states.whole(plan.replayed)
     progress(PRIMAL_SHARE * plan.bounds(first)[0])
-    for step in sweep.primal(task.model, task.one_hot, plan, state, first, plan.replayed):
-        states.write(step.k + 1, step.k + 1, step.state.tensors())
+    rest = range(first, plan.replayed)
+    for step in sweep.primal(task.model, task.one_hot, plan, states[first], rest):
+        states[step.k + 1] = step.state
         progress(PRIMAL_SHARE * plan.tile_length)
     progress(PRIMAL_SHARE * (plan.length - plan.bounds(plan.replayed)[0]))

@@ -24,6 +24,7 @@ from pgf_genome.attribution.values import (
     reverse_complement_scores,
     tracks_of,
 )
+from pgf_genome.engine.running import running_of
 from pgf_genome.engine.spool import RecordFile, nbytes
 from pgf_genome.engine.windows import HaloError
 from pgf_genome.errors import IntegrityError
@@ -57,7 +58,7 @@ def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
     """
     folder = scratch / task.identity()[:24]
     folder.mkdir(parents=True, exist_ok=True)
-    kind = causal if task.windows is None else windowed
+    kind = causal if running_of(task.model).streams else windowed
     done = _finished_value(task, folder)
     if done is None:
         identity, size = task.identity(), nbytes(_score_template(task, 0))
@@ -65,12 +66,13 @@ def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
             values = kind.compute(task, scores, folder, progress)
             _derive(task, scores, folder)
         with _value_file(task, folder) as file:
-            file.write(0, 0, [values])
+            file.write(0, [values])
         (folder / "scores").unlink()
         done = values.mean().item()
     else:
         progress(task.work)
-    return Result(task, done, folder, windowed.halo_errors(task, folder))
+    halos = windowed.halo_errors(task, folder) if kind is windowed else []
+    return Result(task, done, folder, halos)
 
 
 def _values_file(task: Task, folder: Path) -> RecordFile:
@@ -84,7 +86,7 @@ def _value_file(task: Task, folder: Path) -> RecordFile:
 def _finished_value(task: Task, folder: Path) -> float | None:
     with _value_file(task, folder) as file:
         found = file.read(0, [torch.empty(len(task.objectives), dtype=torch.float64)])
-    return None if found is None else found[1][0].mean().item()
+    return None if found is None else found[0].mean().item()
 
 
 def _score_template(task: Task, k: int) -> list[Tensor]:
@@ -119,7 +121,7 @@ def _derive(task: Task, scores: RecordFile, folder: Path) -> None:
                     "overflows on this sequence: try --dtype float64"
                 )
             table = tracks_of(merged, settings.tracks, settings.method)
-            file.write(i, i, [torch.from_numpy(table)])
+            file.write(i, [torch.from_numpy(table)])
 
 
 def _score_rows(task: Task, scores: RecordFile):

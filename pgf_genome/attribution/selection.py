@@ -9,23 +9,19 @@ from pathlib import Path
 from pgf_genome.attribution.task import Segment
 from pgf_genome.engine.objective import (
     Entropy,
-    Likelihood,
     Logit,
     Objective,
     PseudoLikelihood,
     Span,
     SquaredNorm,
-    check_objective,
 )
+from pgf_genome.engine.running import running_of
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.intervals import Interval, merge, parse_region, read_bed, unknown_contig
-from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import BASES, Genome, segments
 
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
-# `likelihood` stands for this one when the model reads in both directions.
-BIDIRECTIONAL = "pseudo-likelihood"
 
 
 def _by_contig(intervals: Iterable[Interval]) -> dict[str, tuple[Span, ...]]:
@@ -146,30 +142,31 @@ def objective_of(
         For an unknown name, a base that is none, positions for a callable, or an objective that
         this kind of model has not.
     """
-    bidirectional = isinstance(model, BidirectionalMamba)
+    running = running_of(model)
     if not isinstance(spec, str):
         if positions is not None:
             raise UsageError("targets go into the objective itself when it is a Python object")
-        check_objective(spec, bidirectional)
+        running.check(spec)
         return spec
     name, _, base = spec.partition(":")
     if name == "logit" and base in tuple(BASES):
         return Logit(model.vocabulary.base_ids[BASES.index(base)], positions=positions)
-    likelihood = PseudoLikelihood if bidirectional else Likelihood
-    kinds = {"likelihood": likelihood, "entropy": Entropy, "norm": SquaredNorm}
-    kinds[BIDIRECTIONAL] = PseudoLikelihood
+    kinds = {
+        "likelihood": running.likelihood,
+        "pseudo-likelihood": PseudoLikelihood,
+        "entropy": Entropy,
+        "norm": SquaredNorm,
+    }
     if base or name not in kinds:
         raise UsageError(f"--objective {spec}: choose from {', '.join(OBJECTIVES)}")
     objective = kinds[name](positions=positions)
-    check_objective(objective, bidirectional)
+    running.check(objective)
     return objective
 
 
 def objective_name(spec: str | Objective, model: LanguageModel) -> str:
     """What outputs call an objective."""
-    if spec == "likelihood" and isinstance(model, BidirectionalMamba):
-        return BIDIRECTIONAL
-    return str(spec)
+    return running_of(model).likelihood_name if spec == "likelihood" else str(spec)
 
 
 def on_strands(objective: Objective, strands: str, length: int) -> tuple[Objective, ...]:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from pgf_genome import __version__
+from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Objective
 from pgf_genome.engine.plan import Plan
-from pgf_genome.engine.windows import Windows
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import Genome, reverse_complement
 
@@ -93,6 +93,7 @@ class Task(NamedTuple):
     segment: Segment
     objectives: tuple[Objective, ...]  # one per strand
     settings: Settings
+    layout: Layout
 
     def identity(self) -> str:
         """Digest of all that the result depends on; names the segment's folder."""
@@ -112,27 +113,14 @@ class Task(NamedTuple):
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property
-    def windows(self) -> Windows | None:
-        """Where a bidirectional model looks; None for a causal model."""
-        settings = self.settings
-        if not settings.window:
-            return None
-        return Windows(self.segment.length, settings.window, settings.halo)
-
-    @property
     def plan(self) -> Plan:
         """The pieces in which scores are computed and kept."""
-        windows = self.windows
-        if windows is not None:
-            return windows.tiles
-        return Plan(self.segment.length, self.settings.tile_length)
+        return self.layout.plan(self.segment.length)
 
     @property
     def tiles(self) -> list[int]:
-        """Those that are computed: all of a causal model, else those that hold a base to write."""
-        plan, segment = self.plan, self.segment
-        if self.windows is None:
-            return list(range(plan.tiles))
+        """The pieces that must be computed for the bases to write."""
+        segment = self.segment
         ahead = [(a - segment.start, b - segment.start) for a, b in segment.write]
         behind = [(segment.length - b, segment.length - a) for a, b in ahead]
         wanted = [
@@ -140,22 +128,15 @@ class Task(NamedTuple):
             for strand, spans in (("+", ahead), ("-", behind))
             for span in (spans if strand in self.settings.strands else [])
         ]
-        ranges = [range(a // plan.tile_length, -(-b // plan.tile_length)) for a, b in wanted]
-        return sorted(set().union(*ranges))
+        return self.layout.pieces(segment.length, wanted)
 
     def work_on(self, k: int) -> int:
         """Bases that the model reads for tile k."""
-        if self.windows is None:
-            start, stop = self.plan.bounds(k)
-            return stop - start
-        seen = [self.windows.seen(*core) for core in self.windows.in_tile(k)]
-        return sum(stop - start for start, stop in seen)
+        return self.layout.bases_read(self.segment.length, k)
 
     @property
     def work(self) -> int:
         """Bases that the model reads for the segment."""
-        if self.windows is None:
-            return self.segment.length
         return sum(map(self.work_on, self.tiles))
 
     def origins(self) -> list[int]:

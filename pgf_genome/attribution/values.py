@@ -27,13 +27,12 @@ METHODS = ("corrected", "saliency")
 UNITS = dict.fromkeys(TRACKS, "nats of F per unit change of the one-hot") | {"surprisal": "bits"}
 
 
-def meanings(bidirectional: bool = False) -> dict[str, str]:
-    """What the values of every track are, for people."""
-    seen = "its whole window, itself included" if bidirectional else "all bases before it"
+def meanings(context: str = "all bases before it") -> dict[str, str]:
+    """What the values of every track are, for people; ``context`` is what predicts a base."""
     return {
         "sensitivity": "length of the simplex-corrected gradient; >= 0",
         "contribution": "simplex-corrected gradient at the observed base; signed letter height",
-        "surprisal": f"-log2 p(observed base | {seen}), mean over the strands",
+        "surprisal": f"-log2 p(observed base | {context}), mean over the strands",
     } | {f"tism.{b}": f"first-order change of F when the base becomes {b}" for b in BASES}
 
 

@@ -21,49 +21,51 @@ _BLANK = torch.empty(len(engine.HaloError._fields), dtype=torch.float64)
 
 def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) -> Tensor:
     """As ``causal.compute``; F is the sum over the cores that are computed."""
-    batch, bases = len(task.objectives), list(task.model.vocabulary.base_ids)
-    total = torch.zeros(batch, dtype=torch.float64)
+    total = torch.zeros(len(task.objectives), dtype=torch.float64)
     with RecordFile(folder / "values", nbytes([total]), task.identity()) as values:
         for k in task.tiles:
             found = values.read(k, [total])
             if found is None:
-                share = _window(task, scores, k, bases)
-                values.write(k, k, [share])
-            else:
-                (share,) = found[1]
-            total = total + share
+                found = [_window(task, scores, k)]
+                values.write(k, found)
+            total = total + found[0]
             progress(task.work_on(k))
         _measure_halos(task, folder)
     (folder / "values").unlink()
     return total
 
 
-def _window(task: Task, scores: RecordFile, k: int, bases: list[int]) -> Tensor:
-    tile = engine.adjoint(
-        task.model, task.one_hot, task.windows, task.objectives, k, task.origins()
-    )
+def _windows(task: Task) -> engine.Windows:
+    return task.layout.windows(task.segment.length)
+
+
+def _window(task: Task, scores: RecordFile, k: int) -> Tensor:
+    origins, bases = task.origins(), list(task.model.vocabulary.base_ids)
+    tile = engine.adjoint(task.model, task.one_hot, _windows(task), task.objectives, k, origins)
     log_p = task.of_observed(tile.log_p, *task.plan.bounds(k))
-    scores.write(k, k, [tile.gradient[..., bases], log_p])
+    scores.write(k, [tile.gradient[..., bases], log_p])
     return tile.values.cpu()
 
 
 def _measure_halos(task: Task, folder: Path) -> None:
+    windows, objectives = _windows(task), task.objectives
     with _errors_file(task, folder) as file:
-        for i, core in enumerate(engine.loci_to_check(task.windows, task.tiles, LOCI)):
+        for i, core in enumerate(_loci(task)):
             if file.read(i, [_BLANK]) is None:
                 error = engine.halo_error(
-                    task.model, task.one_hot, task.windows, task.objectives, core, task.origins()
+                    task.model, task.one_hot, windows, objectives, core, task.origins()
                 )
-                file.write(i, i, [torch.tensor(error, dtype=torch.float64)])
+                file.write(i, [torch.tensor(error, dtype=torch.float64)])
+
+
+def _loci(task: Task) -> list[tuple[int, int]]:
+    return engine.loci_to_check(_windows(task), task.tiles, LOCI)
 
 
 def halo_errors(task: Task, folder: Path) -> list[engine.HaloError]:
     """What was measured, at places of the contig."""
-    if task.windows is None:
-        return []
-    loci = engine.loci_to_check(task.windows, task.tiles, LOCI)
     with _errors_file(task, folder) as file:
-        found = [file.require(i, [_BLANK])[0].tolist() for i in range(len(loci))]
+        found = [file.require(i, [_BLANK])[0].tolist() for i in range(len(_loci(task)))]
     segment = task.segment
     places = [
         (segment.start + int(start), segment.start + int(stop))

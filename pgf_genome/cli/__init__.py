@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -53,10 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; run the same command again to resume", INTERRUPTED)
     except PgfError as error:
-        _fail(str(error), error.exit_code)
+        _fail(_with_options(str(error)), error.exit_code)
     except Exception as error:
         kind = type(error).__name__
         _fail(f"unexpected {kind}: {error}; run again with -v and report what it prints", 1)
+
+
+def _with_options(message: str) -> str:
+    """A message of the library, whose arguments are named as the options that they are here."""
+    return re.sub(r"`([a-z_]+)`", lambda name: "--" + name[1].replace("_", "-"), message)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -1,25 +1,21 @@
-"""The sweeps on a sequence in memory: token ids in, NumPy arrays out."""
+"""Sweeps over one sequence in memory: token ids in, NumPy arrays out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.engine import sweep, windows
-from pgf_genome.engine.objective import Likelihood, Objective, check_objective, default_objective
-from pgf_genome.engine.plan import Plan
-from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.mamba.bidirectional import BidirectionalMamba
+from pgf_genome.engine.equations import Reader
+from pgf_genome.engine.objective import Likelihood, Objective
+from pgf_genome.engine.plan import TILE_LENGTH, Plan
+from pgf_genome.engine.running import running_of
+from pgf_genome.errors import SequenceError
 from pgf_genome.mamba.model import LanguageModel
-from pgf_genome.scan import Dual
-
-TILE_LENGTH = 4096
-# Positions times directions of one tile of tangents: longer ones outgrow the caches.
-ROWS_OF_TANGENTS = 4 * TILE_LENGTH
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,7 @@ def adjoint(
     objective: Objective | None = None,
     tile_length: int = TILE_LENGTH,
     kept: int = 1,
+    threads: int | None = None,
 ) -> Adjoint:
     """Gradient of an objective with respect to every entry of the one-hot input.
 
@@ -60,6 +57,8 @@ def adjoint(
     kept : int
         Tiles at the end that run forward once only, because all their tapes are kept: faster by
         a quarter where a sequence has no others, in the memory of so many tiles.
+    threads : int, optional
+        Threads in all; torch's count if None. No number depends on it.
 
     Raises
     ------
@@ -71,25 +70,15 @@ def adjoint(
     Notes
     -----
     Cost: one primal sweep, one replay, one backward pass. Memory: one tile (two where a pipeline
-    of two threads works on a single sequence) and the result, with
-    boundary states in a temporary file; for a bidirectional model (n_layer x L x D) numbers.
+    of two threads works on a single sequence) and the result, with boundary states in a temporary
+    file; for a bidirectional model (n_layer x L x D) numbers.
     """
-    bidirectional = isinstance(model, BidirectionalMamba)
-    chosen = default_objective(bidirectional) if objective is None else objective
-    check_objective(chosen, bidirectional)
+    running = running_of(model)
+    chosen: Objective = running.likelihood() if objective is None else objective
+    running.check(chosen)
     read, length = _reader(model, ids)
-    if bidirectional:
-        whole = windows.Windows(length, length, halo=0)
-        tile = windows.adjoint(model, read, whole, [chosen])
-        return Adjoint(tile.values.item(), tile.gradient[0].cpu().numpy())
-    plan = Plan(length, tile_length, kept)
-    value = torch.zeros((), dtype=torch.float64)
-    gradient = torch.empty(length, model.config.vocab_rows, dtype=model.dtype)
-    for tile in sweep.there_and_back(model, read, plan, [chosen]):
-        start, stop = plan.bounds(tile.k)
-        gradient[start:stop] = tile.gradient[0].cpu()
-        value += tile.values[0].cpu()
-    return Adjoint(value.item(), gradient.numpy())
+    value, gradient = running.adjoint(read, Plan(length, tile_length, kept), chosen, threads)
+    return Adjoint(value, gradient.cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -113,6 +102,7 @@ def parameter_gradient(
     ids: Tensor | Sequence[int],
     objective: Objective | None = None,
     tile_length: int = TILE_LENGTH,
+    threads: int | None = None,
 ) -> ParameterGradient:
     """Exact backpropagation through time over a sequence of any length, in constant memory.
 
@@ -120,7 +110,7 @@ def parameter_gradient(
     ----------
     model : CausalMamba
         Weights that require no gradient are treated like those that do.
-    ids, objective, tile_length
+    ids, objective, tile_length, threads
         As for `adjoint`; the default objective is ``Likelihood(targets="fixed")``.
 
     Raises
@@ -137,27 +127,26 @@ def parameter_gradient(
     states in a temporary file. The tiles' shares are added in float64. While it runs, the model's
     weights require gradients.
     """
-    if isinstance(model, BidirectionalMamba):
-        raise UsageError("weight gradients over tiles need a causal model")
+    running = running_of(model)
     chosen = Likelihood(targets="fixed") if objective is None else objective
     read, length = _reader(model, ids)
-    named = dict(model.named_parameters())
-    asked = {name: p.requires_grad for name, p in named.items()}
-    total = [torch.zeros_like(p, dtype=torch.float64) for p in named.values()]
-    value = torch.zeros((), dtype=torch.float64)
+    names = [name for name, _ in model.named_parameters()]
+    with _weights_require_gradients(model):
+        plan = Plan(length, tile_length)
+        value, total = running.parameter_gradient(read, plan, chosen, threads)
+    gradient = {n: t.cpu().numpy() for n, t in zip(names, total, strict=True)}
+    return ParameterGradient(value, gradient)
+
+
+@contextmanager
+def _weights_require_gradients(model: LanguageModel) -> Iterator[None]:
+    asked = [(p, p.requires_grad) for p in model.parameters()]
     try:
         model.requires_grad_(True)
-        parameters = list(named.values())
-        plan = Plan(length, tile_length)
-        for tile in sweep.there_and_back(model, read, plan, [chosen], parameters):
-            value += tile.values[0].cpu()
-            for whole, part in zip(total, tile.weights, strict=True):
-                whole += part
+        yield
     finally:
-        for name, p in named.items():
-            p.requires_grad_(asked[name])
-    gradient = {n: t.cpu().numpy() for n, t in zip(named, total, strict=True)}
-    return ParameterGradient(value.item(), gradient)
+        for p, before in asked:
+            p.requires_grad_(before)
 
 
 def tangent(
@@ -165,11 +154,14 @@ def tangent(
     ids: Tensor | Sequence[int],
     direction: Tensor | np.ndarray,
     tile_length: int = TILE_LENGTH,
+    threads: int | None = None,
 ) -> np.ndarray:
     """Derivative of every log-probability along one or more directions in X.
 
     Parameters
     ----------
+    model, ids, threads
+        As for `adjoint`.
     direction : (L, V) or (k, L, V)
         The k directions share one primal sweep.
     tile_length : int
@@ -190,38 +182,26 @@ def tangent(
             f"a vocabulary of {rows} rows; expected ({length}, {rows}) or (k, {length}, {rows})"
         )
     stacked = directions.reshape(-1, 1, length, rows)
-    if isinstance(model, BidirectionalMamba):
-        moved = _window_tangents(model, read(0, length), stacked)
-        return moved.reshape(directions.shape).cpu().numpy()
-    plan = Plan(length, min(tile_length, -(-ROWS_OF_TANGENTS // len(stacked))))
-    blank = model.initial_state(1)
-    tiles = sweep.tangent(model, read, lambda start, stop: stacked[:, :, start:stop], plan, blank)
-    moved = torch.cat([tile.tangents[:, 0] for tile in tiles], dim=1)
+    moved = running_of(model).tangent(read, Plan(length, tile_length), stacked, threads)
     return moved.reshape(directions.shape).cpu().numpy()
 
 
-def _window_tangents(model: BidirectionalMamba, x: Tensor, directions: Tensor) -> Tensor:
-    at_once = max(1, ROWS_OF_TANGENTS // x.shape[1])
-    with torch.no_grad():
-        return torch.cat([model(Dual(x, dx)).dots for dx in directions.split(at_once)])
-
-
 def log_probs(
-    model: LanguageModel, ids: Tensor | Sequence[int], tile_length: int = TILE_LENGTH
+    model: LanguageModel,
+    ids: Tensor | Sequence[int],
+    tile_length: int = TILE_LENGTH,
+    threads: int | None = None,
 ) -> np.ndarray:
-    """Primal sweep: (L, V), row t is log p(next base | X_<=t).
+    """Predictions by a primal sweep: (L, V), row t is log p(next base | X_<=t).
 
-    Of a bidirectional model row t is log p(base t | X), and all of X is one window.
+    Row t of a bidirectional model is log p(base t | X), and all of X is one window. Parameters
+    are those of `adjoint`.
     """
     read, length = _reader(model, ids)
-    if isinstance(model, BidirectionalMamba):
-        with torch.no_grad():
-            return model(read(0, length), windows.streamed)[0].cpu().numpy()
-    steps = sweep.primal(model, read, Plan(length, tile_length), model.initial_state(1))
-    return torch.cat([step.log_probs[0] for step in steps]).cpu().numpy()
+    return running_of(model).log_probs(read, Plan(length, tile_length), threads).cpu().numpy()
 
 
-def _reader(model: LanguageModel, ids: Tensor | Sequence[int]) -> tuple[sweep.Reader, int]:
+def _reader(model: LanguageModel, ids: Tensor | Sequence[int]) -> tuple[Reader, int]:
     """One-hot tiles of a single sequence, and its length."""
     given, rows = torch.as_tensor(ids), model.config.vocab_rows
     if given.dim() == 2 and given.is_floating_point() and given.shape[1] == rows:

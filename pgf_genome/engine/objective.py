@@ -6,7 +6,7 @@ it with differentiable torch operations and the sweeps do the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from pgf_genome.errors import UsageError
+from pgf_genome.mamba.model import LanguageModel
 
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What an objective sees of one tile of one sequence.
+    """One tile of one sequence, as an objective sees it.
 
     Attributes
     ----------
@@ -39,7 +40,8 @@ class Tile:
     base_ids : tuple of int
         Vocabulary rows of A, C, G, T.
     ahead : int
-        Which base the output at base t speaks of: t + 1 in causal models, t in others.
+        Offset from a position to the base that its output predicts: 1 in causal models, 0 in
+        bidirectional ones.
     """
 
     start: int
@@ -52,6 +54,33 @@ class Tile:
 
 
 Objective = Callable[[Tile], Tensor]
+
+
+def observe(
+    model: LanguageModel, x: Tensor, hidden: Tensor, predicted: Tensor, starts: Sequence[int]
+) -> tuple[list[Tile], Tensor]:
+    """Show a tile to the objective of each sequence, under a causal model.
+
+    Parameters
+    ----------
+    x : Tensor, (batch, T, V)
+    hidden : Tensor, (batch, T, D)
+    predicted : Tensor, (batch, V)
+        The prediction of the tile's first base, made at the end of the tile before.
+    starts : sequence of int
+        Position of the tile's first base in each sequence.
+
+    Returns
+    -------
+    tiles : list of Tile
+    predicted : Tensor, (batch, V)
+        The prediction of the first base after the tile.
+    """
+    logits = model.logits(hidden)
+    log_probs = torch.log_softmax(logits, dim=-1)  # (batch, T, V)
+    log_p = torch.cat([predicted[:, None], log_probs[:, :-1]], dim=1)
+    parts = zip(starts, x, log_p, logits, hidden, strict=True)
+    return [Tile(*part, model.vocabulary.base_ids) for part in parts], log_probs[:, -1]
 
 
 @dataclass(frozen=True)
@@ -209,22 +238,3 @@ class SquaredNorm(Positional):
     def __call__(self, tile: Tile) -> Tensor:
         squares = tile.hidden.square().sum(dim=1)
         return (squares * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)
-
-
-def default_objective(bidirectional: bool) -> Objective:
-    """What is differentiated unless something else is asked for."""
-    return PseudoLikelihood() if bidirectional else Likelihood()
-
-
-def check_objective(objective: Objective, bidirectional: bool) -> None:
-    """Raise a UsageError if an objective is not defined for this kind of model."""
-    if isinstance(objective, Likelihood) and bidirectional:
-        raise UsageError(
-            "a bidirectional model has no likelihood of a base given those before it: use "
-            "PseudoLikelihood (--objective pseudo-likelihood)"
-        )
-    if isinstance(objective, PseudoLikelihood) and not bidirectional:
-        raise UsageError(
-            "a causal model predicts a base from those before it: use Likelihood "
-            "(--objective likelihood)"
-        )

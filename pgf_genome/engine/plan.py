@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pgf_genome.errors import UsageError
 from pgf_genome.mamba.config import MambaConfig
 
+TILE_LENGTH = 4096  # of a causal model, unless something else is asked for
+# Positions times directions of one tile of tangents: longer ones outgrow the caches.
+TANGENT_ROWS = 4 * TILE_LENGTH
 # Resident memory of the process before the first tile: interpreter, torch, compiled kernels.
 BASE_BYTES = 450 * 2**20
 DEFAULT_MEMORY = 1400 * 2**20
@@ -109,7 +112,7 @@ class Cost:
             tile //= 2
         least = -(-self.memory(SHORTEST_TILE) // 2**20)
         raise UsageError(
-            f"--max-memory {memory // 2**20}M is too small for one tile of this model; "
+            f"`max_memory` {memory // 2**20}M is too small for one tile of this model; "
             f"give at least {least}M"
         )
 
@@ -180,7 +183,7 @@ class WindowCost:
             if window <= BATCH_POSITIONS:
                 least = -(-self.memory(1) // 2**20)
                 raise UsageError(
-                    f"--max-memory {memory // 2**20}M is too small for one window of this model; "
+                    f"`max_memory` {memory // 2**20}M is too small for one window of this model; "
                     f"give at least {least}M"
                 )
             window = max(window // 2, 1)

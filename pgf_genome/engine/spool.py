@@ -1,6 +1,6 @@
 """Records on disk that a killed run can trust: boundary states, scores, progress.
 
-A record file has slots of one size. Each record carries a key, its tensors and a checksum over
+A record file has slots of one size. Each record carries its number, its tensors and a checksum over
 them and over the identity of the run, so that a torn write, another run's file or a flipped bit
 is seen when the record is read. Reads and writes never map the file: resident memory stays flat.
 """
@@ -20,13 +20,14 @@ import torch
 from torch import Tensor
 
 from pgf_genome.errors import IntegrityError, ResourceError
+from pgf_genome.mamba.state import State
 
-_HEADER = struct.Struct("<qq")  # key, bytes of payload
+_HEADER = struct.Struct("<qq")  # number, bytes of payload
 _DIGEST = 16
 
 
 class RecordFile:
-    """Slots of checksummed tensors.
+    """Checksummed records, by number from 0.
 
     Parameters
     ----------
@@ -57,18 +58,21 @@ class RecordFile:
     def close(self) -> None:
         os.close(self._file)
 
-    def write(self, slot: int, key: int, tensors: Sequence[Tensor]) -> None:
-        """Store tensors under a key; a later read of the slot returns both.
+    def write(self, number: int, tensors: Sequence[Tensor]) -> None:
+        """Store a record.
 
         Raises
         ------
         ResourceError
             When the disk is full or fails.
         """
+        self._write(number, number, tensors)
+
+    def _write(self, slot: int, number: int, tensors: Sequence[Tensor]) -> None:
         payload = b"".join(t.detach().cpu().contiguous().numpy().tobytes() for t in tensors)
         if len(payload) > self._slot_bytes:
             raise ValueError(f"a record of {len(payload)} bytes in slots of {self._slot_bytes}")
-        head = _HEADER.pack(key, len(payload))
+        head = _HEADER.pack(number, len(payload))
         record = memoryview(head + payload + self._digest(head, payload))
         offset = slot * self._stride
         try:
@@ -77,47 +81,94 @@ class RecordFile:
                 record, offset = record[done:], offset + done
         except OSError as error:
             advice = (
-                "free space or choose another --scratch-dir, then run again to resume"
+                "free space or choose another `scratch_dir`, then run again to resume"
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
                 else "check the disk, then run again to resume"
             )
             raise ResourceError(f"{self.path}: {error.strerror}; {advice}") from error
 
-    def read(self, slot: int, like: Sequence[Tensor]) -> tuple[int, list[Tensor]] | None:
-        """Key and tensors of a slot with the shapes and dtypes of ``like``.
+    def read(self, number: int, like: Sequence[Tensor]) -> list[Tensor] | None:
+        """The tensors of a record, with the shapes and dtypes of ``like``.
 
-        None if the slot was never written, was torn, or belongs to another run.
+        None if the record was never written, was torn, or belongs to another run.
         """
+        found = self._read(number, like)
+        return found[1] if found and found[0] == number else None
+
+    def _read(self, slot: int, like: Sequence[Tensor]) -> tuple[int, list[Tensor]] | None:
         record = os.pread(self._file, self._stride, slot * self._stride)
         if len(record) < _HEADER.size:
             return None
-        key, size = _HEADER.unpack_from(record)
+        number, size = _HEADER.unpack_from(record)
         end = _HEADER.size + size
         head, payload = record[: _HEADER.size], record[_HEADER.size : end]
         if size > self._slot_bytes or record[end : end + _DIGEST] != self._digest(head, payload):
             return None
-        return key, _unpack(payload, like)
+        return number, _unpack(payload, like)
 
-    def require(self, slot: int, like: Sequence[Tensor]) -> list[Tensor]:
-        """The tensors stored in a slot under its own number.
+    def require(self, number: int, like: Sequence[Tensor]) -> list[Tensor]:
+        """Read a record that must be there.
 
         Raises
         ------
         IntegrityError
             When they are missing or damaged.
         """
-        found = self.read(slot, like)
-        if found is None or found[0] != slot:
+        found = self.read(number, like)
+        if found is None:
             raise IntegrityError(
-                f"{self.path}: record {slot} is missing or damaged; run again with --restart"
+                f"{self.path}: record {number} is missing or damaged; run again with `restart`"
             )
-        return found[1]
+        return found
 
     def _digest(self, head: bytes, payload: bytes) -> bytes:
         digest = hashlib.blake2b(self._salt, digest_size=_DIGEST)
         digest.update(head)
         digest.update(payload)
         return digest.digest()
+
+
+class Journal(RecordFile):
+    """The last two of a row of records, in two slots that take turns.
+
+    A write that is torn leaves the record before it.
+    """
+
+    def write(self, number: int, tensors: Sequence[Tensor]) -> None:
+        """Store a record in place of the record before the last one."""
+        self._write(number % 2, number, tensors)
+
+    def records(self, like: Sequence[Tensor]) -> dict[int, list[Tensor]]:
+        """The records that are whole, by number."""
+        return dict(found for slot in (0, 1) if (found := self._read(slot, like)))
+
+
+class StoredStates(RecordFile):
+    """The states before the tiles of a primal sweep: ``states[k]`` is the one before tile k.
+
+    Parameters
+    ----------
+    blank : State
+        The state before tile 0, which is not stored.
+    """
+
+    def __init__(self, path: Path, blank: State, identity: str) -> None:
+        super().__init__(path, nbytes(blank.tensors()), identity)
+        self._blank = blank
+
+    def __getitem__(self, k: int) -> State:
+        tensors = self._blank.tensors()
+        return self._blank.filled(self.require(k, tensors)) if k else self._blank
+
+    def __setitem__(self, k: int, state: State) -> None:
+        self.write(k, state.tensors())
+
+    def whole(self, at_most: int) -> int:
+        """The last tile, up to ``at_most``, that can be reached through stored states."""
+        k, like = 0, self._blank.tensors()
+        while k < at_most and self.read(k + 1, like) is not None:
+            k += 1
+        return k
 
 
 def nbytes(tensors: Sequence[Tensor]) -> int:

@@ -16,36 +16,36 @@ Of each window only the core counts: what lies in its halo, on either side, is s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from pgf_genome.engine.lanes import lanes_of, side_by_side
+from pgf_genome.engine.equations import Reader
 from pgf_genome.engine.objective import Objective, Tile
+from pgf_genome.engine.pipeline import lanes_of
 from pgf_genome.engine.plan import BATCH_POSITIONS, LAYER_TILE, Plan
+from pgf_genome.engine.threads import side_by_side
 from pgf_genome.errors import UsageError
-from pgf_genome.mamba.bidirectional import BidirectionalMamba
+from pgf_genome.mamba.bidirectional import BidirectionalMamba, Directions
 from pgf_genome.mamba.model import Block
 from pgf_genome.mamba.state import LayerState
 
-Reader = Callable[[int, int], Tensor]
 
-
-class Lane(NamedTuple):
-    """One direction of reading of some sequences of a batch."""
+class Reading(NamedTuple):
+    """Some sequences of a batch, read in one direction."""
 
     sequences: slice
     reverse: bool
 
     def tile(self, h: Tensor, plan: Plan, k: int) -> Tensor:
-        """Tile k of (batch, L, D) in this lane's order of reading, a view or a copy."""
+        """Tile k of (batch, L, D) in the order of reading, a view or a copy."""
         start, stop = plan.bounds(k)
         if self.reverse:
             return h[self.sequences, plan.length - stop : plan.length - start].flip(1)
@@ -60,22 +60,24 @@ class Lane(NamedTuple):
             h[self.sequences, start:stop] = tile
 
 
-def _mixer(block: Block, lane: Lane) -> nn.Module:
-    return block.mixer.mamba_rev if lane.reverse else block.mixer.mamba_fwd
+def _mixer(block: Block, reading: Reading) -> Any:
+    return block.mixer.mamba_rev if reading.reverse else block.mixer.mamba_fwd
 
 
-def _stream(block: Block, h: Tensor, plan: Plan, outs: list[Tensor], lane: Lane) -> LayerState:
-    """Run one lane over its tiles; the states before each of them, (tiles, batch, ..)."""
-    mixer = _mixer(block, lane)
-    state = mixer.blank_state(len(h[lane.sequences]))
+def _stream(
+    block: Block, h: Tensor, plan: Plan, outs: list[Tensor], reading: Reading
+) -> LayerState:
+    """Run one mixer over its tiles; the states before each of them, (tiles, batch, ..)."""
+    mixer = _mixer(block, reading)
+    state = mixer.blank_state(len(h[reading.sequences]))
     # in one piece: small tensors that outlive large ones would leave holes in the heap
     states = type(state)(*(t.new_empty(plan.tiles, *t.shape) for t in state))
     with torch.no_grad():
         for k in range(plan.tiles):
             for kept, current in zip(states, state, strict=True):
                 kept[k] = current
-            y, state = mixer(block.norm(lane.tile(h, plan, k)), state)
-            lane.put(y, outs[lane.reverse], plan, k)
+            y, state = mixer(block.norm(reading.tile(h, plan, k)), state)
+            reading.put(y, outs[reading.reverse], plan, k)
     return states
 
 
@@ -85,34 +87,35 @@ def _pull_back(
     plan: Plan,
     bars: Sequence[Tensor],
     gradients: list[Tensor],
-    lane_states: tuple[Lane, LayerState],
+    read: tuple[Reading, LayerState],
 ) -> None:
-    """The adjoint sweep of one lane: from dF / d(outputs) to dF / dh."""
-    lane, states = lane_states
-    mixer = _mixer(block, lane)
+    """The adjoint sweep of one mixer: from dF / d(outputs) to dF / dh."""
+    reading, states = read
+    mixer = _mixer(block, reading)
     cotangent = [torch.zeros_like(t[0]) for t in states]
     for k in reversed(range(plan.tiles)):
-        bar, before = lane.tile(bars[lane.reverse], plan, k), [t[k] for t in states]
-        inputs = [t.detach().requires_grad_() for t in (lane.tile(h, plan, k), *before)]
+        bar, before = reading.tile(bars[reading.reverse], plan, k), [t[k] for t in states]
+        inputs = [t.detach().requires_grad_() for t in (reading.tile(h, plan, k), *before)]
         with torch.enable_grad():
             y, end = mixer(block.norm(inputs[0]), type(states)(*inputs[1:]))
             carried = zip(end, cotangent, strict=True)
             total = (y * bar).sum() + sum((s * s_bar).sum() for s, s_bar in carried)
         gradient, *cotangent = torch.autograd.grad(total, inputs)
-        lane.put(gradient, gradients[lane.reverse], plan, k)
+        reading.put(gradient, gradients[reading.reverse], plan, k)
 
 
 class _LayerSweep(Function):
     """Outputs of both mixers of a block, (batch, L, D) each; keeps h and the boundary states."""
 
     @staticmethod
-    def forward(ctx, h: Tensor, block: Block):
-        plan = Plan(h.shape[1], LAYER_TILE)
-        lanes = [Lane(part, reverse) for part in lanes_of(h) for reverse in (False, True)]
+    def forward(ctx, h: Tensor, block: Block, tile_length: int, threads: int | None):
+        plan = Plan(h.shape[1], tile_length)
+        readings = [Reading(part, reverse) for part in lanes_of(h) for reverse in (False, True)]
         outs = [torch.empty_like(h) for _ in range(2)]
-        states = side_by_side(partial(_stream, block, h, plan, outs), lanes)
+        states = side_by_side(partial(_stream, block, h, plan, outs), readings, threads)
         ctx.save_for_backward(h)
-        ctx.block, ctx.plan, ctx.states = block, plan, list(zip(lanes, states, strict=True))
+        ctx.block, ctx.plan, ctx.threads = block, plan, threads
+        ctx.states = list(zip(readings, states, strict=True))
         return tuple(outs)
 
     @staticmethod
@@ -120,18 +123,21 @@ class _LayerSweep(Function):
     def backward(ctx, *bars):
         (h,) = ctx.saved_tensors
         gradients = [torch.empty_like(h) for _ in range(2)]
-        side_by_side(partial(_pull_back, ctx.block, h, ctx.plan, bars, gradients), ctx.states)
-        return gradients[0].add_(gradients[1]), None
+        pull_back = partial(_pull_back, ctx.block, h, ctx.plan, bars, gradients)
+        side_by_side(pull_back, ctx.states, ctx.threads)
+        return gradients[0].add_(gradients[1]), None, None, None
 
 
-def streamed(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
-    """As ``caduceus.whole_window``, tile by tile, in memory of one tile besides h."""
-    return _LayerSweep.apply(h, block)
+def streamed(
+    block: Block, h: Tensor, tile_length: int = LAYER_TILE, threads: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Do what `bidirectional.whole_window` does tile by tile, in memory of one tile besides h."""
+    return _LayerSweep.apply(h, block, tile_length, threads)
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How a sequence is laid out in windows.
+    """A sequence laid out in windows.
 
     Attributes
     ----------
@@ -139,17 +145,23 @@ class Windows:
         Of the sequence. One that is no longer than a window is a window itself, all core.
     window, halo : int
         Positions that the model sees at once, and how many of them are dropped on either side.
+    batch : int
+        Positions of short windows that are run at a time.
+    layer_tile : int
+        Positions of one tile of a layer inside a window.
     """
 
     length: int
     window: int
     halo: int
+    batch: int = BATCH_POSITIONS
+    layer_tile: int = LAYER_TILE
 
     def __post_init__(self) -> None:
         if self.halo < 0 or self.window <= 2 * self.halo:
             raise UsageError(
                 f"a window of {self.window} bases with halos of {self.halo} has no core; choose "
-                "--halo below half of --window"
+                "`halo` below half of `window`"
             )
 
     @property
@@ -157,13 +169,9 @@ class Windows:
         return self.length if self.length <= self.window else self.window - 2 * self.halo
 
     @property
-    def cores(self) -> Plan:
-        return Plan(self.length, self.core)
-
-    @property
-    def tiles(self) -> Plan:
+    def plan(self) -> Plan:
         """Batches of windows: what is computed at a time, and kept if a run is killed."""
-        return Plan(self.length, self.core * max(1, BATCH_POSITIONS // self.window))
+        return Plan(self.length, self.core * max(1, self.batch // self.window))
 
     def seen(self, start: int, stop: int) -> tuple[int, int]:
         """The window of a core."""
@@ -171,7 +179,7 @@ class Windows:
 
     def in_tile(self, k: int) -> list[tuple[int, int]]:
         """The cores of tile k."""
-        first, last = self.tiles.bounds(k)
+        first, last = self.plan.bounds(k)
         return [(at, min(at + self.core, last)) for at in range(first, last, self.core)]
 
 
@@ -198,7 +206,8 @@ def adjoint(
     windows: Windows,
     objectives: Sequence[Objective],
     k: int = 0,
-    origins: Sequence[int] = (),
+    origins: Sequence[int] | None = None,
+    threads: int | None = None,
 ) -> WindowTile:
     """Gradient of the sum of F over the strands, for the cores of tile ``k``.
 
@@ -211,14 +220,16 @@ def adjoint(
         ``read(start, stop)`` gives the one-hot input (strands, stop - start, V).
     objectives : sequence of Objective
         One per strand.
-    origins : sequence of int
-        What the objectives call the first position of each strand; 0 if not given.
+    origins : sequence of int, optional
+        What the objectives call the first position of each strand; 0 if None.
+    threads : int, optional
+        Threads in all; torch's count if None.
     """
     strands = range(len(objectives))
     pieces = [_Piece(b, *core) for core in windows.in_tile(k) for b in strands]
-    found = {}
+    found: dict[_Piece, tuple[Tensor, Tensor, Tensor]] = {}
     for batch in _batches(pieces, windows):
-        found |= _window_batch(model, read, windows, objectives, origins, batch)
+        found |= _window_batch(model, read, windows, objectives, origins, batch, threads)
     rows = [[found[piece] for piece in pieces if piece.strand == b] for b in strands]
     gradient, log_p = (
         torch.stack([torch.cat([done[i] for done in row]) for row in rows]) for i in (0, 1)
@@ -235,7 +246,7 @@ def _batches(pieces: Sequence[_Piece], windows: Windows) -> Iterator[list[_Piece
         return stop - start
 
     for size, group in groupby(sorted(pieces, key=length), key=length):
-        alike, most = list(group), max(1, BATCH_POSITIONS // size)
+        alike, most = list(group), max(1, windows.batch // size)
         yield from (alike[i : i + most] for i in range(0, len(alike), most))
 
 
@@ -244,8 +255,9 @@ def _window_batch(
     read: Reader,
     windows: Windows,
     objectives: Sequence[Objective],
-    origins: Sequence[int],
+    origins: Sequence[int] | None,
     pieces: list[_Piece],
+    threads: int | None,
 ) -> dict[_Piece, tuple[Tensor, Tensor, Tensor]]:
     """Gradient (n, V), log-probabilities (n, V) and value of each piece."""
     seen = [windows.seen(piece.start, piece.stop) for piece in pieces]
@@ -254,10 +266,11 @@ def _window_batch(
     chosen = [objectives[piece.strand] for piece in pieces]
     origins = origins or [0] * len(objectives)
     starts = [origins[p.strand] + start for p, (start, _) in zip(pieces, seen, strict=True)]
+    directions = partial(streamed, tile_length=windows.layer_tile, threads=threads)
     with torch.enable_grad():
-        tiles = observe(model, x, starts)
-        total = sum(f(tile) for f, tile in zip(chosen, tiles, strict=True))
-    (gradient,) = torch.autograd.grad(total, x, materialize_grads=True)
+        tiles = observe(model, x, starts, directions)
+        values = torch.stack([f(tile) for f, tile in zip(chosen, tiles, strict=True)])
+    (gradient,) = torch.autograd.grad(values.sum(), x, materialize_grads=True)
     results = {}
     for i, (piece, (start, _)) in enumerate(zip(pieces, seen, strict=True)):
         core = slice(piece.start - start, piece.stop - start)
@@ -266,9 +279,11 @@ def _window_batch(
     return results
 
 
-def observe(model: BidirectionalMamba, x: Tensor, starts: Sequence[int]) -> list[Tile]:
+def observe(
+    model: BidirectionalMamba, x: Tensor, starts: Sequence[int], directions: Directions
+) -> list[Tile]:
     """Run windows (batch, L, V) and show each to an objective."""
-    hidden = model.hidden(x, streamed)
+    hidden = model.hidden(x, directions)
     logits = model.logits(hidden)
     log_p = torch.log_softmax(logits, dim=-1)
     parts = zip(starts, x, log_p, logits, hidden, strict=True)
@@ -276,12 +291,14 @@ def observe(model: BidirectionalMamba, x: Tensor, starts: Sequence[int]) -> list
 
 
 def _cut(tile: Tile, core: slice) -> Tile:
-    tensors = (t[core].detach().clone() for t in (tile.x, tile.log_p, tile.logits, tile.hidden))
-    return Tile(tile.start + core.start, *tensors, tile.base_ids, tile.ahead)
+    x, log_p, logits, hidden = (
+        t[core].detach().clone() for t in (tile.x, tile.log_p, tile.logits, tile.hidden)
+    )
+    return Tile(tile.start + core.start, x, log_p, logits, hidden, tile.base_ids, tile.ahead)
 
 
 class HaloError(NamedTuple):
-    """How far the gradient of one core moved when the halo was doubled."""
+    """The change of the gradient of one core when the halo was doubled."""
 
     start: int
     stop: int
@@ -295,14 +312,17 @@ def halo_error(
     windows: Windows,
     objectives: Sequence[Objective],
     core: tuple[int, int],
-    origins: Sequence[int] = (),
+    origins: Sequence[int] | None = None,
+    threads: int | None = None,
 ) -> HaloError:
     """Compute the gradient of one core with the halo and with twice the halo."""
     pieces = [_Piece(b, *core) for b in range(len(objectives))]
     found = []
     for halo in (windows.halo, 2 * windows.halo):
-        wider = Windows(windows.length, windows.core + 2 * halo, halo)
-        done = [_window_batch(model, read, wider, objectives, origins, [p]) for p in pieces]
+        wider = replace(windows, window=windows.core + 2 * halo, halo=halo)
+        done = [
+            _window_batch(model, read, wider, objectives, origins, [p], threads) for p in pieces
+        ]
         found.append(torch.cat([part[p][0] for part, p in zip(done, pieces, strict=True)]).double())
     near, far = (gradient[:, list(model.vocabulary.base_ids)] for gradient in found)
     moved, scale = (near - far).abs().max(), far.abs().max()

@@ -16,8 +16,9 @@ from pgf_genome.attribution.task import Settings as TaskSettings
 from pgf_genome.attribution.values import TRACKS
 from pgf_genome.checkpoints.load import load_model, resolve_device
 from pgf_genome.checkpoints.source import DEFAULT_MODEL
-from pgf_genome.engine.arrays import TILE_LENGTH
 from pgf_genome.engine.objective import Likelihood
+from pgf_genome.engine.plan import TILE_LENGTH
+from pgf_genome.engine.running import require_causal, running_of
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.experiments.biology_panels import Scored, Sizes, panels
@@ -113,9 +114,7 @@ def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
     UsageError, SequenceError, ModelError
         Among others if the model is not causal, or no gene lies within the stretch.
     """
-    model = load_model(settings.model, settings.device)
-    if not isinstance(model, CausalMamba):
-        raise UsageError(f"{model.name} reads in both directions: biology needs a causal model")
+    model = require_causal(load_model(settings.model, settings.device), "biology")
     with decode_fasta(settings.fasta, scratch / "codes") as genome:
         annotation = read_annotation(settings.gff, genome.lengths)
         interval = settings.interval(genome.lengths)
@@ -159,8 +158,9 @@ def score(
     """Tracks of a stretch that the model sees alone, mean of both strands, and its genes."""
     span = (interval.start, interval.stop)
     segment = Segment(interval.contig, *span, write=(span,))
-    settings = TaskSettings("+-", TRACKS, "corrected", tile_length=TILE_LENGTH)
-    task = Task(model, genome, segment, (Likelihood(), Likelihood()), settings)
+    layout = running_of(model).layout(batch=2, tile=TILE_LENGTH)
+    settings = TaskSettings("+-", TRACKS, "corrected", **layout.settings())
+    task = Task(model, genome, segment, (Likelihood(), Likelihood()), settings, layout)
     log.info("gradient of both strands of %s", interval)
     result = run_segment(task, scratch, lambda bases: None)
     values = np.concatenate([piece for _, piece in result.tracks()], axis=1)

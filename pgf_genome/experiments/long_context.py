@@ -13,7 +13,9 @@ from torch import Tensor
 
 from pgf_genome.checkpoints.load import load_model, resolve_device
 from pgf_genome.checkpoints.source import DEFAULT_MODEL
-from pgf_genome.engine.arrays import TILE_LENGTH, adjoint
+from pgf_genome.engine.arrays import adjoint
+from pgf_genome.engine.plan import TILE_LENGTH
+from pgf_genome.engine.running import require_causal
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.experiments.long_context_text import EDGES, WHOLE
@@ -61,9 +63,7 @@ class Settings:
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
     """Windows of every length against the whole."""
-    model = load_model(settings.model, settings.device)
-    if not isinstance(model, CausalMamba):
-        raise UsageError(f"{settings.model}: long-context needs a causal model")
+    model = require_causal(load_model(settings.model, settings.device), "long-context")
     where, ids = _stretch(settings, model, scratch)
     facts = {
         "sequence": where,

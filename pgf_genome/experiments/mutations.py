@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from pgf_genome.engine import sweep
-from pgf_genome.engine.arrays import TILE_LENGTH
-from pgf_genome.engine.lanes import side_by_side
-from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.plan import TILE_LENGTH, Plan
 from pgf_genome.engine.spool import RecordFile, nbytes
+from pgf_genome.engine.threads import side_by_side
 from pgf_genome.experiments.genes import PLACES, Gene, code_of
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
@@ -202,7 +201,7 @@ def _reference(model: CausalMamba, strand: _Strand, states: RecordFile) -> np.nd
             state = after
         at = stop
         if slot < len(strand.position):
-            states.write(slot, slot, state.tensors())
+            states.write(slot, state.tensors())
     return log_p
 
 

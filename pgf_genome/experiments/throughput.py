@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from pgf_genome.checkpoints.load import resolve_device
-from pgf_genome.engine.arrays import TILE_LENGTH
-from pgf_genome.engine.plan import DEFAULT_MEMORY, Cost
+from pgf_genome.engine.plan import DEFAULT_MEMORY, TILE_LENGTH, Cost
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.experiments.measure import OK, Measurement, Request, measure_apart

@@ -15,11 +15,11 @@ from pgf_genome.attribution.segment import run_segment
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.checkpoints.source import DEFAULT_MODEL
 from pgf_genome.engine.arrays import adjoint
+from pgf_genome.engine.layout import Layout
 from pgf_genome.errors import UsageError
 from pgf_genome.job.options import Options
 from pgf_genome.job.outputs import Attribution, write_outputs
 from pgf_genome.job.prepare import check_disk, prepared
-from pgf_genome.job.shape import Shape
 from pgf_genome.job.workspace import require_folder, workspace
 from pgf_genome.mamba.model import LanguageModel
 
@@ -86,14 +86,15 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
         tempfile.TemporaryDirectory(prefix="pgf-", dir=scratch_dir) as scratch,
         prepared(fasta, model, options, Path(scratch)) as plan,
     ):
-        seconds = plan.bases * len(plan.strands) * _seconds_per_base(model, plan.shape)
+        seconds = plan.bases * len(plan.strands) * _seconds_per_base(model, plan.layout)
         lines = [("contig", "start", "stop", "tiles", "write")]
         for s in plan.segments:
             written = sum(stop - start for start, stop in s.write)
             tiles = len(plan.task(s).tiles)
             lines.append((s.contig, *map(str, (s.start, s.stop, tiles, written))))
+        name, cut = plan.layout.description()
         lines += [
-            plan.shape.line(),
+            (f"# {name}", cut),
             ("# memory", f"{plan.memory / 2**20:,.0f} MiB, whatever the length of the contigs"),
             ("# scratch disk", f"{plan.disk / 2**20:,.1f} MiB, linear in the length"),
             ("# time", f"{seconds:,.0f} s on {model.device}, about"),
@@ -101,9 +102,9 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
     return "\n".join("\t".join(line) for line in lines)
 
 
-def _seconds_per_base(model: LanguageModel, shape: Shape) -> float:
+def _seconds_per_base(model: LanguageModel, layout: Layout) -> float:
     """Time of an adjoint sweep per base of a strand, from two short tiles of random sequence."""
-    length = min(shape.at_once, 2048)
+    length = min(layout.at_once, 2048)
     ids = torch.randint(4, (2 * length,), generator=torch.Generator().manual_seed(0))
     bases = torch.tensor(model.vocabulary.base_ids)[ids]
     adjoint(model, bases[: length + 1], tile_length=length)  # compiles the kernels

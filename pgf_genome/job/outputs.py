@@ -136,7 +136,7 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
         "fasta": {"name": Path(fasta).name, "sha256_of_bases": plan.genome.digest},
         "objective": objective_name(options.objective, model),
         "strand": options.strand,
-        **plan.shape.facts(_halo_loci(results)),
+        **plan.layout.facts(_halo_loci(results)),
         "context": "whole segments" if options.context is None else f"{options.context} bases",
         "conventions": {
             "coordinates": "0-based half-open in bedGraph and bigWig",

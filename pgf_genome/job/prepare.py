@@ -18,11 +18,11 @@ from pgf_genome.attribution.selection import (
 )
 from pgf_genome.attribution.task import Segment, Settings, Task
 from pgf_genome.attribution.values import meanings
+from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Span
+from pgf_genome.engine.running import running_of
 from pgf_genome.errors import ResourceError
 from pgf_genome.job.options import STRANDS, Options
-from pgf_genome.job.shape import Shape, shape_of
-from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
 from pgf_genome.tracks import new_names
@@ -39,7 +39,7 @@ class Prepared:
     options: Options
     segments: list[Segment]
     targets: Mapping[str, tuple[Span, ...]] | None
-    shape: Shape
+    layout: Layout
     old_names: Mapping[str, str]
 
     def old_name(self, contig: str) -> dict[str, str]:
@@ -53,16 +53,16 @@ class Prepared:
     @property
     def meanings(self) -> dict[str, str]:
         """What the values of every track are, for people."""
-        return meanings(isinstance(self.model, BidirectionalMamba))
+        return meanings(running_of(self.model).context)
 
     def task(self, segment: Segment) -> Task:
         options = self.options
         positions = None if self.targets is None else self.targets[segment.contig]
         objective = objective_of(options.objective, positions, self.model)
         length = self.genome.lengths[segment.contig]
-        settings = Settings(self.strands, options.tracks, options.method, **self.shape.settings())
+        settings = Settings(self.strands, options.tracks, options.method, **self.layout.settings())
         objectives = on_strands(objective, self.strands, length)
-        return Task(self.model, self.genome, segment, objectives, settings)
+        return Task(self.model, self.genome, segment, objectives, settings, self.layout)
 
     @property
     def bases(self) -> int:
@@ -72,7 +72,7 @@ class Prepared:
     @property
     def memory(self) -> int:
         """Expected peak of resident memory, bytes."""
-        return self.shape.memory(max((s.length for s in self.segments), default=1))
+        return self.layout.memory(max((s.length for s in self.segments), default=1))
 
     @property
     def disk(self) -> int:
@@ -82,14 +82,14 @@ class Prepared:
         written = sum(stop - start for s in self.segments for start, stop in s.write)
         tracks = 4 * written * len(self.options.tracks)
         sequence = sum(contig.length for contig in self.genome.contigs)
-        states = self.shape.spool_bytes(largest)
+        states = self.layout.spool_bytes(largest)
         return states + 5 * strands * largest * itemsize + tracks + sequence
 
 
 def strands_of(model: LanguageModel, options: Options) -> str:
     """The strands to compute: a model that reads both gives the same for either, to rounding."""
-    equivariant = isinstance(model, BidirectionalMamba) and model.config.two_way.complement
-    return "+" if equivariant and options.strand == "both" else STRANDS[options.strand]
+    alike = model.reads_both_strands and options.strand == "both"
+    return "+" if alike else STRANDS[options.strand]
 
 
 @contextmanager
@@ -99,13 +99,19 @@ def prepared(
     """Decode the sequence and plan the run; the decoded sequence goes with the context."""
     # Said before the sequence is read, which may take minutes.
     objective_of(options.objective, () if options.target else None, model)
-    shape = shape_of(model, options, len(strands_of(model, options)))
+    layout = running_of(model).layout(
+        len(strands_of(model, options)),
+        options.tile,
+        options.window,
+        options.halo,
+        options.max_memory,
+    )
     with decode_fasta(fasta, scratch / "codes", _contigs_to_read(fasta, options)) as whole:
         chosen = _selection(whole.lengths, options)
         genome, chosen, old_names = _renamed(whole.only(chosen.write), chosen, options)
         _warn_of_ambiguous(genome, fasta)
         segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
-        yield Prepared(model, genome, options, segments, chosen.targets, shape, old_names)
+        yield Prepared(model, genome, options, segments, chosen.targets, layout, old_names)
 
 
 def _renamed(

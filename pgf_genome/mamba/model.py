@@ -21,8 +21,10 @@ derivative: embedding row t is X[t] @ E.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +90,11 @@ class LanguageModel(nn.Module):
         )
 
     @property
+    def reads_both_strands(self) -> bool:
+        """True if the model itself adds the outputs of both strands, and so is equivariant."""
+        return bool(self.config.two_way and self.config.two_way.complement)
+
+    @property
     def dtype(self) -> torch.dtype:
         return self.embeddings.weight.dtype
 
@@ -124,6 +131,41 @@ class LanguageModel(nn.Module):
         return project(hidden, head)
 
 
+class Stage(NamedTuple):
+    """Consecutive blocks of a causal model, a function of a tile and a state like the whole of it.
+
+    The first stage embeds its input; the last one normalises its output.
+    """
+
+    model: CausalMamba
+    first: int
+    stop: int
+
+    @property
+    def is_first(self) -> bool:
+        return self.first == 0
+
+    @property
+    def is_last(self) -> bool:
+        return self.stop == len(self.model.layers)
+
+    def part(self, state: State) -> State:
+        """The share of this stage in the state of the model."""
+        predicted = state.log_probs if self.is_last else state.log_probs[:, :0]
+        return State(state.layers[self.first : self.stop], predicted)
+
+    def __call__(
+        self, h: Tensor, layers: Sequence[LayerState]
+    ) -> tuple[Tensor, tuple[LayerState, ...]]:
+        """(h, states of its blocks) -> (h, their states after the tile)."""
+        h = self.model.embed(h) if self.is_first else h
+        after = []
+        for block, state in zip(self.model.layers[self.first : self.stop], layers, strict=True):
+            h, state = block(h, state)
+            after.append(state)
+        return (self.model.norm_f(h) if self.is_last else h), tuple(after)
+
+
 class CausalMamba(LanguageModel):
     """``model(x, state) -> (log_probs, state)``, pure in both."""
 
@@ -135,12 +177,13 @@ class CausalMamba(LanguageModel):
 
     def hidden(self, x: Tensor, state: State) -> tuple[Tensor, tuple[LayerState, ...]]:
         """Normalised last hidden layer (batch, T, D) and the layers' states after the tile."""
-        h = self.embed(x)
-        layers = []
-        for block, layer_state in zip(self.layers, state.layers, strict=True):
-            h, layer_state = block(h, layer_state)
-            layers.append(layer_state)
-        return self.norm_f(h), tuple(layers)
+        (whole,) = self.stages(1)
+        return whole(x, state.layers)
+
+    def stages(self, count: int) -> list[Stage]:
+        """The model as a chain of stages of about equal depth."""
+        edges = [len(self.layers) * i // count for i in range(count + 1)]
+        return [Stage(self, first, stop) for first, stop in pairwise(edges)]
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, layers = self.hidden(x, state)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-# What one mixer remembers of the bases before the tile: a NamedTuple of its own, of any number of
+# The memory of one mixer of the bases before the tile: a NamedTuple of its own, of any number of
 # tensors, (batch, ..) each.
 LayerState = tuple[Any, ...]
 
 
 class State(NamedTuple):
-    """What a whole model remembers: the end of one tile is the start of the next."""
+    """The memory of a model or of one stage: the end of one tile is the start of the next."""
 
     layers: tuple[LayerState, ...]
-    log_probs: Tensor  # (batch, V): log p(next base | everything so far)
+    # (batch, V): log p(next base | everything so far); (batch, 0) in a stage that predicts nothing
+    log_probs: Tensor
 
     def tensors(self) -> list[Tensor]:
         """Every tensor, in a fixed order."""
@@ -42,6 +43,11 @@ class State(NamedTuple):
     def detached(self) -> State:
         """The same numbers without their history."""
         return self.map(torch.Tensor.detach)
+
+    @staticmethod
+    def chained(stages: Sequence[State]) -> State:
+        """The state of a model from those of its stages, first to last."""
+        return State(tuple(chain(*(s.layers for s in stages))), stages[-1].log_probs)
 
     @staticmethod
     def joined(parts: Sequence[State]) -> State:

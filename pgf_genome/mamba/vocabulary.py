@@ -74,7 +74,7 @@ class Vocabulary:
         """
         pad = [i for i, t in enumerate(self.tokens) if t.strip("<>[]|").lower() == "pad"]
         if not pad:
-            raise ModelError("the tokenizer has no padding token to feed N as (--n-as-pad)")
+            raise ModelError("the tokenizer has no padding token to feed N as (`n_as_pad`)")
         return replace(self, n_id=pad[0])
 
     def encode(self, codes: np.ndarray) -> torch.Tensor:

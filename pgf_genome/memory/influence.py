@@ -13,10 +13,9 @@ ECL_b is the smallest distance within which a fraction b of all influence lies.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from pgf_genome.engine import sweep
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.objective import Likelihood, PseudoLikelihood
 from pgf_genome.engine.plan import Plan
-from pgf_genome.engine.spool import RecordFile, nbytes
+from pgf_genome.engine.running import running_of
 from pgf_genome.errors import IntegrityError
 from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
@@ -140,10 +139,10 @@ def influence(
     hold a base for long and say nothing of it meanwhile.
     """
     parts = []
-    two_way = isinstance(model, BidirectionalMamba)
+    streams = running_of(model).streams
     for first in range(0, len(contexts), PROBES_AT_ONCE):
         batch = contexts[first : first + PROBES_AT_ONCE]
-        parts.append(_windows(model, batch) if two_way else _sweeps(model, batch, tile_length))
+        parts.append(_sweeps(model, batch, tile_length) if streams else _windows(model, batch))
         progress(batch.size)
     energy = np.concatenate(parts)
     if not np.isfinite(energy).all():
@@ -159,7 +158,6 @@ def _sweeps(model: CausalMamba, contexts: np.ndarray, tile_length: int) -> np.nd
     probes, length = contexts.shape
     ids = model.vocabulary.encode(contexts)
     plan = Plan(length, tile_length)
-    blank = model.initial_state(probes)
     objective = Likelihood(targets="fixed", positions=((length - 1, length),))
     energy, going = np.zeros((probes, length)), np.ones(probes, bool)
     largest = np.zeros(probes)
@@ -167,13 +165,8 @@ def _sweeps(model: CausalMamba, contexts: np.ndarray, tile_length: int) -> np.nd
     def read(start: int, stop: int) -> Tensor:
         return model.one_hot(ids[:, start:stop])
 
-    with (
-        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
-        RecordFile(Path(scratch) / "states", nbytes(blank.tensors()), "influence") as states,
-    ):
-        for step in sweep.primal(model, read, plan, blank, stop=plan.replayed):
-            states.write(step.k + 1, step.k + 1, step.state.tensors())
-        for tile in sweep.adjoint(model, read, plan, [objective] * probes, states, blank):
+    with closing(sweep.there_and_back(model, read, plan, [objective] * probes)) as tiles:
+        for tile in tiles:
             start, stop = plan.bounds(tile.k)
             energy[going, start:stop] = _energy(model, tile.gradient)[going]
             norm = _norms(tile.cotangent)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from pgf_genome.engine.plan import DEFAULT_WINDOW
+from pgf_genome.engine.running import running_of
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Interval
-from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.memory import drives
 from pgf_genome.memory.estimator import log_lags
@@ -159,7 +159,7 @@ def measure(
     the FASTA, and the boundary states of a few probes. Equal arguments give equal results.
     """
     settings = Settings() if settings is None else settings
-    if isinstance(model, BidirectionalMamba) and "layers" in settings.measure:
+    if "layers" in settings.measure and not running_of(model).streams:
         raise UsageError(
             f"{model.name} reads in both directions: memory functions are of causal models; ask "
             "for --measure influence"
@@ -222,11 +222,11 @@ def _contexts(
 ) -> np.ndarray:
     """Codes around probed positions of the real sequence, as long as the sequence allows."""
     longest = max(piece.length for piece in pieces)
-    if isinstance(model, BidirectionalMamba):
+    if running_of(model).streams:
+        before, after = min(settings.span, longest // 2) - 1, 0
+    else:
         window = min(model.trained_length or DEFAULT_WINDOW, settings.span, longest)
         before, after = window // 2, (window - 1) // 2
-    else:
-        before, after = min(settings.span, longest // 2) - 1, 0
     return drives.probe_contexts(genome, pieces, settings.probes, before, after)
 
 

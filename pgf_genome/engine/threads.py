@@ -1,4 +1,9 @@
-"""Independent pieces of work side by side, each in a thread with a part of the threads."""
+"""Independent pieces of work side by side, each in a thread with its share of the threads.
+
+How many threads there are is an argument. The matrix products and kernels of one thread use torch's
+count, which in torch's OpenMP builds is a setting of the thread that calls ``set_num_threads``.
+Here, and nowhere else in the engine, workers are given theirs.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +16,40 @@ from queue import PriorityQueue
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
-Lane = TypeVar("Lane")
+Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
-def lanes_of(x: Tensor) -> list[slice]:
-    """Parts of a batch that can run side by side: single sequences on a CPU, else all at once.
-
-    They do not depend on the number of threads, so that equal plans give equal bytes.
-    """
-    size = 1 if x.is_cpu else len(x)
-    return [slice(b, b + size) for b in range(0, len(x), size)]
-
-
-def side_by_side(step: Callable[[Lane], Result], lanes: Sequence[Lane]) -> list[Result]:
-    """``step(lane)`` of every lane, in a thread each as far as threads go.
+def side_by_side(
+    step: Callable[[Piece], Result], pieces: Sequence[Piece], threads: int | None = None
+) -> list[Result]:
+    """``step(piece)`` of every piece, in a thread each as far as ``threads`` go.
 
     Two threads on two sequences outrun two that share every operation, by a fifth to two fifths.
     """
-    threads = torch.get_num_threads()
-    workers = min(len(lanes), threads)
-    if workers == 1:
-        return [step(lane) for lane in lanes]
-    return list(_pool(workers, threads // workers).map(step, lanes))
+    pool = _pool(len(pieces), threads)
+    return [*map(step, pieces)] if pool is None else [*pool.map(step, pieces)]
+
+
+def _pool(most: int, threads: int | None) -> ThreadPoolExecutor | None:
+    """At most so many workers that share the threads; None for the calling thread as it is."""
+    own = torch.get_num_threads()
+    threads = threads or own
+    workers = min(most, threads)
+    return None if workers == 1 and threads == own else _workers(workers, threads // workers)
 
 
 @cache
-def _pool(workers: int, threads_each: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, "pgf-lane", torch.set_num_threads, (threads_each,))
+def _workers(count: int, threads_each: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, "pgf-worker", _use, (threads_each,))
+
+
+def _use(threads: int) -> None:
+    """Set torch's count of the calling thread, to stay."""
+    # a thread takes the count that was set last, by any thread, when it first asks for its own
+    torch.get_num_threads()
+    torch.set_num_threads(threads)
 
 
 class Workers:
@@ -53,14 +62,14 @@ class Workers:
     Parameters
     ----------
     most : int
-        Threads at most; each has its part of those of torch. With one, work is done when it is
+        Workers at most.
+    threads : int, optional
+        Threads that they share; torch's count if None. With one worker, work is done when it is
         submitted.
     """
 
-    def __init__(self, most: int) -> None:
-        threads = torch.get_num_threads()
-        count = min(most, threads)
-        self._pool = _pool(count, threads // count) if count > 1 else None
+    def __init__(self, most: int, threads: int | None = None) -> None:
+        self._pool = _pool(most, threads)
         self._numbers = itertools.count()
         self._ready: PriorityQueue[_Task] = PriorityQueue()
 

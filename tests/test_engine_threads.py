@@ -8,17 +8,16 @@ import time
 import weakref
 
 import pytest
+import torch
 from threads import threads_as_before
 
-from pgf_genome.engine.lanes import Workers
+from pgf_genome.engine.threads import Workers, side_by_side
 
 
 @pytest.fixture(params=[1, 2, 3])
 def workers(request):
-    """Workers of one to three threads; torch's threads are as before after the test."""
-    with threads_as_before() as set_threads:
-        set_threads(3)
-        yield Workers(request.param)
+    """Workers of one to three threads."""
+    return Workers(request.param, 3)
 
 
 def test_futures_among_the_arguments_are_replaced_by_their_results(workers):
@@ -29,9 +28,28 @@ def test_futures_among_the_arguments_are_replaced_by_their_results(workers):
 
 @pytest.fixture
 def two_threads():
+    return Workers(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "threads", "each"), [(1, 3, 3), (2, 2, 1), (2, 5, 2), (4, 3, 1)]
+)
+def test_every_worker_has_its_share_of_the_threads_and_the_caller_keeps_its_own(
+    pieces, threads, each
+):
+    with threads_as_before() as set_threads:
+        set_threads(1)
+        found = side_by_side(lambda _: torch.get_num_threads(), range(pieces), threads)
+        found.append(Workers(pieces, threads).submit(torch.get_num_threads).result())
+        assert found == [each] * (pieces + 1)
+        assert torch.get_num_threads() == 1
+
+
+def test_without_a_number_the_threads_are_those_of_the_caller():
     with threads_as_before() as set_threads:
         set_threads(2)
-        yield Workers(2)
+        assert side_by_side(lambda _: torch.get_num_threads(), [0]) == [2]
+        assert side_by_side(lambda _: torch.get_num_threads(), [0, 1]) == [1, 1]
 
 
 def test_of_what_can_be_done_what_was_submitted_first_is_done_first(two_threads):

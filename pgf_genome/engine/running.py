@@ -1,0 +1,268 @@
+"""Ways to run a model: a causal one streams over tiles, a bidirectional one sees windows.
+
+`running_of` is the one place that asks what kind a model is. Everyone else asks the `Running` that
+it gives.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pgf_genome.engine import sweep, windows
+from pgf_genome.engine.equations import Reader
+from pgf_genome.engine.layout import Layout, TileLayout, WindowLayout
+from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood
+from pgf_genome.engine.plan import (
+    DEFAULT_MEMORY,
+    DEFAULT_WINDOW,
+    TANGENT_ROWS,
+    Cost,
+    Plan,
+    WindowCost,
+)
+from pgf_genome.engine.windows import Windows
+from pgf_genome.errors import UsageError
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
+from pgf_genome.mamba.model import CausalMamba, LanguageModel
+from pgf_genome.scan import Dual
+
+HALO_SHARE = 8  # of a window, on either side, unless the halo is given
+
+
+class Running(ABC):
+    """A model and the way its kind is run over one sequence in memory."""
+
+    streams: ClassVar[bool]  # whether a state passes from tile to tile, and so over whole contigs
+    likelihood: ClassVar[Callable[..., Objective]]  # makes the default objective
+    likelihood_name: ClassVar[str]
+    context: ClassVar[str]  # what the prediction of a base is conditioned on
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+
+    @abstractmethod
+    def check(self, objective: Objective) -> None:
+        """Raise a UsageError if an objective is not defined for this kind of model."""
+
+    @abstractmethod
+    def adjoint(
+        self, read: Reader, plan: Plan, objective: Objective, threads: int | None
+    ) -> tuple[float, Tensor]:
+        """F and its gradient with respect to the input, (L, V)."""
+
+    @abstractmethod
+    def parameter_gradient(
+        self, read: Reader, plan: Plan, objective: Objective, threads: int | None
+    ) -> tuple[float, list[Tensor]]:
+        """F and its gradient with respect to every parameter, in float64.
+
+        Raises
+        ------
+        UsageError
+            If this kind of model has no tiles to go through.
+        """
+
+    @abstractmethod
+    def tangent(self, read: Reader, plan: Plan, directions: Tensor, threads: int | None) -> Tensor:
+        """Derivatives of the log-probabilities, (k, L, V), along directions (k, 1, L, V)."""
+
+    @abstractmethod
+    def log_probs(self, read: Reader, plan: Plan, threads: int | None) -> Tensor:
+        """All predictions, (L, V)."""
+
+    @abstractmethod
+    def layout(
+        self,
+        batch: int = 1,
+        tile: int | None = None,
+        window: int | None = None,
+        halo: int | None = None,
+        max_memory: int | None = None,
+    ) -> Layout:
+        """Choose tiles or windows for ``batch`` sequences in lock-step; None is for us to choose.
+
+        Raises
+        ------
+        UsageError
+            If an argument does not go with the model, or the memory does not suffice.
+        """
+
+
+class Streamed(Running):
+    """A causal model: sweeps over tiles, in memory of one tile."""
+
+    model: CausalMamba
+    streams = True
+    likelihood = Likelihood
+    likelihood_name = "likelihood"
+    context = "all bases before it"
+
+    def check(self, objective: Objective) -> None:
+        if isinstance(objective, PseudoLikelihood):
+            raise UsageError(
+                "a causal model predicts a base from those before it: use Likelihood "
+                "(`objective` likelihood)"
+            )
+
+    def adjoint(
+        self, read: Reader, plan: Plan, objective: Objective, threads: int | None
+    ) -> tuple[float, Tensor]:
+        value = torch.zeros((), dtype=torch.float64)
+        gradient = torch.empty(plan.length, self.model.config.vocab_rows, dtype=self.model.dtype)
+        for tile in sweep.there_and_back(self.model, read, plan, [objective], threads=threads):
+            start, stop = plan.bounds(tile.k)
+            gradient[start:stop] = tile.gradient[0].cpu()
+            value += tile.values[0].cpu()
+        return value.item(), gradient
+
+    def parameter_gradient(
+        self, read: Reader, plan: Plan, objective: Objective, threads: int | None
+    ) -> tuple[float, list[Tensor]]:
+        parameters = list(self.model.parameters())
+        total = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
+        value = torch.zeros((), dtype=torch.float64)
+        for tile in sweep.there_and_back(self.model, read, plan, [objective], parameters, threads):
+            value += tile.values[0].cpu()
+            for whole, part in zip(total, tile.weights, strict=True):
+                whole += part
+        return value.item(), total
+
+    def tangent(self, read: Reader, plan: Plan, directions: Tensor, threads: int | None) -> Tensor:
+        shorter = min(plan.tile_length, -(-TANGENT_ROWS // len(directions)))
+        tiles = sweep.tangent(
+            self.model,
+            read,
+            lambda start, stop: directions[:, :, start:stop],
+            replace(plan, tile_length=shorter),
+            self.model.initial_state(1),
+            threads,
+        )
+        return torch.cat([tile.tangents[:, 0] for tile in tiles], dim=1)
+
+    def log_probs(self, read: Reader, plan: Plan, threads: int | None) -> Tensor:
+        blank = self.model.initial_state(1)
+        steps = sweep.primal(self.model, read, plan, blank, threads=threads)
+        return torch.cat([step.log_probs[0] for step in steps])
+
+    def layout(
+        self,
+        batch: int = 1,
+        tile: int | None = None,
+        window: int | None = None,
+        halo: int | None = None,
+        max_memory: int | None = None,
+    ) -> TileLayout:
+        for name, value in (("window", window), ("halo", halo)):
+            if value is not None:
+                raise UsageError(
+                    f"`{name}` is for bidirectional models; {self.model.name} is causal and "
+                    "streams whole contigs: leave it out"
+                )
+        cost = Cost.of(self.model.config, _parameters(self.model), batch, self.model.dtype.itemsize)
+        memory = DEFAULT_MEMORY if max_memory is None else max_memory
+        tile = tile or cost.longest_tile(memory)
+        _refuse_beyond(max_memory, cost.memory(tile), "tile", tile)
+        return TileLayout(tile, cost)
+
+
+class Windowed(Running):
+    """A bidirectional model: in memory all of a sequence is one window."""
+
+    model: BidirectionalMamba
+    streams = False
+    likelihood = PseudoLikelihood
+    likelihood_name = "pseudo-likelihood"
+    context = "its whole window, itself included"
+
+    def check(self, objective: Objective) -> None:
+        if isinstance(objective, Likelihood):
+            raise UsageError(
+                "a bidirectional model has no likelihood of a base given those before it: use "
+                "PseudoLikelihood (`objective` pseudo-likelihood)"
+            )
+
+    def adjoint(
+        self, read: Reader, plan: Plan, objective: Objective, threads: int | None
+    ) -> tuple[float, Tensor]:
+        whole = Windows(plan.length, plan.length, halo=0)
+        tile = windows.adjoint(self.model, read, whole, [objective], threads=threads)
+        return tile.values.item(), tile.gradient[0]
+
+    def parameter_gradient(
+        self, read: Reader, plan: Plan, objective: Objective, threads: int | None
+    ) -> tuple[float, list[Tensor]]:
+        raise UsageError("weight gradients over tiles need a causal model")
+
+    def tangent(self, read: Reader, plan: Plan, directions: Tensor, threads: int | None) -> Tensor:
+        x = read(0, plan.length)
+        at_once = max(1, TANGENT_ROWS // plan.length)
+        with torch.no_grad():
+            return torch.cat(
+                [self.model(Dual(x, dx)).dots[:, 0] for dx in directions.split(at_once)]
+            )
+
+    def log_probs(self, read: Reader, plan: Plan, threads: int | None) -> Tensor:
+        with torch.no_grad():
+            directions = partial(windows.streamed, threads=threads)
+            return self.model(read(0, plan.length), directions)[0]
+
+    def layout(
+        self,
+        batch: int = 1,
+        tile: int | None = None,
+        window: int | None = None,
+        halo: int | None = None,
+        max_memory: int | None = None,
+    ) -> WindowLayout:
+        if tile is not None:
+            raise UsageError(
+                f"`tile` is for causal models; {self.model.name} is bidirectional: `window`"
+            )
+        cost = WindowCost.of(self.model.config, _parameters(self.model), self.model.dtype.itemsize)
+
+        def halo_of(window: int) -> int:
+            return window // HALO_SHARE if halo is None else halo
+
+        size = window or self.model.trained_length or DEFAULT_WINDOW
+        if window is None and max_memory is not None:
+            size = cost.longest_window(max_memory, size, halo_of)
+        _refuse_beyond(max_memory, cost.memory(size + 2 * halo_of(size)), "window", size)
+        Windows(1, size, halo_of(size))  # refuses a halo that leaves no core
+        return WindowLayout(size, halo_of(size), cost)
+
+
+def running_of(model: LanguageModel) -> Running:
+    """Choose the way in which a model is run."""
+    return Windowed(model) if isinstance(model, BidirectionalMamba) else Streamed(model)
+
+
+def require_causal(model: LanguageModel, what: str) -> CausalMamba:
+    """The model itself.
+
+    Raises
+    ------
+    UsageError
+        If it is not causal; the message says ``what`` needs such a model.
+    """
+    if not isinstance(model, CausalMamba):
+        raise UsageError(f"{what} needs a causal model; {model.name} is bidirectional")
+    return model
+
+
+def _parameters(model: LanguageModel) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _refuse_beyond(limit: int | None, need: int, name: str, value: int) -> None:
+    if limit is not None and need > limit:
+        raise UsageError(
+            f"`{name}` {value} needs {need // 2**20}M, more than `max_memory`; "
+            f"leave `{name}` out to have it chosen"
+        )
