@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from interpreter import INTERPRETED
 from models import random_model, small_config
 
 from pgf_genome.cli import main
 from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.scan import function
 
 SHARED = Path(__file__).parents[1] / ".." / "shared"
 
@@ -43,6 +45,17 @@ def one_thread() -> None:
 def tiny_model() -> CausalMamba:
     """A random model in float64."""
     return random_model(small_config())
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the tensors of a Triton test live; interpreted kernels take those of the CPU."""
+    if not INTERPRETED:
+        return "cuda"
+    from pgf_genome.scan import gpu
+
+    monkeypatch.setattr(function, "kernels", lambda tensor: gpu)
+    return "cpu"
 
 
 @pytest.fixture(scope="session", autouse=True)

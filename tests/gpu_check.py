@@ -180,7 +180,8 @@ def main() -> None:
     if args.device != "cpu" and not args.skip_tests:
         print(torch.cuda.get_device_name(args.device), "torch", torch.__version__, flush=True)
         root = Path(__file__).parents[1]
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/test_gpu_kernels.py"]
+        files = ["tests/test_gpu_kernels.py", "tests/test_trained_elsewhere.py"]
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *files]
         failed = subprocess.run(command, cwd=root).returncode
     time_kernels(args)
     sweep(args)

@@ -1,19 +1,14 @@
 """The Triton kernels against the equations, on a CUDA device or interpreted.
 
 The tests marked ``gpu`` run on the device. Without one, the last test here runs the very same in
-another process where Triton interprets kernels on CPU tensors: whether it compiles or interprets is
-settled when it is first imported, and torch may have done that before.
+another process where Triton interprets kernels on CPU tensors.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
+from interpreter import INTERPRETED, assert_passes_interpreted, on_device, starts_interpreter
 from models import assert_within, random_like
 from torch import Tensor
 
@@ -21,7 +16,6 @@ from pgf_genome.scan import Dual, function, reference
 from pgf_genome.scan import selective_scan as public_scan
 from pgf_genome.scan.dual import by_equations
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}
 SCAN_NAMES = ("x", "dt", "B", "C", "z", "A", "D", "bias", "state")
 CONV_NAMES = ("x", "weight", "bias", "state")
@@ -29,16 +23,6 @@ SCAN_MOVING, CONV_MOVING = (0, 1, 2, 3, 4, 8), (0, 3)
 # Small programs, so that few positions and channels make many of them.
 CHUNK, BLOCK = 4, 4
 
-needs_triton = pytest.mark.skipif(
-    importlib.util.find_spec("triton") is None, reason="Triton is not installed on this platform"
-)
-on_device = [
-    pytest.mark.gpu,
-    needs_triton,
-    pytest.mark.skipif(
-        not (torch.cuda.is_available() or INTERPRETED), reason="there is no CUDA device"
-    ),
-]
 # Regime: (bias of the step size, pole).
 REGIMES = {
     "ordinary": (-1.0, -1.0),
@@ -54,17 +38,6 @@ SCAN_CASES += [("ordinary", 2, CHUNK + 1, 5, 5, torch.float32)]
 SCAN_CASES += [(regime, 1, CHUNK + 1, 3, 2, torch.float32) for regime in REGIMES]
 CONV_CASES = [(1, length, 3, 4, torch.float64) for length in LENGTHS]
 CONV_CASES += [(2, 6, 5, taps, torch.float32) for taps in (1, 2, 4)]
-
-
-@pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where the tensors live; interpreted kernels take those of the CPU."""
-    from pgf_genome.scan import gpu
-
-    if not INTERPRETED:
-        return "cuda"
-    monkeypatch.setattr(function, "kernels", lambda tensor: gpu)
-    return "cpu"
 
 
 @pytest.fixture
@@ -223,14 +196,6 @@ def assert_weights_alone_differ(given, adjoint, weights: tuple[int, ...]) -> Non
             assert torch.equal(one, other)
 
 
-@needs_triton
-@pytest.mark.skipif(INTERPRETED, reason="this is the process that interprets")
+@starts_interpreter
 def test_interpreted_kernels_equal_their_equations():
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "gpu", "-p", "no:cacheprovider"]
-    interpreted = subprocess.run(
-        [*command, __file__],
-        env=os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert interpreted.returncode == 0, interpreted.stdout[-4000:]
+    assert_passes_interpreted(__file__)

@@ -83,7 +83,7 @@ def test_memory_for_no_tile_is_refused_with_the_least_that_works(cost):
         cost.longest_tile(cost.memory(SHORTEST_TILE) - 1)
     message = str(caught.value)
     least = int(message.removesuffix("M").rsplit(" ", 1)[1])
-    assert message.startswith("--max-memory ")
+    assert message.startswith("`max_memory` ")
     assert cost.longest_tile(least * 2**20) >= SHORTEST_TILE
     with pytest.raises(UsageError):
         cost.longest_tile((least - 1) * 2**20)

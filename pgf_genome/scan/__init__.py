@@ -1,13 +1,14 @@
 """The selective scan and the causal convolution: state in, state out, differentiable in both.
 
 ``reference.py`` holds the equations; ``function.py`` the same operations on compiled kernels, for
-CPU tensors and, where Triton is installed, CUDA tensors. Other tensors go through the equations.
-All of them take `Dual` numbers as well, for derivatives in forward mode.
+CPU tensors and, where Triton 3.3 is installed, CUDA tensors. Other tensors go through the
+equations. All of them take `Dual` numbers as well, for derivatives in forward mode.
 """
 
 from __future__ import annotations
 
 import functools
+from importlib import import_module
 from importlib.util import find_spec
 
 from torch import Tensor
@@ -20,7 +21,8 @@ __all__ = ["Dual", "causal_conv", "rms_norm", "selective_scan"]
 
 @functools.cache
 def _has_triton() -> bool:
-    return find_spec("triton") is not None
+    # Triton before 3.3, of torch 2.6, has no tuples, in which the kernels keep rows.
+    return find_spec("triton") is not None and hasattr(import_module("triton.language"), "tuple")
 
 
 def _compiled(x: Tensor) -> bool:

@@ -13,8 +13,8 @@ their own. What is stored for the adjoint are the states that enter the chunks.
 Inside a chunk the adjoint needs every state in reverse order. Step 1 leaves the state before every
 ``STEPS``-th position, in memory that lives as long as one call: N / STEPS activations. Step 3 makes
 the few states between out of these, in registers: to write all of them would cost several times
-the exponentials. Sums over channels and over time are of one share per program, so that equal calls
-give equal bytes.
+the exponentials. Step 1 also does all of the adjoint that needs no cotangent of a state. Sums over
+channels and over time are of one share per program, so that equal calls give equal bytes.
 """
 
 from __future__ import annotations
@@ -30,16 +30,19 @@ from torch import Tensor
 
 from pgf_genome.scan import gpu_conv_kernels, gpu_kernels
 
-# Positions of a chunk, of a tile in registers (half of it for doubles, which take two registers),
-# and of a program of the convolution.
+# Positions of a chunk, of a tile whose states are in registers at once (half of it for doubles,
+# which take two registers), and of a program of the convolution.
 CHUNK = 128
-STEPS = 8
+STEPS = 4
 ROWS = 32
 # Chunks whose end states are in registers at once.
 CARRIED = 16
-# Channels of a program: one per thread of a warp, so that sums over states cross no threads of it.
-# The states are spread over Triton's default of four warps: with one, a tile does not fit.
+# Channels of a program. One of the scan is a single warp, so that no sum crosses warps: a thread
+# has 4 of 16 states of 4 channels.
 BLOCK = 32
+# Registers of a thread in `adjoint_forward`. Left alone the compiler takes more, and fewer warps
+# are there to work while others wait.
+REGISTERS = 128
 
 
 def _settings(x: Tensor) -> dict:
@@ -53,8 +56,7 @@ def _steps(x: Tensor) -> int:
 
 
 def _tiles(x: Tensor, states: int) -> dict:
-    tile = {"CHUNK": CHUNK, "STEPS": _steps(x), "BN": triton.next_power_of_2(states)}
-    return _settings(x) | tile
+    return _settings(x) | {"CHUNK": CHUNK, "BN": triton.next_power_of_2(states), "num_warps": 1}
 
 
 def _grid(length: int, per_program: int, batch: int, width: int) -> tuple[int, int]:
@@ -143,12 +145,11 @@ def scan_tangent(
     (batch, length, width), states, k = x.shape, A.shape[0], x_dot.shape[0]
     entering, sums, end = _entering(inputs, state)
     out = _outputs(inputs, entering, sums)
-    moving = _sums(x, k, *entering.shape).zero_()
-    out_dot = torch.empty_like(dots[0])
+    moving, out_dot = _sums(x, k, *entering.shape), torch.empty_like(dots[0])
 
     def walk(outputs: bool) -> None:
-        gpu_kernels.tangent_chunk[_grid(length, CHUNK, batch, width)](
-            *inputs, entering, *dots, moving, out_dot, k, batch, length, width, states,
+        gpu_kernels.tangent_chunk[_grid(length, CHUNK, k * batch, width)](
+            *inputs, entering, *dots, moving, out_dot, batch, length, width, states,
             OUTPUTS=outputs, **_tiles(x, states),
         )  # fmt: skip
 
@@ -173,19 +174,20 @@ def scan_adjoint(
     )
     (batch, length, width), states = x.shape, A.shape[0]
     grid, sizes = _grid(length, CHUNK, batch, width), (length, width, states)
-    tiles = _tiles(x, states)
+    tiles = _tiles(x, states) | {"STEPS": _steps(x)}
     tile_states = _sums(x, batch, triton.cdiv(length, _steps(x)), states, width)
     leaving, sums = torch.empty_like(stored), _sums(x, batch, stored.shape[1], width)
-    gpu_kernels.adjoint_local[grid](
-        *inputs[:6], inputs[7], out_bar, stored, tile_states, leaving, sums, *sizes, **tiles
-    )
-    state_bar = _carry(leaving, sums, inputs[5], end_bar, reverse=True)
     x_bar, dt_bar, z_bar = (torch.empty_like(inputs[i]) for i in (0, 1, 4))
     shares = _sums(x, 2, triton.cdiv(width, BLOCK), batch, length, states)
+    gpu_kernels.adjoint_forward[grid](
+        *inputs, out_bar, stored, tile_states, leaving, sums, shares[1], z_bar, *sizes,
+        maxnreg=REGISTERS, **tiles,
+    )  # fmt: skip
+    state_bar = _carry(leaving, sums, inputs[5], end_bar, reverse=True)
     A_bar = torch.zeros_like(stored if weights else stored[:, :1])
     D_bar, bias_bar = sums.new_zeros(2, *sums.shape)
-    gpu_kernels.adjoint_chunk[grid](
-        *inputs, out_bar, tile_states, leaving, x_bar, dt_bar, *shares, z_bar,
+    gpu_kernels.adjoint_backward[grid](
+        *inputs, out_bar, tile_states, leaving, x_bar, dt_bar, shares[0],
         A_bar, D_bar, bias_bar, *sizes, WEIGHTS=weights, **tiles,
     )  # fmt: skip
     totals = _totals((A_bar, D_bar, bias_bar), x.dtype) if weights else [None] * 3

@@ -10,7 +10,19 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from pgf_genome.scan.gpu_kernels import channels, load, rows_of, silu
+from pgf_genome.scan.gpu_kernels import load, silu
+
+
+@triton.jit
+def rows_of(lead, t, columns, length, width):
+    """Offsets and mask of rows t of matrix ``lead`` of an array (.., length, width)."""
+    offsets = (lead * length + t[:, None]) * width + columns[None, :]
+    return offsets, (t[:, None] < length) & (columns[None, :] < width)
+
+
+@triton.jit
+def channels(vector, d, width, ACC: tl.constexpr):
+    return load(vector, d, d < width, ACC)[None, :]
 
 
 @triton.jit

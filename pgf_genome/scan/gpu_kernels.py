@@ -1,20 +1,26 @@
 """Triton kernels of the selective scan, parallel over sequences, channels and chunks of time.
 
-One program holds a block of channels with all their states in registers and walks one chunk,
-``STEPS`` positions at a time. Whatever does not depend on the carried state is done on tiles
-(STEPS, states, channels); `recur` alone runs position by position. ``gpu.py`` says in which order
-the kernels make a scan of chunks that do not know each other.
+One program, a single warp, holds a block of channels with all their states in registers and walks
+one chunk position by position. ``gpu.py`` says in which order the kernels make a scan of chunks
+that do not know each other.
+
+What a warp waits for is memory. So a walk asks for the rows of the next position before it works
+on those of the present one, and at its end for the last ones again. Exchanges between threads, for
+the sums over states and channels, keep the compiler from moving these loads down to their first
+use.
 
 Arrays are contiguous with channels last. Names and equations are those of ``reference.py``; a
-trailing ``_bar`` is a cotangent, a trailing ``_dot`` a tangent. Past the end of the sequence the
-step size is zero, so that the decay is one and nothing is added: a tail needs no other care.
-Only decays are multiplied, never their inverses.
+trailing ``_bar`` is a cotangent, a trailing ``_dot`` a tangent. Poles are held divided by log 2,
+because the hardware has the exponential of base 2. Only decays are multiplied, never their
+inverses.
 """
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
+
+LOG_2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
@@ -39,35 +45,12 @@ def silu(v):
 
 
 @triton.jit
-def row(tile, here):
-    """The row of a tile where ``here`` is true.
-
-    The sum is one of integers: their zeros fold away when compiled, those of floats would not.
-    """
-    bits = tile.to(tl.int64 if tile.dtype == tl.float64 else tl.int32, bitcast=True)
-    return tl.sum(tl.where(here, bits, 0), axis=0).to(tile.dtype, bitcast=True)
-
-
-@triton.jit
-def recur(a, b, h, steps, REVERSE: tl.constexpr):
-    """h <- a_s h + b_s over the rows s of a tile; also h before each row, as a tile."""
-    ROWS: tl.constexpr = a.shape[0]
-    before = tl.zeros_like(a)
-    for i in tl.static_range(ROWS):
-        here = steps == (ROWS - 1 - i if REVERSE else i)
-        before = tl.where(here, tl.expand_dims(h, 0), before)
-        h = row(a, here) * h + row(b, here)
-    return before, h
-
-
-@triton.jit
-def place(length, width, states, CHUNK: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr):
-    """This program's chunk, its first position and end, sequence, states and channels."""
+def place(length, width, CHUNK: tl.constexpr, BD: tl.constexpr):
+    """This program's block of channels, these channels, its chunk, its first position and end."""
     blocks = tl.cdiv(width, BD)
-    chunk = tl.program_id(0) // blocks
-    d = (tl.program_id(0) % blocks) * BD + tl.arange(0, BD)
-    start, batch = chunk * CHUNK, tl.program_id(1).to(tl.int64)
-    return chunk, start, tl.minimum(start + CHUNK, length), batch, tl.arange(0, BN), d
+    block, chunk = tl.program_id(0) % blocks, tl.program_id(0) // blocks
+    start = chunk * CHUNK
+    return block, block * BD + tl.arange(0, BD), chunk, start, tl.minimum(start + CHUNK, length)
 
 
 @triton.jit
@@ -78,13 +61,6 @@ def matrix(lead, n, d, states, width):
 
 
 @triton.jit
-def rows_of(lead, t, columns, length, width):
-    """Offsets and mask of rows t of matrix ``lead`` of an array (.., length, width)."""
-    offsets = (lead * length + t[:, None]) * width + columns[None, :]
-    return offsets, (t[:, None] < length) & (columns[None, :] < width)
-
-
-@triton.jit
 def load(array, at, mask, ACC: tl.constexpr):
     return tl.load(array + at, mask=mask, other=0).to(ACC)
 
@@ -92,60 +68,61 @@ def load(array, at, mask, ACC: tl.constexpr):
 @triton.jit
 def poles(A, n, d, states, width, ACC: tl.constexpr):
     at, inside = matrix(0, n, d, states, width)
-    return load(A, at, inside, ACC)
+    return load(A, at, inside, ACC) / LOG_2
 
 
 @triton.jit
-def channels(vector, d, width, ACC: tl.constexpr):
-    return load(vector, d, d < width, ACC)[None, :]
+def decay(delta, poles_):
+    return tl.exp2(delta[None, :] * poles_)
 
 
 @triton.jit
-def decays(dt, at, live, bias, A, ACC: tl.constexpr):
-    """Step sizes (STEPS, channels), their slope in dt, and decays (STEPS, states, channels)."""
-    delta, slope = softplus(load(dt, at, live, ACC) + bias)
-    delta, slope = tl.where(live, delta, 0), tl.where(live, slope, 0)
-    return delta, slope, tl.exp(delta[:, None, :] * A[None, :, :])
+def rows(r, wide, narrow, n, d, states, width, ACC: tl.constexpr):
+    """Row r of every array in ``wide`` (.., width) and in ``narrow`` (.., states), as a column."""
+    found = ()
+    for i in tl.static_range(len(wide)):
+        found += (load(wide[i], r * width + d, d < width, ACC),)
+    for i in tl.static_range(len(narrow)):
+        found += (load(narrow[i], r * states + n, n < states, ACC)[:, None],)
+    return found
 
 
 @triton.jit
 def scan_chunk(
     x, dt, B, C, z, A, D, bias, entering, sums, out, length, width, states,
-    OUTPUTS: tl.constexpr, ACC: tl.constexpr, CHUNK: tl.constexpr, STEPS: tl.constexpr,
-    BN: tl.constexpr, BD: tl.constexpr,
+    OUTPUTS: tl.constexpr, ACC: tl.constexpr, CHUNK: tl.constexpr, BN: tl.constexpr,
+    BD: tl.constexpr,
 ):  # fmt: skip
     """Outputs of a chunk from the state ``entering`` it; or its end state from zero, put there.
 
     Without ``OUTPUTS`` also the sum of the step sizes, whose exponential is the chunk's decay.
     """
-    chunk, start, stop, batch, n, d = place(length, width, states, CHUNK, BN, BD)
-    steps = tl.arange(0, STEPS)
-    lead = batch * tl.cdiv(length, CHUNK) + chunk
+    _block, d, chunk, start, stop = place(length, width, CHUNK, BD)
+    n, batch = tl.arange(0, BN), tl.program_id(1).to(tl.int64)
+    lead, in_d = batch * tl.cdiv(length, CHUNK) + chunk, d < width
     at_h, inside = matrix(lead, n, d, states, width)
-    poles_, bias_ = poles(A, n, d, states, width, ACC), channels(bias, d, width, ACC)
+    poles_, bias_ = poles(A, n, d, states, width, ACC), load(bias, d, in_d, ACC)
     total = tl.zeros([BD], ACC)
     if OUTPUTS:
-        h, skip = load(entering, at_h, inside, ACC), channels(D, d, width, ACC)
+        h, skip = load(entering, at_h, inside, ACC), load(D, d, in_d, ACC)
     else:
         h = tl.zeros([BN, BD], ACC)
-    for i in range(0, tl.cdiv(stop - start, STEPS)):
-        t = start + i * STEPS + steps
-        at, live = rows_of(batch, t, d, length, width)
-        at_n, live_n = rows_of(batch, t, n, length, states)
-        delta, _, a = decays(dt, at, live, bias_, poles_, ACC)
-        xs, Bs = load(x, at, live, ACC), load(B, at_n, live_n, ACC)
-        b = Bs[:, :, None] * (delta * xs)[:, None, :]
-        before, h = recur(a, b, h, steps[:, None, None], False)
+    r = batch * length + start
+    ahead = rows(r, (dt, x, z), (B, C), n, d, states, width, ACC)
+    for t in range(start, stop):
+        dts, xs, zs, Bs, Cs = ahead
+        r = batch * length + tl.minimum(t + 1, stop - 1)
+        ahead = rows(r, (dt, x, z), (B, C), n, d, states, width, ACC)
+        delta = softplus(dts + bias_)[0]
+        h = decay(delta, poles_) * h + Bs * (delta * xs)[None, :]
         if OUTPUTS:
-            Cs = load(C, at_n, live_n, ACC)
-            y = tl.sum(Cs[:, :, None] * (a * before + b), axis=1) + skip * xs
-            gate, _ = silu(load(z, at, live, ACC))
-            tl.store(out + at, y * gate, mask=live)
+            y = tl.sum(Cs * h, axis=0) + skip * xs
+            tl.store(out + (batch * length + t) * width + d, y * silu(zs)[0], mask=in_d)
         else:
-            total += tl.sum(delta, axis=0)
+            total += delta
     if not OUTPUTS:
         tl.store(entering + at_h, h, mask=inside)
-        tl.store(sums + lead * width + d, total, mask=d < width)
+        tl.store(sums + lead * width + d, total, mask=in_d)
 
 
 @triton.jit
@@ -155,188 +132,197 @@ def carry(
 ):  # fmt: skip
     """From what every chunk ends in by itself to what enters it, in place, over all chunks.
 
-    One program takes one state of a block of channels. ``ends`` may hold several directions
-    (leading axis) of the ``batches`` sequences that ``sums`` belongs to.
+    One program takes one state of a block of channels, and loads ``STEPS`` chunks at once. ``ends``
+    may hold several directions (leading axis) of the ``batches`` sequences that ``sums`` belongs
+    to.
     """
     blocks = tl.cdiv(width, BD)
     n = (tl.program_id(0) // blocks).to(tl.int64)
     d = (tl.program_id(0) % blocks) * BD + tl.arange(0, BD)
-    steps, inside = tl.arange(0, STEPS), d < width
-    lead = tl.program_id(1).to(tl.int64)
+    lead, in_d = tl.program_id(1).to(tl.int64), d < width
     at_h = (lead * states + n) * width + d
-    pole = load(A, n * width + d, inside, ACC)
-    h = load(first, at_h, inside, ACC)
+    pole = load(A, n * width + d, in_d, ACC) / LOG_2
+    h = load(first, at_h, in_d, ACC)
     tiles = tl.cdiv(chunks, STEPS)
     for i in range(0, tiles):
-        c = (tiles - 1 - i if REVERSE else i) * STEPS + steps
-        at_sum, live = rows_of(lead % batches, c, d, chunks, width)
-        at = ((lead * chunks + c[:, None]) * states + n) * width + d[None, :]
-        a = tl.exp(load(sums, at_sum, live, ACC) * pole[None, :])
-        before, h = recur(a, load(ends, at, live, ACC), h, steps[:, None], REVERSE)
-        tl.store(ends + at, before, mask=live)
-    tl.store(last + at_h, h, mask=inside)
+        start = (tiles - 1 - i if REVERSE else i) * STEPS
+        steps = ()
+        for j in tl.static_range(STEPS):
+            c = start + (STEPS - 1 - j if REVERSE else j)
+            live = d < tl.where(c < chunks, width, 0)
+            at = ((lead * chunks + c) * states + n) * width + d
+            delta = load(sums, (lead % batches * chunks + c) * width + d, live, ACC)
+            steps += ((at, live, tl.exp2(delta * pole), load(ends, at, live, ACC)),)
+        for j in tl.static_range(STEPS):
+            at, live, a, b = steps[j]
+            tl.store(ends + at, h, mask=live)
+            h = a * h + b
+    tl.store(last + at_h, h, mask=in_d)
 
 
 @triton.jit
 def tangent_chunk(
     x, dt, B, C, z, A, D, bias, entering, x_dot, dt_dot, B_dot, C_dot, z_dot, moving, out_dot,
-    directions, batches, length, width, states,
-    OUTPUTS: tl.constexpr, ACC: tl.constexpr, CHUNK: tl.constexpr, STEPS: tl.constexpr,
-    BN: tl.constexpr, BD: tl.constexpr,
+    batches, length, width, states,
+    OUTPUTS: tl.constexpr, ACC: tl.constexpr, CHUNK: tl.constexpr, BN: tl.constexpr,
+    BD: tl.constexpr,
 ):  # fmt: skip
-    """Tangents along all directions, whose states ``moving`` are replaced by those at the end.
+    """Tangents of a chunk's outputs in one direction, from that of the state, ``moving``.
 
         h'_t = a h'_{t-1} + (A a h_{t-1}) delta'_t + (delta x)'_t B_t + delta_t x_t B'_t
 
-    The directions take turns at every tile, so that all share its primal; their states rest in
-    memory meanwhile, because a number of them that is not known does not fit in registers.
+    Without ``OUTPUTS``, the tangent of the state at the chunk's end, from zero, put there.
     """
-    chunk, start, stop, batch, n, d = place(length, width, states, CHUNK, BN, BD)
-    chunks, steps = tl.cdiv(length, CHUNK), tl.arange(0, STEPS)
+    _block, d, chunk, start, stop = place(length, width, CHUNK, BD)
+    n, lead = tl.arange(0, BN), tl.program_id(1).to(tl.int64)
+    batch, chunks, in_d = lead % batches, tl.cdiv(length, CHUNK), d < width
     at_h, inside = matrix(batch * chunks + chunk, n, d, states, width)
-    poles_, bias_ = poles(A, n, d, states, width, ACC), channels(bias, d, width, ACC)
-    h, skip = load(entering, at_h, inside, ACC), channels(D, d, width, ACC)
-    for i in range(0, tl.cdiv(stop - start, STEPS)):
-        t = start + i * STEPS + steps
-        at, live = rows_of(batch, t, d, length, width)
-        at_n, live_n = rows_of(batch, t, n, length, states)
-        delta, slope, a = decays(dt, at, live, bias_, poles_, ACC)
-        xs = load(x, at, live, ACC)
-        Bs = load(B, at_n, live_n, ACC)[:, :, None]
-        Cs = load(C, at_n, live_n, ACC)[:, :, None]
-        dx = (delta * xs)[:, None, :]
-        before, h = recur(a, Bs * dx, h, steps[:, None, None], False)
-        carried = a * before
-        gate, gate_slope = silu(load(z, at, live, ACC))
-        y = tl.sum(Cs * (carried + Bs * dx), axis=1) + skip * xs
-        for k in range(0, directions):
-            lead = k * batches + batch
-            at, _ = rows_of(lead, t, d, length, width)
-            at_n, _ = rows_of(lead, t, n, length, states)
-            at_h, _ = matrix(lead * chunks + chunk, n, d, states, width)
-            delta_dot = slope * load(dt_dot, at, live, ACC)
-            xs_dot = load(x_dot, at, live, ACC)
-            dx_dot = (delta_dot * xs + delta * xs_dot)[:, None, :]
-            b_dot = carried * poles_[None, :, :] * delta_dot[:, None, :] + Bs * dx_dot
-            b_dot += load(B_dot, at_n, live_n, ACC)[:, :, None] * dx
-            state_dot = load(moving, at_h, inside, ACC)
-            moved, state_dot = recur(a, b_dot, state_dot, steps[:, None, None], False)
-            tl.store(moving + at_h, state_dot, mask=inside)
-            if OUTPUTS:
-                moved = a * moved + b_dot
-                Cs_dot = load(C_dot, at_n, live_n, ACC)[:, :, None]
-                y_dot = tl.sum(Cs * moved + Cs_dot * (carried + Bs * dx), axis=1) + skip * xs_dot
-                bent = y * gate_slope * load(z_dot, at, live, ACC)
-                tl.store(out_dot + at, y_dot * gate + bent, mask=live)
-        # another thread may read at the next tile what this one wrote
-        tl.debug_barrier()
+    at_moving, inside = matrix(lead * chunks + chunk, n, d, states, width)
+    poles_, bias_ = poles(A, n, d, states, width, ACC), load(bias, d, in_d, ACC)
+    h, skip = load(entering, at_h, inside, ACC), load(D, d, in_d, ACC)
+    h_dot = load(moving, at_moving, inside, ACC) if OUTPUTS else tl.zeros([BN, BD], ACC)
+    r, r_dot = batch * length + start, lead * length + start
+    ahead = rows(r, (dt, x, z), (B, C), n, d, states, width, ACC)
+    ahead_dot = rows(r_dot, (dt_dot, x_dot, z_dot), (B_dot, C_dot), n, d, states, width, ACC)
+    for t in range(start, stop):
+        dts, xs, zs, Bs, Cs = ahead
+        dts_dot, xs_dot, zs_dot, Bs_dot, Cs_dot = ahead_dot
+        after = tl.minimum(t + 1, stop - 1)
+        r, r_dot = batch * length + after, lead * length + after
+        ahead = rows(r, (dt, x, z), (B, C), n, d, states, width, ACC)
+        ahead_dot = rows(r_dot, (dt_dot, x_dot, z_dot), (B_dot, C_dot), n, d, states, width, ACC)
+        delta, slope = softplus(dts + bias_)
+        delta_dot = slope * dts_dot
+        dx, dx_dot = (delta * xs)[None, :], (delta_dot * xs + delta * xs_dot)[None, :]
+        a = decay(delta, poles_)
+        carried = a * h
+        h = carried + Bs * dx
+        h_dot = a * h_dot + carried * poles_ * (delta_dot * LOG_2)[None, :]
+        h_dot += Bs * dx_dot + Bs_dot * dx
+        if OUTPUTS:
+            y = tl.sum(Cs * h, axis=0) + skip * xs
+            y_dot = tl.sum(Cs * h_dot + Cs_dot * h, axis=0) + skip * xs_dot
+            gate, gate_slope = silu(zs)
+            moved = y_dot * gate + y * gate_slope * zs_dot
+            tl.store(out_dot + (lead * length + t) * width + d, moved, mask=in_d)
+    if not OUTPUTS:
+        tl.store(moving + at_moving, h_dot, mask=inside)
 
 
 @triton.jit
-def adjoint_local(
-    x, dt, B, C, z, A, bias, out_bar, entering, tile_states, leaving, sums,
+def adjoint_forward(
+    x, dt, B, C, z, A, D, bias, out_bar, entering, tile_states, leaving, sums, C_bar, z_bar,
     length, width, states,
     ACC: tl.constexpr, CHUNK: tl.constexpr, STEPS: tl.constexpr, BN: tl.constexpr,
     BD: tl.constexpr,
 ):  # fmt: skip
-    """What the outputs of a chunk alone send back to the state before it, and every tile's state.
+    """Whatever of the adjoint of a chunk walks forwards, with the states.
 
-    Both walk forwards and share the decays: a tile's cotangent passes the tiles before it, whose
-    decay is the exponential of a sum of step sizes.
+        y_bar = out_bar silu(z),  z_bar = out_bar y silu'(z),  C_bar = sum_d y_bar h
+
+    Also the states before every ``STEPS``-th position, and what the outputs of the chunk alone send
+    back to the state before it: y_bar passes all decays since the start of the chunk. ``C_bar``
+    holds, for every block of channels, its share of the sum over channels.
     """
-    chunk, start, stop, batch, n, d = place(length, width, states, CHUNK, BN, BD)
-    steps = tl.arange(0, STEPS)
-    lead = batch * tl.cdiv(length, CHUNK) + chunk
+    block, d, chunk, start, stop = place(length, width, CHUNK, BD)
+    n, batch = tl.arange(0, BN), tl.program_id(1).to(tl.int64)
+    lead, share = batch * tl.cdiv(length, CHUNK) + chunk, block * tl.num_programs(1) + batch
+    in_n, in_d = n < states, d < width
     at_h, inside = matrix(lead, n, d, states, width)
-    poles_, bias_ = poles(A, n, d, states, width, ACC), channels(bias, d, width, ACC)
-    h = load(entering, at_h, inside, ACC)
-    total, g = tl.zeros([BD], ACC), tl.zeros([BN, BD], ACC)
-    for i in range(0, tl.cdiv(stop - start, STEPS)):
-        t = start + i * STEPS + steps
-        at, live = rows_of(batch, t, d, length, width)
-        at_n, live_n = rows_of(batch, t, n, length, states)
-        tile = batch * tl.cdiv(length, STEPS) + start // STEPS + i
-        at_tile, _ = matrix(tile, n, d, states, width)
-        tl.store(tile_states + at_tile, h, mask=inside)
-        delta, _, a = decays(dt, at, live, bias_, poles_, ACC)
-        dx = delta * load(x, at, live, ACC)
-        b = load(B, at_n, live_n, ACC)[:, :, None] * dx[:, None, :]
-        _, h = recur(a, b, h, steps[:, None, None], False)
-        gate, _ = silu(load(z, at, live, ACC))
-        y_bar = load(out_bar, at, live, ACC) * gate
-        b = a * (load(C, at_n, live_n, ACC)[:, :, None] * y_bar[:, None, :])
-        _, here = recur(a, b, tl.zeros([BN, BD], ACC), steps[:, None, None], True)
-        g += tl.exp(total[None, :] * poles_) * here
-        total += tl.sum(delta, axis=0)
+    poles_, bias_ = poles(A, n, d, states, width, ACC), load(bias, d, in_d, ACC)
+    h, skip = load(entering, at_h, inside, ACC), load(D, d, in_d, ACC)
+    g, passed = tl.zeros([BN, BD], ACC), tl.full([BN, BD], 1, ACC)
+    total = tl.zeros([BD], ACC)
+    r = batch * length + start
+    ahead = rows(r, (dt, x, z, out_bar), (B, C), n, d, states, width, ACC)
+    for t in range(start, stop):
+        if t % STEPS == 0:
+            tile = batch * tl.cdiv(length, STEPS) + t // STEPS
+            at_tile = matrix(tile, n, d, states, width)[0]
+            tl.store(tile_states + at_tile, h, mask=inside)
+        dts, xs, zs, out_bars, Bs, Cs = ahead
+        r = batch * length + tl.minimum(t + 1, stop - 1)
+        ahead = rows(r, (dt, x, z, out_bar), (B, C), n, d, states, width, ACC)
+        delta = softplus(dts + bias_)[0]
+        a = decay(delta, poles_)
+        h = a * h + Bs * (delta * xs)[None, :]
+        gate, gate_slope = silu(zs)
+        y_bar = (out_bars * gate)[None, :]
+        passed *= a
+        g += passed * (Cs * y_bar)
+        total += delta
+        y = tl.sum(Cs * h, axis=0) + skip * xs
+        at = (batch * length + t) * width + d
+        tl.store(z_bar + at, out_bars * y * gate_slope, mask=in_d)
+        at_share = (share * length + t) * states + n
+        tl.store(C_bar + at_share, tl.sum(h * y_bar, axis=1), mask=in_n)
     tl.store(leaving + at_h, g, mask=inside)
-    tl.store(sums + lead * width + d, total, mask=d < width)
+    tl.store(sums + lead * width + d, total, mask=in_d)
 
 
 @triton.jit
-def adjoint_chunk(
+def adjoint_backward(
     x, dt, B, C, z, A, D, bias, out_bar, tile_states, arriving,
-    x_bar, dt_bar, B_bar, C_bar, z_bar, A_bar, D_bar, bias_bar, length, width, states,
+    x_bar, dt_bar, B_bar, A_bar, D_bar, bias_bar, length, width, states,
     WEIGHTS: tl.constexpr, ACC: tl.constexpr, CHUNK: tl.constexpr, STEPS: tl.constexpr,
     BN: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """Cotangents of a chunk's inputs and, if ``WEIGHTS``, its shares of those of A, D and bias.
+    """The other cotangents and, if ``WEIGHTS``, the chunk's shares of those of A, D and bias.
 
         g_t   = C_t y_bar_t + a_{t+1} g_{t+1}
         x_bar = delta sum_n g B + D y_bar,  delta_bar = sum_n g (A a h_{t-1} + B x)
-        B_bar = sum_d g delta x,            C_bar = sum_d y_bar h
-        A_bar = sum_t g a delta h_{t-1}
+        B_bar = sum_d g delta x,            A_bar = sum_t g a delta h_{t-1}
 
-    ``arriving`` is a_{t+1} g_{t+1} at the chunk's end. ``B_bar`` and ``C_bar`` hold, for every
-    block of channels, its share of the sum over channels.
+    ``arriving`` is a_{t+1} g_{t+1} at the chunk's end. ``B_bar`` holds shares as ``C_bar`` does.
+    The states between those of `adjoint_forward` are made again, ``STEPS`` at a time. Past the end
+    of the sequence the step size and y_bar are zero, so that the decay is one and nothing is added.
     """
-    chunk, start, stop, batch, n, d = place(length, width, states, CHUNK, BN, BD)
-    steps = tl.arange(0, STEPS)
-    lead = batch * tl.cdiv(length, CHUNK) + chunk
-    share = (tl.program_id(0) % tl.cdiv(width, BD)) * tl.num_programs(1) + batch
+    block, d, chunk, start, stop = place(length, width, CHUNK, BD)
+    n, batch = tl.arange(0, BN), tl.program_id(1).to(tl.int64)
+    lead, share = batch * tl.cdiv(length, CHUNK) + chunk, block * tl.num_programs(1) + batch
+    in_d = d < width
     at_h, inside = matrix(lead, n, d, states, width)
-    poles_, bias_ = poles(A, n, d, states, width, ACC), channels(bias, d, width, ACC)
-    skip = channels(D, d, width, ACC)
-    g_carried = load(arriving, at_h, inside, ACC)
+    poles_, bias_ = poles(A, n, d, states, width, ACC), load(bias, d, in_d, ACC)
+    skip, g_carried = load(D, d, in_d, ACC), load(arriving, at_h, inside, ACC)
     A_sum = tl.zeros([BN, BD], ACC)
     D_sum, bias_sum = tl.zeros([BD], ACC), tl.zeros([BD], ACC)
     tiles = tl.cdiv(stop - start, STEPS)
-    for j in range(0, tiles):
-        i = tiles - 1 - j
-        t = start + i * STEPS + steps
-        at, live = rows_of(batch, t, d, length, width)
-        at_n, live_n = rows_of(batch, t, n, length, states)
-        tile = batch * tl.cdiv(length, STEPS) + start // STEPS + i
-        at_tile, _ = matrix(tile, n, d, states, width)
-        delta, slope, a = decays(dt, at, live, bias_, poles_, ACC)
-        xs = load(x, at, live, ACC)
-        Bs = load(B, at_n, live_n, ACC)[:, :, None]
-        Cs = load(C, at_n, live_n, ACC)[:, :, None]
-        b = Bs * (delta * xs)[:, None, :]
-        before, _ = recur(a, b, load(tile_states, at_tile, inside, ACC), steps[:, None, None],
-                          False)  # fmt: skip
-        carried = a * before
-        out_bars = load(out_bar, at, live, ACC)
-        gate, gate_slope = silu(load(z, at, live, ACC))
-        y = tl.sum(Cs * (carried + b), axis=1) + skip * xs
-        tl.store(z_bar + at, out_bars * y * gate_slope, mask=live)
-        y_bar = out_bars * gate
-        at_share, _ = rows_of(share, t, n, length, states)
-        C_share = tl.sum((carried + b) * y_bar[:, None, :], axis=2)
-        tl.store(C_bar + at_share, C_share, mask=live_n)
-        c = Cs * y_bar[:, None, :]
-        g, g_carried = recur(a, a * c, g_carried, steps[:, None, None], True)
-        g += c
-        tl.store(B_bar + at_share, tl.sum(g * (delta * xs)[:, None, :], axis=2), mask=live_n)
-        gB = tl.sum(g * Bs, axis=1)
-        tl.store(x_bar + at, delta * gB + skip * y_bar, mask=live)
-        g *= carried
-        dts = (tl.sum(g * poles_[None, :, :], axis=1) + xs * gB) * slope
-        tl.store(dt_bar + at, dts, mask=live)
-        if WEIGHTS:
-            A_sum += tl.sum(g * delta[:, None, :], axis=0)
-            D_sum += tl.sum(y_bar * xs, axis=0)
-            bias_sum += tl.sum(dts, axis=0)
+    for i in range(0, tiles):
+        first = start + (tiles - 1 - i) * STEPS
+        loaded = ()
+        for j in tl.static_range(STEPS):
+            r = batch * length + tl.minimum(first + j, length - 1)
+            loaded += (rows(r, (dt, x, z, out_bar), (B, C), n, d, states, width, ACC),)
+        tile = batch * tl.cdiv(length, STEPS) + first // STEPS
+        h = load(tile_states, matrix(tile, n, d, states, width)[0], inside, ACC)
+        steps = ()
+        for j in tl.static_range(STEPS):
+            dts, xs, zs, out_bars, Bs, Cs = loaded[j]
+            live = d < tl.where(first + j < stop, width, 0)
+            delta, slope = softplus(dts + bias_)
+            delta, slope = tl.where(live, delta, 0), tl.where(live, slope, 0)
+            y_bar = tl.where(live, out_bars * silu(zs)[0], 0)
+            a = decay(delta, poles_)
+            steps += ((live, delta, slope, xs, y_bar, a, h, Bs, Cs),)
+            h = a * h + Bs * (delta * xs)[None, :]
+        for j in tl.static_range(STEPS - 1, -1, -1):
+            live, delta, slope, xs, y_bar, a, h, Bs, Cs = steps[j]
+            at = (batch * length + first + j) * width + d
+            g = g_carried + Cs * y_bar[None, :]
+            g_carried = a * g
+            at_share = (share * length + first + j) * states + n
+            live_n = n < tl.where(first + j < stop, states, 0)
+            tl.store(B_bar + at_share, tl.sum(g * (delta * xs)[None, :], axis=1), mask=live_n)
+            gB = tl.sum(g * Bs, axis=0)
+            tl.store(x_bar + at, delta * gB + skip * y_bar, mask=live)
+            g *= a * h
+            dts_bar = (tl.sum(g * poles_, axis=0) * LOG_2 + xs * gB) * slope
+            tl.store(dt_bar + at, dts_bar, mask=live)
+            if WEIGHTS:
+                A_sum += g * delta[None, :]
+                D_sum += y_bar * xs
+                bias_sum += dts_bar
     if WEIGHTS:
         tl.store(A_bar + at_h, A_sum, mask=inside)
-        tl.store(D_bar + lead * width + d, D_sum, mask=d < width)
-        tl.store(bias_bar + lead * width + d, bias_sum, mask=d < width)
+        tl.store(D_bar + lead * width + d, D_sum, mask=in_d)
+        tl.store(bias_bar + lead * width + d, bias_sum, mask=in_d)
