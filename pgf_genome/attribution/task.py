@@ -160,5 +160,7 @@ class Task(NamedTuple):
 
     def of_observed(self, log_p: Tensor, start: int, stop: int) -> Tensor:
         """Of log-probabilities (strands, stop - start, V), those of what stands there."""
+        if not self.model.config.has_head:
+            return log_p.new_full(log_p.shape[:2], torch.nan)
         rows = self.model.vocabulary.encode(self.codes(start, stop))[..., None]
         return log_p.gather(2, rows.to(log_p.device))[..., 0]
