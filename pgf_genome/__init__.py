@@ -24,7 +24,7 @@ _HOMES = {
     "SquaredNorm": "pgf_genome.engine.objective",
     "Training": "pgf_genome.pretrain.settings",
     "train": "pgf_genome.pretrain.training",
-    "attribute": "pgf_genome.job",
+    "attribute": "pgf_genome.attribution.run",
 }
 
 __all__ = sorted(_HOMES)

@@ -1,4 +1,4 @@
-"""Numba kernels whose machine code is kept on disk where the user can write."""
+"""Numba kernels whose machine code is cached on disk wherever the user can write."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ log = logging.getLogger(__name__)
 
 
 def cached(**options: Any) -> Callable[[Callable], Callable]:
-    """`numba.njit` that compiles once per machine and kind of CPU, or else once per process.
+    """Make a ``numba.njit`` that compiles once per machine and kind of CPU, or once per process.
 
     Numba keeps the machine code in ``NUMBA_CACHE_DIR`` if that is set, else beside the source,
-    else in the user's cache folder; the first of them that can be written. Where none can, such as
-    in a read-only container without a home, ``njit(cache=True)`` raises; here a warning is logged
-    and the kernels are compiled in memory.
+    else in the user's cache folder: in the first of them that can be written. Where none can, as in
+    a read-only container without a home, ``njit(cache=True)`` raises; here a warning is logged
+    instead, and the kernels are compiled in memory.
 
     Parameters
     ----------
     **options
-        What else `numba.njit` takes.
+        Further arguments of ``numba.njit``.
     """
 
     def decorate(function: Callable) -> Callable:

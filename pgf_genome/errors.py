@@ -1,8 +1,8 @@
-"""The one family of errors that a user can cause.
+"""The errors that a user can cause, all of one family.
 
 A message is one line that says what is wrong, where (file, contig, position, argument) and what
-to do about it. It names arguments in backquotes, as `max_memory`, which the command line prints as
-options, as --max-memory; it exits with ``exit_code``.
+to do about it. Arguments stand in backquotes, such as `max_memory`; the command line prints them as
+options, such as --max-memory, and exits with ``exit_code``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class UsageError(PgfError):
 
 
 class SequenceError(PgfError):
-    """A FASTA, BED or region that cannot be read or does not fit the genome."""
+    """A FASTA, BED file, region or table of contigs that cannot be read or does not fit."""
 
 
 class ModelError(PgfError):
@@ -29,8 +29,8 @@ class ModelError(PgfError):
 
 
 class ResourceError(PgfError):
-    """Too little memory or disk, a path that cannot be written, a device that is not there."""
+    """Too little memory or disk, a path that cannot be read or written, or a missing device."""
 
 
 class IntegrityError(PgfError):
-    """Stored intermediate results that do not match what was written or what is recomputed."""
+    """Results that are damaged, infinite, or not what was written or is recomputed."""

@@ -11,13 +11,13 @@ from pgf_genome.errors import ResourceError
 
 
 def part_path(path: str | os.PathLike[str]) -> Path:
-    """The name under which `path` is written until it is complete."""
+    """The name under which ``path`` is written until it is complete: ``PATH.part``."""
     return Path(f"{os.fspath(path)}.part")
 
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an `OSError` into a `ResourceError` that names `path`."""
+    """Turn an ``OSError`` into a `ResourceError` that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -30,7 +30,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Write to the yielded `.part` path; it becomes `path` when the block ends without error.
+    """Write to the yielded ``.part`` path; it becomes ``path`` when the block ends without error.
 
     Raises
     ------
@@ -48,20 +48,20 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def discard(path: Path) -> None:
-    """Remove `path` if it is there and can be removed."""
+    """Remove ``path`` if it is there and can be removed."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
 
 
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8 with its newlines as they are; see `atomic`."""
+    """Write ``text`` as UTF-8 with its newlines as they are; see `atomic`."""
     with atomic(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
         file.write(text)
 
 
 @contextmanager
 def quiet_htslib() -> Iterator[None]:
-    """Keep htslib from writing lines of its own to stderr beside the error that is raised."""
+    """Keep htslib from writing to stderr beside the error that is raised."""
     import pysam
 
     verbosity = pysam.set_verbosity(0)

@@ -1,12 +1,13 @@
-"""Stretches of contigs: region strings, BED files, merging.
+"""Intervals of contigs: region strings, BED files, merging.
 
-Inside the program every coordinate is 0-based half-open, as in BED. Region strings are 1-based
+Inside the program, every coordinate is 0-based half-open, as in BED. Region strings are 1-based
 inclusive, as in samtools; they are converted here and nowhere else.
 """
 
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -56,16 +57,16 @@ class Interval:
 
 
 def unknown_contig(name: str, known: Collection[str], where: str) -> SequenceError:
-    """The error for a contig name that a genome does not have, with the names it may mean.
+    """Make the error for a contig that a genome does not have, with names that were perhaps meant.
 
     Parameters
     ----------
-    name
-        The name asked for.
-    known
+    name : str
+        The name that is not there.
+    known : collection of str
         The names that exist, in the order of the genome.
-    where
-        What asked for it, or where it was looked for; the message starts with it.
+    where : str
+        The file or region that names it, or that lacks it; the message starts with this.
     """
     prefixed = [other for other in (f"chr{name}", name.removeprefix("chr")) if other in known]
     close = dict.fromkeys(prefixed + get_close_matches(name, known))
@@ -84,10 +85,10 @@ def parse_region(text: str, lengths: Mapping[str, int]) -> Interval:
 
     Parameters
     ----------
-    text
+    text : str
         The region.
-    lengths
-        Length in bases of every contig.
+    lengths : mapping of str to int
+        Length of every contig in bases.
 
     Returns
     -------
@@ -133,7 +134,7 @@ def _split_region(text: str, lengths: Mapping[str, int]) -> tuple[str, str | Non
     return text, None
 
 
-def read_bed(path: str | Path, lengths: Mapping[str, int]) -> list[Interval]:
+def read_bed(path: str | os.PathLike[str], lengths: Mapping[str, int]) -> list[Interval]:
     """Read the first three columns of a BED file (plain, gzip or bgzip), in file order.
 
     Columns are separated by tabs, or by blanks where a line has no tab. Empty lines, comments
@@ -142,10 +143,10 @@ def read_bed(path: str | Path, lengths: Mapping[str, int]) -> list[Interval]:
 
     Parameters
     ----------
-    path
+    path : path-like
         The BED file.
-    lengths
-        Length in bases of every contig.
+    lengths : mapping of str to int
+        Length of every contig in bases.
 
     Raises
     ------
@@ -161,7 +162,7 @@ def read_bed(path: str | Path, lengths: Mapping[str, int]) -> list[Interval]:
     return intervals
 
 
-def _bed_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+def _bed_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     try:
         data = Path(path).read_bytes()
         if data.startswith(b"\x1f\x8b"):

@@ -1,4 +1,4 @@
-"""The report of a finished run, drawn again from its files; the model is not needed."""
+"""Draw the report of a finished run again from its files, without the model."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What is on disk of a run.
+    """The files of a finished run.
 
     Attributes
     ----------
-    facts
-        What ``run.json`` holds.
-    sizes
+    facts : mapping
+        The content of ``run.json``.
+    sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
-    tracks
+    tracks : mapping of str to Path
         The file of each track.
     """
 
@@ -43,7 +43,7 @@ class FinishedRun:
 
     @classmethod
     def read(cls, prefix: str | os.PathLike[str]) -> FinishedRun:
-        """The run of a prefix.
+        """Read the run of a prefix.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class FinishedRun:
 
     @property
     def fasta_names(self) -> dict[str, str]:
-        """Name of every contig in the FASTA -> in the run."""
+        """Name of every contig in the FASTA -> its name in the run."""
         return {
             each.get("fasta_contig", each["contig"]): each["contig"]
             for each in self.facts["contigs"]
@@ -78,16 +78,16 @@ class FinishedRun:
 
     @property
     def targets(self) -> dict[str, list[tuple[int, int]]] | None:
-        """Spans that the objective counts, by contig; None if it counts all."""
-        held = {
+        """Spans that the objective counts, by contig, 0-based half-open; None if it counts all."""
+        spans = {
             each["contig"]: [(start, stop) for start, stop in each["targets"]]
             for each in self.facts["contigs"]
             if each.get("targets")
         }
-        return held or None
+        return spans or None
 
     def gathered(self) -> Gathered:
-        """All tracks, each read once."""
+        """Read every track once and gather the data of the report."""
         gathering = Gathering(self.sizes, list(self.tracks), self.targets)
         for name, path in self.tracks.items():
             takers = gathering.takers(name)
@@ -97,7 +97,7 @@ class FinishedRun:
         return gathering.result()
 
     def values_in(self, windows: Sequence[Interval]) -> list[np.ndarray]:
-        """(tracks, length) float32 for each window."""
+        """Read the values of every window: float32, (tracks, length) each."""
         by_track = [cut(windows, self._pieces(path, windows), 1) for path in self.tracks.values()]
         return [np.concatenate(each) for each in zip(*by_track, strict=True)]
 
@@ -118,21 +118,27 @@ def redraw(
 
     Parameters
     ----------
-    prefix
-        That of the run's files.
-    output
-        The page; default ``PREFIX.report.html``. What was written is returned.
-    fasta
-        The run's sequence, for the logos; default: where the run found it.
-    png
+    prefix : path-like
+        Prefix of the run's files.
+    output : path-like, optional
+        The page to write; default ``PREFIX.report.html``.
+    fasta : path-like, optional
+        The run's sequence, for the logos; default: the path at which the run read it.
+    png : bool
         Whether to write the overview as an image too, beside the page.
+
+    Returns
+    -------
+    list of Path
+        The files written.
 
     Raises
     ------
     ResourceError
-        If a file of the run is missing, or an output cannot be written or lacks its program.
+        If a file of the run is missing, an output cannot be written, or the image lacks its program
+        or has nothing to show.
     SequenceError
-        If `fasta` is given and cannot be read, or is not the run's.
+        If ``fasta`` is given and cannot be read, or is not the run's.
     IntegrityError
         If a file of the run is damaged.
     """
@@ -155,9 +161,9 @@ def redraw(
 def _genome(
     run: FinishedRun, fasta: str | os.PathLike[str] | None, stack: ExitStack
 ) -> Genome | None:
-    """The decoded sequence, as long as the stack is open; None if there is none to be had."""
-    known = run.facts.get("fasta", {}).get("path")
-    if fasta is None and known is None:
+    """Decode the sequence for as long as the stack is open; None if it cannot be read."""
+    source = fasta or run.facts.get("fasta", {}).get("path")
+    if source is None:
         log.warning("the report has no logos, for run.json does not say where the FASTA is; "
                     "give --fasta")  # fmt: skip
         return None
@@ -165,8 +171,8 @@ def _genome(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgf-"))
         codes = Path(folder) / "codes"
         wanted = list(run.fasta_names)
-        whole = stack.enter_context(decode_fasta(fasta or known, codes, wanted))
-        return _checked(run, whole, fasta or known)
+        whole = stack.enter_context(decode_fasta(source, codes, wanted))
+        return _checked(run, whole, source)
     except PgfError as error:
         if fasta is not None:
             raise

@@ -152,7 +152,7 @@ def test_a_failed_track_hands_no_bin_on() -> None:
 
 @pytest.mark.parametrize("width", [-1, 0, 1])
 def test_a_bin_of_less_than_two_bases_is_refused(width: int) -> None:
-    with pytest.raises(UsageError, match=f"--bin must be at least 2 bases, not {width}"):
+    with pytest.raises(UsageError, match=f"a bin must be at least 2 bases wide, not {width}"):
         BinnedTrack("t", {"a": 10}, width, [], [])
 
 

@@ -310,7 +310,7 @@ def test_a_damaged_bigwig_is_named(prefix: Path) -> None:
 
 
 def test_unknown_fasta_asks_for_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="give --fasta, or --genome"):
+    with pytest.raises(UsageError, match="give `fasta`, or `genome`"):
         read_scene(write_run(tmp_path))
 
 
@@ -338,7 +338,7 @@ def test_unfit_fasta_is_one_clear_line(
 def test_other_bad_options(tmp_path: Path, prefix: Path) -> None:
     with pytest.raises(SequenceError, match="there is no contig 'c9'"):
         read_scene(prefix, region="c9:1-5")
-    with pytest.raises(ResourceError, match=r"--gff .*no such file"):
+    with pytest.raises(ResourceError, match=r"`gff` .*no such file"):
         read_scene(prefix, gff=tmp_path / "none.gff3")
     with pytest.raises(UsageError, match=r"must end in \.gff3, \.gff, \.gtf or \.bed"):
         read_scene(prefix, gff=tmp_path / "g.fa")

@@ -161,7 +161,7 @@ def test_it_listens_on_this_machine_alone(server: LocalServer) -> None:
 
 
 def test_a_taken_port_is_a_clear_error() -> None:
-    with LocalServer({}) as server, pytest.raises(ResourceError, match=r"--port .*in use"):
+    with LocalServer({}) as server, pytest.raises(ResourceError, match=r"`port` .*in use"):
         LocalServer({}, server.server_address[1])
 
 
@@ -231,7 +231,7 @@ def test_igv_js_is_found_in_node_modules_above(tmp_path: Path) -> None:
     library.parent.mkdir(parents=True)
     library.touch()
     assert find_library(None, below) == library
-    with pytest.raises(UsageError, match=r"--igv-js .*none\.js: no such file"):
+    with pytest.raises(UsageError, match=r"`igv_js` .*none\.js: no such file"):
         find_library(tmp_path / "none.js", below)
 
 

@@ -16,7 +16,7 @@ import pysam
 import pytest
 
 import pgf_genome
-from pgf_genome.job.workspace import workspace
+from pgf_genome.attribution.workspace import workspace
 
 MODEL = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
 COMMAND = [sys.executable, "-c", "from pgf_genome.cli import main; main()"]

@@ -7,6 +7,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib.util import resolve_name
 from itertools import accumulate
 from pathlib import Path
@@ -24,9 +25,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"sequence", "tracks", "scan"}),
     frozenset({"mamba"}),
     frozenset({"checkpoints", "engine"}),
-    frozenset({"attribution", "inspection", "memory", "pretrain"}),
+    frozenset({"inspection", "memory", "pretrain"}),
     frozenset({"browser", "merge", "report"}),
-    frozenset({"job", "experiments", "redraw"}),
+    frozenset({"attribution", "redraw"}),
+    frozenset({"experiments"}),
     frozenset({"cli"}),
 )
 BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()), strict=False))
@@ -111,9 +113,9 @@ def test_imports_go_downward(module: str) -> None:
         ("pgf_genome.mamba.model", "from pgf_genome.tracks import Summary"),
         ("pgf_genome.engine.sweep", "def f():\n    from pgf_genome.sequence import Genome"),
         ("pgf_genome.engine.sweep", "from pgf_genome import attribution"),
-        ("pgf_genome.pretrain", "from pgf_genome.attribution import Segment"),
+        ("pgf_genome.pretrain", "from pgf_genome.attribution import Options"),
         ("pgf_genome.report", "from pgf_genome.attribution.values import UNITS"),
-        ("pgf_genome.job", "if TYPE_CHECKING:\n    import pgf_genome.cli"),
+        ("pgf_genome.attribution.run", "if TYPE_CHECKING:\n    import pgf_genome.cli"),
     ],
 )
 def test_forbidden_import_is_found(module: str, source: str) -> None:
@@ -128,11 +130,46 @@ def test_forbidden_import_is_found(module: str, source: str) -> None:
         ("pgf_genome.scan.cpu", "from . import kernels"),
         ("pgf_genome.mamba.vocabulary", "from pgf_genome.sequence import BASES, N_CODE"),
         ("pgf_genome.engine.sweep", "from pgf_genome.mamba.model import CausalMamba"),
-        ("pgf_genome.cli.attribute", "from pgf_genome import __version__, job"),
+        ("pgf_genome.cli.attribute", "from pgf_genome import __version__, attribution"),
     ],
 )
 def test_lawful_import_passes(module: str, source: str) -> None:
     assert violations(module, source) == []
+
+
+def home(name: str) -> str | None:
+    """The module that a dotted name lies in; a folder stands for its ``__init__``."""
+    parts = name.split(".")
+    for stop in range(len(parts), 0, -1):
+        for module in (".".join(parts[:stop]), ".".join([*parts[:stop], "__init__"])):
+            if module in MODULES:
+                return module
+    return None
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Every group of modules that import each other, types included."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [error.args[1]]
+    return []
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {}
+    for module, path in MODULES.items():
+        homes = map(home, imports(module, path.read_text(encoding="utf-8")))
+        graph[module] = {other for other in homes if other is not None} - {module}
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert set(circles({"a": {"b"}, "b": {"c"}, "c": {"a"}})[0]) == {"a", "b", "c"}
+    assert home("pgf_genome.scan.Dual") == "pgf_genome.scan.__init__"
+    assert home("pgf_genome.engine.sweep.primal") == "pgf_genome.engine.sweep"
+    assert home("torch.nn") is None
 
 
 def test_every_unit_has_its_layer() -> None:

@@ -287,8 +287,8 @@ def test_table_of_lengths_that_does_not_fit_is_refused(tmp_path, table, said):
     ("out", "options", "said"),
     [
         ("p", {}, "it is one of the runs to merge"),
-        ("m", {"formats": ["wig"]}, "--format wig: choose from bedgraph, bigwig"),
-        ("m", {"formats": []}, "--format names none"),
+        ("m", {"formats": ["wig"]}, "unknown format wig: choose from bedgraph, bigwig"),
+        ("m", {"formats": []}, "no format: choose from"),
     ],
 )
 def test_outputs_that_cannot_be_meant_are_refused(tmp_path, out, options, said):

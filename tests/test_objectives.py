@@ -168,6 +168,21 @@ def test_what_is_not_a_position_survives_the_minus_strand():
     assert mirrored == Likelihood("fixed", positions=((5, 8),))
 
 
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), max_size=12),
+    start=st.integers(0, 35),
+    length=st.integers(1, 12),
+)
+def test_spans_in_any_order_count_every_position_in_one_of_them_once(spans, start, length):
+    positions = tuple((first, first + size) for first, size in spans)
+    counted = {t for first, last in positions for t in range(first, last)}
+    objective = Entropy(positions=positions)
+    weights = objective.weights(torch.empty(length), start)
+    assert weights.tolist() == [float(t in counted) for t in range(start, start + length)]
+    edges = [edge for span in objective.positions for edge in span]
+    assert edges == sorted(set(edges))
+
+
 def test_a_window_is_the_positions_after_it():
     assert Likelihood(window=(1, 4)) == Likelihood(positions=((2, 5),))
 

@@ -168,7 +168,7 @@ def test_halo_is_a_table_and_a_sentence() -> None:
     run = {"halo": {"window": 8192, "halo": 1024, "loci": [locus]}}
     text = Tracks(("sensitivity",), {"a": np.arange(99)}).page(run).text
     assert "windows of 8,192 bases with 1,024 bases of halo" in text
-    assert "changed by at most 0.0100 of its largest entry at the 1 place below" in text
+    assert "changed by at most 0.0100 of its norm at the 1 place below" in text
     assert "a11\N{EN DASH}200.002000.0100" in text
 
 

@@ -1,1 +1,10 @@
-"""From gradients to tracks: what each number means, strands, and resumable segments."""
+"""``attribute`` from end to end: sequence in, tracks, report and ``run.json`` out.
+
+The folder has the name of what it makes, because ``pgf_genome.attribute`` is the function itself.
+"""
+
+from pgf_genome.attribution.options import Options
+from pgf_genome.attribution.outputs import Attribution
+from pgf_genome.attribution.run import attribute, dry_run
+
+__all__ = ["Attribution", "Options", "attribute", "dry_run"]

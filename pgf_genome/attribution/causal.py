@@ -1,12 +1,13 @@
 """Scores of a segment under a causal model: one sweep forward, one back.
 
-While it runs, the segment's folder holds the boundary states of the primal sweep and a journal
-with the cotangent of the adjoint sweep, so that a killed run goes on where it stopped.
+During the sweeps the segment's folder holds the boundary states of the primal sweep and a journal
+with the cotangent of the adjoint sweep, so that a killed run can continue where it stopped.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,8 +15,9 @@ from torch import Tensor
 from pgf_genome.attribution.task import Progress, Task
 from pgf_genome.engine import sweep
 from pgf_genome.engine.spool import Journal, RecordFile, StoredStates, nbytes
+from pgf_genome.mamba.model import CausalMamba
 
-# Of the work on a base, the share of the primal sweep; replay and backward pass are the rest.
+# Share of the primal sweep in the work on a base; replay and backward pass are the rest.
 PRIMAL_SHARE = 0.25
 
 
@@ -28,7 +30,7 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
         The objective.
     """
     identity, batch = task.identity(), len(task.objectives)
-    blank = task.model.initial_state(batch)
+    blank = _causal(task).initial_state(batch)
     size = nbytes(blank.tensors()) + 8 * batch
     with (
         StoredStates(folder / "states", blank, identity) as states,
@@ -43,26 +45,26 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
 def _sweep(
     task: Task, states: StoredStates, scores: RecordFile, journal: Journal, progress: Progress
 ) -> Tensor:
-    """Primal and adjoint sweep from wherever the records end; the objective of each strand."""
-    plan, batch = task.plan, len(task.objectives)
-    blank = task.model.initial_state(batch)
+    """Run both sweeps from wherever the records end; return the objective of each strand."""
+    model, plan, batch = _causal(task), task.plan, len(task.objectives)
+    blank = model.initial_state(batch)
     values = torch.zeros(batch, dtype=torch.float64)
     cotangent, last = blank, plan.tiles - 1
-    found = journal.records([values, *blank.tensors()])
-    if found:
-        k, (values, *bars) = min(found.items())
+    records = journal.records([values, *blank.tensors()])
+    if records:
+        k, (values, *bars) = min(records.items())
         cotangent, last = blank.filled(bars), k - 1
         progress((1 - PRIMAL_SHARE) * (plan.length - plan.bounds(k)[0]))
         progress(PRIMAL_SHARE * plan.length)
     else:
         _store_states(task, states, progress)
     objectives, origins = task.objectives, task.origins()
-    bases = list(task.model.vocabulary.base_ids)
+    bases = list(model.vocabulary.base_ids)
     for tile in sweep.adjoint(
-        task.model, task.one_hot, plan, objectives, states, cotangent, range(last, -1, -1), origins
+        model, task.one_hot, plan, objectives, states, cotangent, range(last, -1, -1), origins
     ):
         start, stop = plan.bounds(tile.k)
-        log_p = task.of_observed(tile.log_p, start, stop)
+        log_p = task.observed_log_p(tile.log_p, start, stop)
         if tile.k == 0:
             log_p[:, 0] = torch.nan  # nothing predicts the first base
         scores.write(tile.k, [tile.gradient[..., bases], log_p])
@@ -73,12 +75,17 @@ def _sweep(
 
 
 def _store_states(task: Task, states: StoredStates, progress: Progress) -> None:
-    """Run the primal sweep, from the last boundary state that is whole."""
+    """Run the primal sweep from the last boundary state that is whole."""
     plan = task.plan
     first = states.whole(plan.replayed)
     progress(PRIMAL_SHARE * plan.bounds(first)[0])
     rest = range(first, plan.replayed)
-    for step in sweep.primal(task.model, task.one_hot, plan, states[first], rest):
+    for step in sweep.primal(_causal(task), task.one_hot, plan, states[first], rest):
         states[step.k + 1] = step.state
         progress(PRIMAL_SHARE * plan.tile_length)
     progress(PRIMAL_SHARE * (plan.length - plan.bounds(plan.replayed)[0]))
+
+
+def _causal(task: Task) -> CausalMamba:
+    """The model of the task, which `running_of` has found to be causal."""
+    return cast(CausalMamba, task.model)

@@ -1,13 +1,14 @@
 """One segment of a contig, both strands in lock-step, from sequence to track values.
 
-A segment's folder holds, while it runs, the scores of the tiles that are done and what the sweep
-needs to go on. All of it is checksummed records, so that a killed run goes on where it stopped
-and yields the same bytes. When the segment is done only its track values stay.
+While a segment is computed, its folder holds the scores of finished tiles and the state of the
+sweep. All of it is checksummed records, so that a killed run continues where it stopped and yields
+the same bytes. When the segment is done, only its track values, its objective and what was
+measured of its halos stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ from pgf_genome.errors import IntegrityError
 
 
 class Result(NamedTuple):
-    """A finished segment: its objective, where its track values lie, and what halos cost."""
+    """A finished segment: its objective, the folder of its track values, the error of its halos."""
 
     task: Task
     value: float
@@ -39,20 +40,20 @@ class Result(NamedTuple):
     halo_errors: list[HaloError]
 
     def tracks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Start position and values (tracks, n) of successive pieces, ascending."""
-        with _values_file(self.task, self.folder) as file:
+        """Yield start position and values (tracks, n) of successive pieces, ascending."""
+        with _tracks_file(self.task, self.folder) as file:
             for i, (start, stop) in enumerate(self.task.segment.blocks()):
                 like = [torch.empty(len(self.task.settings.tracks), stop - start)]
                 yield start, file.require(i, like)[0].numpy()
 
 
 def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
-    """Compute a segment, or what is left of it after a run that was killed.
+    """Compute a segment, or what is left of it after a killed run.
 
     Parameters
     ----------
     scratch : Path
-        Folder of the run; the segment gets one of its own in it.
+        Folder of the run; the segment gets its own folder in it.
     progress : callable
         Called with the bases done since the last call; fractions of a base are fine.
     """
@@ -65,7 +66,7 @@ def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
         with RecordFile(folder / "scores", size, identity) as scores:
             values = kind.compute(task, scores, folder, progress)
             _derive(task, scores, folder)
-        with _value_file(task, folder) as file:
+        with _objective_file(task, folder) as file:
             file.write(0, [values])
         (folder / "scores").unlink()
         done = values.mean().item()
@@ -75,22 +76,22 @@ def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
     return Result(task, done, folder, halos)
 
 
-def _values_file(task: Task, folder: Path) -> RecordFile:
+def _tracks_file(task: Task, folder: Path) -> RecordFile:
     return RecordFile(folder / "tracks", 4 * BLOCK * len(task.settings.tracks), task.identity())
 
 
-def _value_file(task: Task, folder: Path) -> RecordFile:
+def _objective_file(task: Task, folder: Path) -> RecordFile:
     return RecordFile(folder / "objective", 8 * len(task.objectives), task.identity())
 
 
 def _finished_value(task: Task, folder: Path) -> float | None:
-    with _value_file(task, folder) as file:
-        found = file.read(0, [torch.empty(len(task.objectives), dtype=torch.float64)])
-    return None if found is None else found[0].mean().item()
+    with _objective_file(task, folder) as file:
+        record = file.read(0, [torch.empty(len(task.objectives), dtype=torch.float64)])
+    return None if record is None else record[0].mean().item()
 
 
 def _score_template(task: Task, k: int) -> list[Tensor]:
-    """Shapes of tile k's scores: gradient over the bases, log-probability of the base."""
+    """Empty tensors in the shapes of tile k's scores: gradient and log-probability."""
     start, stop = task.plan.bounds(k)
     batch, dtype = len(task.objectives), task.model.dtype
     return [
@@ -100,21 +101,20 @@ def _score_template(task: Task, k: int) -> list[Tensor]:
 
 
 def _derive(task: Task, scores: RecordFile, folder: Path) -> None:
-    """Turn scores of tiles into track values of blocks."""
+    """Derive the track values of every block from the scores of the tiles."""
     rows = _score_rows(task, scores)
     segment, settings = task.segment, task.settings
-    with _values_file(task, folder) as file:
+    with _tracks_file(task, folder) as file:
         for i, (start, stop) in enumerate(segment.blocks()):
             codes = task.genome.codes(segment.contig, start, stop)
             ahead, behind = start - segment.start, segment.stop - stop
-            strands = {"+": None, "-": None}
+            strands: dict[str, Scores] = {}
             for b, strand in enumerate(settings.strands):
                 at = ahead if strand == "+" else behind  # in that strand's own order
-                found = Scores(*rows(b, at, at + stop - start), codes)
-                strands[strand] = (
-                    found if strand == "+" else reverse_complement_scores(found, codes)
-                )
-            merged = mean_of_strands(strands["+"], strands["-"])
+                gradient, log_p = rows(b, at, at + stop - start)
+                own = Scores(gradient, log_p, codes)
+                strands[strand] = own if strand == "+" else reverse_complement_scores(own, codes)
+            merged = mean_of_strands(strands.get("+"), strands.get("-"))
             if not np.isfinite(merged.gradient).all():
                 raise IntegrityError(
                     f"{segment.contig}:{start + 1}-{stop}: the gradient is not finite; the model "
@@ -124,8 +124,10 @@ def _derive(task: Task, scores: RecordFile, folder: Path) -> None:
             file.write(i, [torch.from_numpy(table)])
 
 
-def _score_rows(task: Task, scores: RecordFile):
-    """(strand, start, stop) -> gradient and log-probability at positions of that strand."""
+def _score_rows(
+    task: Task, scores: RecordFile
+) -> Callable[[int, int, int], tuple[np.ndarray, np.ndarray]]:
+    """A function of (strand, start, stop): gradient and log-probability at its positions."""
     plan = task.plan
 
     @lru_cache(maxsize=4)

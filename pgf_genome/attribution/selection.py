@@ -1,4 +1,4 @@
-"""Which bases to write, what the model sees of the sequence around them, and what is asked."""
+"""The bases to write, the sequence that the model sees around them, and the objective."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _by_contig(intervals: Iterable[Interval]) -> dict[str, tuple[Span, ...]]:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked of a genome; spans are merged and 0-based half-open, by contig.
+    """The parts of a genome that are asked for; spans are merged, 0-based half-open, by contig.
 
     Attributes
     ----------
@@ -57,12 +57,12 @@ def select(
 ) -> Selection:
     """Resolve regions (samtools style), BED files, contig names and targets (region or BED).
 
-    With targets only the contigs that hold one are read.
+    With targets, only the contigs that hold one are read.
 
     Raises
     ------
     SequenceError
-        For whatever does not fit the contigs.
+        If a name, region or interval does not fit the contigs.
     UsageError
         If no target lies on a contig to be written.
     """
@@ -70,11 +70,11 @@ def select(
         if name not in lengths:
             raise unknown_contig(name, lengths, "--contig")
     everything = () if regions or beds or contigs else lengths
-    found = [Interval(name, 0, lengths[name]) for name in (*contigs, *everything)]
-    found += [parse_region(text, lengths) for text in regions]
+    intervals = [Interval(name, 0, lengths[name]) for name in (*contigs, *everything)]
+    intervals += [parse_region(text, lengths) for text in regions]
     for bed in beds:
-        found += read_bed(bed, lengths)
-    write = _by_contig(found)
+        intervals += read_bed(bed, lengths)
+    write = _by_contig(intervals)
     if not targets:
         return Selection(write, None)
     aims = _by_contig(interval for text in targets for interval in _target(text, lengths))
@@ -85,7 +85,7 @@ def select(
 
 
 def _target(text: str, lengths: Mapping[str, int]) -> list[Interval]:
-    """A ``--target``: a BED file that exists, or a region."""
+    """Read a ``--target``: a BED file that exists, or a region."""
     if text not in lengths and Path(text).is_file():
         return read_bed(text, lengths)
     try:
@@ -97,14 +97,14 @@ def _target(text: str, lengths: Mapping[str, int]) -> list[Interval]:
 def segments_to_run(
     genome: Genome, spans: dict[str, tuple[Span, ...]], gap_length: int, context: int | None
 ) -> list[Segment]:
-    """Segments in FASTA order.
+    """Cut the contigs into the segments to compute, in FASTA order.
 
     Parameters
     ----------
     gap_length : int
-        Runs of N at least so long end a segment.
+        A run of N of at least this length ends a segment.
     context : int, optional
-        The model sees only so many bases on either side of a span; the whole segment if None.
+        Bases that the model sees on each side of a span; the whole segment if None.
     """
     if context is not None and context < 0:
         raise UsageError(f"--context must be at least 0 bases, not {context}")
@@ -134,13 +134,13 @@ def _overlap(span: Span, start: int, stop: int) -> Span:
 def objective_of(
     spec: str | Objective, positions: tuple[Span, ...] | None, model: LanguageModel
 ) -> Objective:
-    """The objective that an ``--objective`` value means; a callable stands for itself.
+    """Return the objective that an ``--objective`` value names; a callable is returned as it is.
 
     Raises
     ------
     UsageError
-        For an unknown name, a base that is none, positions for a callable, or an objective that
-        this kind of model has not.
+        For an unknown name or base, positions for a callable, or an objective that does not suit
+        this kind of model.
     """
     running = running_of(model)
     if not isinstance(spec, str):
@@ -167,11 +167,11 @@ def objective_of(
 
 
 def objective_name(spec: str | Objective, model: LanguageModel) -> str:
-    """What outputs call an objective."""
+    """Return the name of an objective in outputs."""
     return running_of(model).likelihood_name if spec == "likelihood" else str(spec)
 
 
 def on_strands(objective: Objective, strands: str, length: int) -> tuple[Objective, ...]:
-    """The objective as each strand of a contig sees it; a plain callable sees both alike."""
+    """Return the objective in the coordinates of each strand; a plain callable is not mirrored."""
     mirror = getattr(objective, "on_minus_strand", lambda _: objective)
     return tuple(objective if strand == "+" else mirror(length) for strand in strands)

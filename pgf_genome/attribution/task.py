@@ -21,21 +21,21 @@ from pgf_genome.sequence import Genome, reverse_complement
 # Positions per record of track values.
 BLOCK = 65_536
 
-# Called with the bases done since the last call; fractions of a base are fine.
+# Called with the bases done since the last call; fractions of a base are allowed.
 Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a contig that the model sees in one go, and the parts of it to write.
+    """A stretch of a contig that the model sees without interruption, and the parts to write.
 
     Attributes
     ----------
     contig : str
     start, stop : int
-        What the model sees, 0-based half-open.
+        The stretch, 0-based half-open.
     write : tuple of (start, stop)
-        Sorted, disjoint, inside the segment; contig coordinates.
+        Sorted, disjoint spans inside the segment, in contig coordinates.
     """
 
     contig: str
@@ -53,7 +53,7 @@ class Segment:
         return self.stop - self.start
 
     def blocks(self) -> list[tuple[int, int]]:
-        """The parts to write, in pieces of at most ``BLOCK`` positions."""
+        """Cut the parts to write into pieces of at most `BLOCK` positions."""
         return [
             (at, min(at + BLOCK, stop))
             for start, stop in self.write
@@ -63,18 +63,18 @@ class Segment:
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the values of a segment, besides model, sequence and objective.
+    """The settings that the values of a segment depend on, besides model, sequence and objective.
 
     Attributes
     ----------
     strands : str
-        Those that are computed: "+", "-" or "+-".
+        Strands that are computed: ``"+"``, ``"-"`` or ``"+-"``.
     tracks : tuple of str
     method : str
     tile_length : int
-        Of a causal model.
+        Positions per tile of a causal model; 0 for others.
     window, halo : int
-        Of a bidirectional model.
+        Bases per window of a bidirectional model, and on each side of it; 0 for others.
     """
 
     strands: str
@@ -96,7 +96,10 @@ class Task(NamedTuple):
     layout: Layout
 
     def identity(self) -> str:
-        """Digest of all that the result depends on; names the segment's folder."""
+        """Digest of all that the result depends on, and of the number of threads.
+
+        It names the segment's folder.
+        """
         contig = self.genome.contig(self.segment.contig)
         parts = (
             __version__,
@@ -119,7 +122,7 @@ class Task(NamedTuple):
 
     @property
     def tiles(self) -> list[int]:
-        """The pieces that must be computed for the bases to write."""
+        """The pieces that must be computed to get the bases to write."""
         segment = self.segment
         ahead = [(a - segment.start, b - segment.start) for a, b in segment.write]
         behind = [(segment.length - b, segment.length - a) for a, b in ahead]
@@ -140,7 +143,7 @@ class Task(NamedTuple):
         return sum(map(self.work_on, self.tiles))
 
     def origins(self) -> list[int]:
-        """Position of each strand's first base, in that strand's coordinates of the contig."""
+        """Positions of the segment's first base on each strand, in that strand's coordinates."""
         length = self.genome.contig(self.segment.contig).length
         starts = {"+": self.segment.start, "-": length - self.segment.stop}
         return [starts[strand] for strand in self.settings.strands]
@@ -158,8 +161,8 @@ class Task(NamedTuple):
         """The model's input at positions of the segment, (strands, stop - start, V)."""
         return self.model.one_hot(self.model.vocabulary.encode(self.codes(start, stop)))
 
-    def of_observed(self, log_p: Tensor, start: int, stop: int) -> Tensor:
-        """Of log-probabilities (strands, stop - start, V), those of what stands there."""
+    def observed_log_p(self, log_p: Tensor, start: int, stop: int) -> Tensor:
+        """Pick the log-probability of the observed base from (strands, stop - start, V)."""
         if not self.model.config.has_head:
             return log_p.new_full(log_p.shape[:2], torch.nan)
         rows = self.model.vocabulary.encode(self.codes(start, stop))[..., None]

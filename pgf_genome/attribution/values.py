@@ -28,7 +28,7 @@ UNITS = dict.fromkeys(TRACKS, "nats of F per unit change of the one-hot") | {"su
 
 
 def meanings(context: str = "all bases before it") -> dict[str, str]:
-    """What the values of every track are, for people; ``context`` is what predicts a base."""
+    """Describe the values of every track in words; ``context`` names what predicts a base."""
     return {
         "sensitivity": "length of the simplex-corrected gradient; >= 0",
         "contribution": "simplex-corrected gradient at the observed base; signed letter height",
@@ -38,7 +38,7 @@ def meanings(context: str = "all bases before it") -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Scores:
-    """Raw results for consecutive positions of one contig, n of them.
+    """Raw results for n consecutive positions of one contig.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Scores:
 
 
 def track_names(requested: Sequence[str]) -> tuple[str, ...]:
-    """Expand ``tism`` and check names; duplicates collapse, the order is that of ``TRACKS``.
+    """Expand ``tism`` and check names; drop duplicates, and sort in the order of `TRACKS`.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def track_names(requested: Sequence[str]) -> tuple[str, ...]:
 
 
 def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -> np.ndarray:
-    """Values of the named tracks, (tracks, n) float32; NaN where a position has no row.
+    """Compute the named tracks, (tracks, n) float32; NaN where a position has no row.
 
     ``method="saliency"`` leaves the gradient uncorrected in sensitivity and contribution.
     """
@@ -94,13 +94,17 @@ def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -
 
 
 def mean_of_strands(plus: Scores | None, minus: Scores | None) -> Scores:
-    """One set of scores: the mean objective's gradient, the mean log-probability.
+    """Average the strands: the gradient of the mean objective, and the mean log-probability.
 
     ``minus`` is already in plus-strand order (see `reverse_complement_scores`). A base that only
-    one strand predicts, at the end of a segment, keeps that strand's log-probability.
+    one strand predicts, at the end of a segment, keeps that strand's log-probability. At least
+    one strand must be given.
     """
     if plus is None or minus is None:
-        return plus or minus
+        only = plus or minus
+        if only is None:
+            raise ValueError("no strand to average")
+        return only
     both = np.stack([plus.log_p, minus.log_p])
     predicted = ~np.isnan(both)
     total = np.where(predicted, both, 0).sum(axis=0)
@@ -110,5 +114,5 @@ def mean_of_strands(plus: Scores | None, minus: Scores | None) -> Scores:
 
 
 def reverse_complement_scores(scores: Scores, codes: np.ndarray) -> Scores:
-    """Scores of the minus strand in plus-strand order: positions reversed, bases complemented."""
+    """Bring scores of the minus strand into plus-strand order: reverse them, complement bases."""
     return Scores(scores.gradient[::-1, ::-1], scores.log_p[::-1], codes)

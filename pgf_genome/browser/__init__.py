@@ -1,4 +1,4 @@
-"""A finished run in genome browsers: sessions written beside its tracks, and a page served here."""
+"""Genome browsers: session files beside the tracks of a finished run, and a page served here."""
 
 from __future__ import annotations
 

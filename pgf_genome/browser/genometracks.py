@@ -13,12 +13,13 @@ from pgf_genome.browser.colours import POSITIVE, as_hex
 from pgf_genome.browser.scene import Scene
 
 READABLE_ANNOTATIONS = ("gtf", "bed")
-# it draws nothing of bins narrower than a base; and of two colours, nothing where signs alternate
+# pyGenomeTracks draws no bin narrower than a base; given two colours, it draws nothing where signs
+# alternate
 BINS = "300"
 
 
 def drawn_files(scene: Scene) -> list[Path]:
-    """What of a scene pyGenomeTracks can draw; GFF3 it cannot."""
+    """The files of a scene that pyGenomeTracks can draw; it cannot draw GFF3."""
     files = [track.path for track in scene.tracks]
     annotation = scene.annotation
     if annotation is not None and annotation.format in READABLE_ANNOTATIONS:
@@ -27,7 +28,7 @@ def drawn_files(scene: Scene) -> list[Path]:
 
 
 def genome_tracks_ini(scene: Scene, path_to: Callable[[Path], str]) -> str:
-    """The ini file; `path_to` gives paths relative to its folder."""
+    """Text of the ini file; ``path_to`` gives paths relative to its folder."""
     sections = ["[x-axis]\nwhere = top\n"]
     for track in scene.tracks:
         settings = {

@@ -11,19 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pgf_genome.browser.colours import NEGATIVE, POSITIVE
-from pgf_genome.browser.scene import Scene, Track
+from pgf_genome.browser.scene import Scene
+from pgf_genome.browser.track import Track
 
 SHORT, LONG = 17, 80
 
 
 def track_hub(scene: Scene, url_of: Callable[[Path], str]) -> str:
-    """The hub of a scene with a `genome`; tracks without a bigWig are left out."""
+    """Text of the hub of a scene with a ``genome``; tracks without a bigWig are left out."""
     hub = {
         "hub": _symbol(scene.name),
         "shortLabel": _label(scene.name, SHORT),
         "longLabel": _label(f"{scene.name}: sensitivities of a DNA model, by pgf-genome", LONG),
         "useOneFile": "on",
-        # UCSC refuses a hub without an address; only a public hub's is read by people
+        # UCSC refuses a hub without an address, though people read that of public hubs only
         "email": "nobody@example.org",
     }
     stanzas = [hub, {"genome": scene.genome or ""}]

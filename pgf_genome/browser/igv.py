@@ -1,6 +1,6 @@
 """Sessions of igv.js (JSON) and of IGV desktop (XML).
 
-Formats: igv.org/doc/igvjs (Browser-Creation, Reference-Genome, Wig-Track) and, of IGV desktop,
+Formats: igv.org/doc/igvjs (Browser-Creation, Reference-Genome, Wig-Track) and, for IGV desktop,
 ``org.broad.igv.session.IGVSessionReader`` and ``..feature.genome.load.JsonGenomeLoader``.
 """
 
@@ -12,37 +12,38 @@ from typing import Any
 from xml.etree import ElementTree
 
 from pgf_genome.browser.colours import NEGATIVE, POSITIVE
-from pgf_genome.browser.scene import Annotation, Scene, Track, index_of
+from pgf_genome.browser.reference import Reference
+from pgf_genome.browser.scene import Annotation, Scene, index_of
+from pgf_genome.browser.track import Track
 
 LETTERS_HEIGHT, BARS_HEIGHT = 120, 80
 Locate = Callable[[Path], str]
 
 
 def igv_session(scene: Scene, url_of: Locate) -> dict[str, Any]:
-    """What ``igv.createBrowser`` takes.
+    """Make the argument of ``igv.createBrowser``.
 
     Parameters
     ----------
-    scene
-        What to show.
-    url_of
-        The URL of a file, absolute or relative to the page.
+    scene : Scene
+        The run to show.
+    url_of : callable, Path -> str
+        Maps a file to its URL, absolute or relative to the page.
     """
     session: dict[str, Any] = {"locus": str(scene.locus), "loadDefaultGenomes": False}
     if scene.reference is None:
-        # the name is looked up in the lists that igv.js has of itself
+        # igv.js looks the name up in its own lists of genomes
         session |= {"genome": scene.genome, "loadDefaultGenomes": True}
     else:
-        session["reference"] = igv_reference(scene, url_of)
+        session["reference"] = igv_reference(scene, scene.reference, url_of)
     session["tracks"] = [_track(track, url_of) for track in scene.tracks]
     if scene.annotation is not None:
         session["tracks"].append(_annotation(scene.annotation, url_of))
     return session
 
 
-def igv_reference(scene: Scene, locate: Locate) -> dict[str, Any]:
-    """The genome of a scene that has a FASTA, for igv.js and IGV desktop alike."""
-    reference = scene.reference
+def igv_reference(scene: Scene, reference: Reference, locate: Locate) -> dict[str, Any]:
+    """Make the genome of a scene that has a FASTA, for igv.js and IGV desktop alike."""
     described = {
         # an id that igv.js knows, such as hg38, would bring that genome's tracks from the network
         "id": reference.fasta.name,
@@ -92,8 +93,8 @@ def _index(path: Path, url_of: Locate) -> dict[str, Any]:
 
 
 def igv_desktop_session(scene: Scene, path_to: Locate) -> str:
-    """Session XML; `path_to` gives paths relative to the session's folder."""
-    genome = scene.genome
+    """Make the XML of a session; ``path_to`` gives paths relative to its folder."""
+    genome = scene.genome or ""
     if scene.reference is not None:
         genome = path_to(scene.beside("genome.json"))
     root = ElementTree.Element(

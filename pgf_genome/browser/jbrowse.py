@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pgf_genome.browser.colours import NEGATIVE, POSITIVE, as_hex
-from pgf_genome.browser.scene import Annotation, Scene, Track, index_of
+from pgf_genome.browser.scene import Annotation, Scene, index_of
+from pgf_genome.browser.track import Track
 
 WIDTH_PIXELS = 1200
 HEIGHT = 100
@@ -18,11 +19,11 @@ Locate = Callable[[Path], str]
 
 
 class Form(NamedTuple):
-    """How the adapter of an annotation and the place of its file are called."""
+    """Names that JBrowse uses for a format of annotations."""
 
-    name: str
-    place: str
-    indexable: bool
+    name: str  # start of the adapter's name
+    place: str  # start of the key of the file's location
+    indexable: bool  # whether there is an adapter for a tabix index
 
 
 ADAPTERS = {
@@ -33,7 +34,7 @@ ADAPTERS = {
 
 
 def jbrowse_config(scene: Scene, url_of: Locate) -> dict[str, Any]:
-    """What goes into ``config.json``; URLs are relative to it."""
+    """Make the content of ``config.json``; URLs are relative to it."""
     name = scene.genome or scene.name
     sequence = _sequence(scene, name, url_of)
     tracks = [_track(scene, track, name, url_of) for track in scene.tracks]
@@ -165,7 +166,7 @@ def _display(track: str, kind: str) -> dict[str, Any]:
 
 
 def _session(scene: Scene, tracks: list[dict[str, Any]]) -> dict[str, Any]:
-    """One view of the locus with all tracks, the first of which is the assembly's sequence."""
+    """A session with one view of the locus and the given tracks, in their order."""
     locus, assembly = scene.locus, tracks[0]["assemblyNames"][0]
     scale = locus.length / WIDTH_PIXELS
     region = {

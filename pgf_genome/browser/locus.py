@@ -1,30 +1,29 @@
-"""Where a browser opens when nobody says: at the strongest position, close enough for letters."""
+"""The locus at which a browser opens by default: the strongest position, close up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from pgf_genome.browser.track import Track
 from pgf_genome.errors import IntegrityError
 from pgf_genome.intervals import Interval
 
-if TYPE_CHECKING:
-    from pgf_genome.browser.scene import Track
-
+# bases; few enough for browsers to draw letters
 WIDTH = 100
 BINS = 1000
-# so many contigs, the first ones, are searched
+# only the first contigs, this many, are searched
 CONTIGS = 100
 
 
 def opening_locus(tracks: Iterable[Track], sizes: Mapping[str, int]) -> Interval:
-    """`WIDTH` bases around the largest value, or at the first contig's start without a bigWig."""
+    """Choose `WIDTH` bases around the largest value; without a bigWig, the first contig's start."""
     bigwigs = [track for track in tracks if track.bigwig]
-    # the order says what is worth a look; `sorted` is stable
+    # these two come first; the sort is stable, so the rest stays in the order of the run
     bigwigs.sort(key=lambda track: track.name not in ("sensitivity", "contribution"))
     contig, middle = next(iter(sizes)), 0
     if bigwigs:
@@ -35,14 +34,14 @@ def opening_locus(tracks: Iterable[Track], sizes: Mapping[str, int]) -> Interval
 
 
 def _strongest(path: Path, sizes: Mapping[str, int]) -> tuple[str, int] | None:
-    """Contig and position of the largest value, by the zoom levels and one bin of values."""
+    """Find contig and position of the largest value by zoom levels and the values of one bin."""
     import pyBigWig
 
     try:
         with pyBigWig.open(str(path)) as file:
             searched = islice(sizes.items(), CONTIGS)
-            found = [_highest_bin(file, contig, length) for contig, length in searched]
-            best = max(filter(None, found), default=None)
+            highest = [_highest_bin(file, contig, length) for contig, length in searched]
+            best = max(filter(None, highest), default=None)
             if best is None:
                 return None
             _, contig, start, stop = best
@@ -53,7 +52,7 @@ def _strongest(path: Path, sizes: Mapping[str, int]) -> tuple[str, int] | None:
 
 
 def _highest_bin(file: Any, contig: str, length: int) -> tuple[float, str, int, int] | None:
-    """Largest value, and the bin that has it with its neighbours; None if nothing is scored."""
+    """The largest value, and the bin that has it with its neighbours; None if nothing is scored."""
     bins = min(BINS, length)
     maxima = [-np.inf if x is None else x for x in file.stats(contig, type="max", nBins=bins)]
     highest = int(np.argmax(maxima))

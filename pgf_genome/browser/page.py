@@ -27,39 +27,52 @@ POLICY = (
 )
 
 
-def find_library(given: str | os.PathLike[str] | None, folder: Path) -> Path | None:
-    """``igv.min.js``: the one given, else that of npm in `folder` or above it, else None.
+def find_library(igv_js: str | os.PathLike[str] | None, folder: Path) -> Path | None:
+    """Find ``igv.min.js``.
+
+    Parameters
+    ----------
+    igv_js : path-like, optional
+        The file itself.
+    folder : Path
+        If ``igv_js`` is None, the file is looked for in ``node_modules`` of this folder and of
+        those above it.
+
+    Returns
+    -------
+    Path, or None if there is none.
 
     Raises
     ------
     UsageError
-        If one is given and is not a file.
+        If ``igv_js`` is not a file.
     """
-    if given is not None:
-        if not Path(given).is_file():
+    if igv_js is not None:
+        if not Path(igv_js).is_file():
             raise UsageError(
-                f"--igv-js {os.fspath(given)}: no such file; name igv.min.js of the npm package igv"
+                f"`igv_js` {os.fspath(igv_js)}: no such file; "
+                "name igv.min.js of the npm package igv"
             )
-        return Path(given)
+        return Path(igv_js)
     folder = folder.resolve()
     candidates = (each / LIBRARY for each in (folder, *folder.parents))
     return next(filter(Path.is_file, candidates), None)
 
 
 def page_routes(scene: Scene, library: Path | None) -> dict[str, Resource]:
-    """What the server has to answer for the page of a scene.
+    """Make the answers of the server for the page of a scene.
 
     Parameters
     ----------
-    scene
-        What to show.
-    library
-        igv.js; without it the page says where to get it.
+    scene : Scene
+        The run to show.
+    library : Path, optional
+        The file of igv.js; without it the page says where to get one.
 
     Returns
     -------
     dict of str to Resource
-        By path: the page at ``/``, the scene's files below ``/files/``.
+        Answer by path: the page at ``/``, the files of the scene below ``/files/``.
     """
     paths = {path: f"/files/{i}/{path.name}" for i, path in enumerate(_files(scene))}
     routes = {route: Resource(path) for path, route in paths.items()}
@@ -84,15 +97,15 @@ def page_routes(scene: Scene, library: Path | None) -> dict[str, Resource]:
 
 
 def _files(scene: Scene) -> list[Path]:
-    """Everything that the page may read."""
-    found = [path for track in scene.tracks for path in track.files]
+    """All files that the page may read."""
+    paths = [path for track in scene.tracks for path in track.files]
     if scene.annotation is not None:
-        found.append(scene.annotation.path)
-    found += [index for path in found if (index := index_of(path)) is not None]
+        paths.append(scene.annotation.path)
+    paths += [index for path in paths if (index := index_of(path)) is not None]
     if scene.reference is not None:
         reference = scene.reference
-        found += [reference.fasta, reference.fai, *filter(None, [reference.gzi])]
-    return found
+        paths += [reference.fasta, reference.fai, *filter(None, [reference.gzi])]
+    return paths
 
 
 def _asset(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The FASTA that browsers read by position: plain or bgzip, with a samtools index."""
+"""The indexed FASTA, plain or bgzip, that browsers read by position."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pgf_genome.files import atomic, quiet_htslib
 from pgf_genome.sequence.indexed import has_index
 from pgf_genome.tracks.bgzf import END_OF_FILE
 
-# gzip, and the extra field that makes it BGZF: SAM specification, section 4.1
+# a gzip header, and the extra field that makes it BGZF: SAM specification, section 4.1
 GZIP_MAGIC, BGZF_FIELD = b"\x1f\x8b", b"BC\x02\x00"
-# of a .gzi, the number of entries; then the compressed and the uncompressed place of each block
+# a .gzi holds the number of entries, then the compressed and the uncompressed place of each block
 GZI_COUNT, GZI_ENTRY = struct.Struct("<Q"), struct.Struct("<2Q")
 
 
@@ -26,10 +26,12 @@ class Reference:
 
     Attributes
     ----------
-    fasta
-        Plain or bgzip.
-    fai, gzi
-        Its indexes; `gzi` is None for a plain one, and ends with an entry for the end of the file.
+    fasta : Path
+        The sequence, plain or bgzip.
+    fai : Path
+        Its index by samtools.
+    gzi : Path, optional
+        Its index of bgzip blocks, with an entry for the end of the file; None if it is plain.
     """
 
     fasta: Path
@@ -40,22 +42,22 @@ class Reference:
 def open_reference(
     fasta: str | os.PathLike[str] | None, sizes: Mapping[str, int], prefix: Path
 ) -> Reference:
-    """The indexed FASTA of a run.
+    """Find the FASTA of a run, check its contigs, and index it if it has no index.
 
     Parameters
     ----------
-    fasta
-        Path; None if it is not known.
-    sizes
-        Length in bases of the contigs that it must have.
-    prefix
-        Where indexes go: ``PREFIX.fasta.fai`` if there is none beside the FASTA, and for bgzip
-        ``PREFIX.fasta.gzi``.
+    fasta : path-like, optional
+        Path of the FASTA; None if it is not known.
+    sizes : mapping of str to int
+        Length in bases of the contigs that the FASTA must have.
+    prefix : Path
+        Prefix of the indexes that are written: ``PREFIX.fasta.fai`` if there is none beside the
+        FASTA, and for bgzip ``PREFIX.fasta.gzi``.
 
     Raises
     ------
     UsageError
-        If there is no path.
+        If the path is not known.
     SequenceError
         If the file is missing, is plain gzip, cannot be indexed, or has other contigs.
     ResourceError
@@ -63,7 +65,7 @@ def open_reference(
     """
     if fasta is None:
         raise UsageError(
-            f"{prefix}.run.json does not say where the FASTA is; give --fasta, or --genome with "
+            f"{prefix}.run.json does not say where the FASTA is; give `fasta`, or `genome` with "
             "the assembly's name at UCSC"
         )
     path = Path(fasta)
@@ -84,12 +86,12 @@ def _is_bgzip(path: Path) -> bool:
             head = file.read(18)
     except OSError as error:
         raise SequenceError(
-            f"{path}: cannot be read ({error.strerror}); give the run's sequence with --fasta"
+            f"{path}: cannot be read ({error.strerror}); give the run's sequence with `fasta`"
         ) from error
     if head.startswith(GZIP_MAGIC) and head[12:16] != BGZF_FIELD:
         raise SequenceError(
             f"{path}: plain gzip cannot be read by position; recompress it (gunzip -c | bgzip) "
-            "or decompress it, and give that with --fasta"
+            "or decompress it, and give that with `fasta`"
         )
     return head.startswith(GZIP_MAGIC)
 
@@ -112,8 +114,8 @@ def _make_index(fasta: Path, fai: Path, gzi: Path | None) -> None:
 def _write_gzi(fasta: Path, source: Path, target: Path) -> None:
     """Copy a .gzi with one more entry, for the end of the FASTA.
 
-    igv.js (3.8) reads a block up to where the next begins, and nothing of the last one; it would
-    show no letters in the last 64 kb.
+    igv.js (3.8) reads a block up to the start of the next, and so does not read the last one:
+    without the entry it would show no letters in the last 64 kb.
     """
     content = source.read_bytes()[GZI_COUNT.size :]
     entries = [(0, 0), *GZI_ENTRY.iter_unpack(content)]
@@ -140,5 +142,5 @@ def _check(fasta: Path, fai: Path, sizes: Mapping[str, int]) -> None:
             theirs = f"{lengths[contig]:,} bases" if contig in lengths else "no such contig"
             raise SequenceError(
                 f"{fasta}: {theirs} where the run has contig {contig} with {length:,} "
-                "bases; give the run's sequence with --fasta"
+                "bases; give the run's sequence with `fasta`"
             )

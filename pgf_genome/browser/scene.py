@@ -1,4 +1,4 @@
-"""What a genome browser is to show of a finished run: reference, tracks, annotation, locus."""
+"""The scene that a browser shows of a finished run: reference, tracks, annotation, locus."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 from pgf_genome.browser.locus import opening_locus
 from pgf_genome.browser.reference import Reference, open_reference
+from pgf_genome.browser.track import Track
 from pgf_genome.errors import IntegrityError, ResourceError, UsageError
 from pgf_genome.intervals import Interval, parse_region
 
-# in this order; bigWig has zoom levels
+# in order of preference: bigWig has zoom levels
 KINDS = ("bigwig", "bedgraph")
 # browsers zoom out by themselves; the summaries in bins are for other programs
 SUMMARY = re.compile(r"\.bin\d+\.(mean|max)")
@@ -23,56 +24,24 @@ ANNOTATIONS = {"gff3": "gff3", "gff": "gff3", "gtf": "gtf", "bed": "bed"}
 
 
 @dataclass(frozen=True)
-class Track:
-    """One track of a run.
-
-    Attributes
-    ----------
-    name
-        ``contribution``, ``tism.A``, ..
-    about
-        What its values are, in words and units; may be empty.
-    files
-        Its files, the one to show first.
-    """
-
-    name: str
-    about: str
-    files: tuple[Path, ...]
-
-    @property
-    def path(self) -> Path:
-        return self.files[0]
-
-    @property
-    def letters(self) -> bool:
-        """Whether the values are the heights of the reference's letters (dynseq)."""
-        return self.name == "contribution"
-
-    @property
-    def bigwig(self) -> bool:
-        return self.path.suffix == ".bw"
-
-
-@dataclass(frozen=True)
 class Annotation:
-    """Genes and the like, in a file of the user's."""
+    """A file of genes or other features, given by the user."""
 
     path: Path
 
     @property
     def format(self) -> str:
-        """``gff3``, ``gtf`` or ``bed``.
+        """Format of the file: ``gff3``, ``gtf`` or ``bed``.
 
         Raises
         ------
         UsageError
-            If the name does not say.
+            If the name of the file does not tell the format.
         """
         suffix = self.path.name.lower().removesuffix(".gz").rpartition(".")[2]
         if suffix not in ANNOTATIONS:
             raise UsageError(
-                f"--gff {self.path}: the name must end in .gff3, .gff, .gtf or .bed, "
+                f"`gff` {self.path}: the name must end in .gff3, .gff, .gtf or .bed, "
                 "with .gz if compressed"
             )
         return ANNOTATIONS[suffix]
@@ -80,24 +49,26 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Scene:
-    """A run and how to open it.
+    """A run and the locus at which to open it.
 
     Attributes
     ----------
-    prefix
-        That of the run's files; what is written goes beside them.
-    sizes
+    prefix : Path
+        Prefix of the run's files; new files are written beside them.
+    sizes : mapping of str to int
         Length of every contig in bases, under the names that the tracks use.
-    aliases
-        Name of a contig in the tracks -> in the FASTA, where the two differ.
-    tracks
-        In the order of the run.
-    reference
+    aliases : mapping of str to str
+        Name in the tracks -> name in the FASTA, for contigs where the two differ.
+    tracks : tuple of Track
+        Tracks in the order of the run.
+    reference : Reference, optional
         The indexed FASTA, if there is one.
-    genome
+    genome : str, optional
         The assembly's name at UCSC, if it has one.
-    locus
-        Where to open.
+    annotation : Annotation, optional
+        Genes and other features to show.
+    locus : Interval
+        The locus at which to open.
     """
 
     prefix: Path
@@ -116,11 +87,11 @@ class Scene:
 
     @property
     def alias_table(self) -> str:
-        """Name in the FASTA, tab, name in the tracks: a line for each renamed contig."""
+        """A line for each renamed contig: name in the FASTA, tab, name in the tracks."""
         return "".join(f"{old}\t{new}\n" for new, old in self.aliases.items())
 
     def beside(self, suffix: str) -> Path:
-        """A path of this run: ``PREFIX.suffix``."""
+        """The path ``PREFIX.suffix``."""
         return Path(f"{self.prefix}.{suffix}")
 
 
@@ -137,20 +108,21 @@ def read_scene(
     region: str | None = None,
     genome: str | None = None,
 ) -> Scene:
-    """Gather what a run left on disk.
+    """Gather the scene of a finished run from its files.
 
     Parameters
     ----------
-    prefix
-        That of the run's files.
-    fasta
+    prefix : path-like
+        Prefix of the run's files.
+    fasta : path-like, optional
         The run's sequence, plain or bgzip; default: where the run found it. An index that is
         missing is made beside the run's files; nothing is written beside the FASTA.
-    gff
-        Annotation: GFF3, GTF or BED.
-    region
-        Where to open, 1-based as in samtools; default: the strongest position of the run.
-    genome
+    gff : path-like, optional
+        Annotation to show: GFF3, GTF or BED.
+    region : str, optional
+        Where to open, 1-based inclusive as in samtools; default: the strongest position of the
+        run.
+    genome : str, optional
         Name of the assembly at UCSC, such as hg38.
 
     Raises
@@ -162,7 +134,8 @@ def read_scene(
     SequenceError
         If the FASTA cannot be indexed or is not the run's, or the region is not in the run.
     UsageError
-        If there is no sequence and `genome` is not given, or an option's value is no use.
+        If there is no sequence and ``genome`` is not given, or the format of ``gff`` is
+        not known.
     """
     prefix = Path(prefix)
     facts = _facts(prefix)
@@ -206,7 +179,7 @@ def _facts(prefix: Path) -> Any:
 
 
 def _tracks(prefix: Path, facts: Any) -> tuple[Track, ...]:
-    """The tracks that run.json lists, under the prefix that the run has now, summaries aside."""
+    """The tracks in run.json without the summaries, under the prefix that the run has now."""
     written = facts["files"]
     old = written["run"].removesuffix(".run.json")
     kinds: dict[str, dict[str, Path]] = {}
@@ -224,18 +197,18 @@ def _tracks(prefix: Path, facts: Any) -> tuple[Track, ...]:
 
 
 def _existing(paths: list[Path]) -> tuple[Path, ...]:
-    found = tuple(path for path in paths if path.is_file())
-    if not found:
+    existing = tuple(path for path in paths if path.is_file())
+    if not existing:
         raise ResourceError(
             f"{paths[0]}: run.json lists this track, but it is not there; keep the files of a run "
             "together or run attribute again"
         )
-    return found
+    return existing
 
 
 def _annotation(path: Path) -> Annotation:
     if not path.is_file():
-        raise ResourceError(f"--gff {path}: no such file")
+        raise ResourceError(f"`gff` {path}: no such file")
     annotation = Annotation(path)
-    _ = annotation.format
+    _ = annotation.format  # raises if the name does not tell it
     return annotation

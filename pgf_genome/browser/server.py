@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from pgf_genome.errors import ResourceError
 
 ADDRESS = "127.0.0.1"
-# with any port, which differs when the page is seen through an ssh tunnel
+# any port is accepted with them, for it changes in an ssh tunnel
 HOSTS = ("127.0.0.1", "localhost")
 PIECE = 1 << 16
 IDLE_SECONDS = 60
@@ -32,15 +32,15 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class Resource:
-    """What a path of the server answers.
+    """The answer of the server to a path.
 
     Attributes
     ----------
-    content
+    content : bytes or Path
         The bytes, or the file that holds them.
-    kind
-        Media type.
-    headers
+    kind : str
+        The media type.
+    headers : mapping of str to str
         Further headers of the answer.
     """
 
@@ -50,20 +50,21 @@ class Resource:
 
     @property
     def size(self) -> int:
+        """Length of the content in bytes."""
         if isinstance(self.content, bytes):
             return len(self.content)
         return self.content.stat().st_size
 
 
 class LocalServer(ThreadingTCPServer):
-    """Serves a table of resources until `shutdown`; listening from the start.
+    """A server of a table of resources, which listens from its construction until ``shutdown``.
 
     Parameters
     ----------
-    routes
-        Path (decoded, from the slash on) -> resource.
-    port
-        0 is any that is free.
+    routes : mapping of str to Resource
+        Path (decoded, with its first slash) -> resource.
+    port : int
+        The port to listen on; 0 is any free one.
 
     Raises
     ------
@@ -80,25 +81,30 @@ class LocalServer(ThreadingTCPServer):
             super().__init__((ADDRESS, port), _Handler)
         except OSError as error:
             raise ResourceError(
-                f"--port {port}: {error.strerror}; choose another, or leave it out for any that "
+                f"`port` {port}: {error.strerror}; choose another, or leave it out for any that "
                 "is free"
             ) from error
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds it."""
+        """The address of the page for browsers on this machine."""
         return f"http://{ADDRESS}:{self.server_address[1]}/"
 
 
 def served_range(header: str | None, size: int) -> tuple[HTTPStatus, int, int]:
-    """Status, start and stop of the bytes to send (RFC 9110, section 14).
+    """Decide which bytes to send for a ``Range`` header (RFC 9110, section 14).
 
     Parameters
     ----------
-    header
-        The ``Range`` header. One that is malformed or names several ranges counts as none.
-    size
-        Bytes there are.
+    header : str, optional
+        The header. If it is malformed or names several ranges it is ignored.
+    size : int
+        Length of the content in bytes.
+
+    Returns
+    -------
+    (HTTPStatus, int, int)
+        The status of the answer, and the start and stop of its bytes.
     """
     match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", header.strip()) if header else None
     if match is None or match[0] == "bytes=-":
@@ -144,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         except FileNotFoundError:
             self.send_error(HTTPStatus.NOT_FOUND)
         except ConnectionError:
-            # browsers drop what they no longer need
+            # browsers close connections whose answer they no longer need
             self.close_connection = True
 
     def _for_this_machine(self) -> bool:
@@ -179,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             while start < stop:
                 piece = file.read(min(PIECE, stop - start))
                 if not piece:
-                    # the file was cut short meanwhile, and the length is promised already
+                    # the file was cut short since its length was sent
                     self.close_connection = True
                     return
                 self.wfile.write(piece)

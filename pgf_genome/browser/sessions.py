@@ -1,6 +1,6 @@
 """Session files for genome browsers that are installed or hosted elsewhere.
 
-Paths in them are relative to their own folder, and equal scenes give equal bytes.
+Paths in a session are relative to its own folder, and equal scenes give equal bytes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def write_sessions(scene: Scene) -> list[Path]:
         "hub.txt": _hosted(scene, url_of),
     }
     if scene.reference is not None:
-        texts["genome.json"] = _json(igv_reference(scene, path_to))
+        texts["genome.json"] = _json(igv_reference(scene, scene.reference, path_to))
     if scene.aliases:
         texts["aliases.tsv"] = scene.alias_table
     written = []

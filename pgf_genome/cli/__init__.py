@@ -29,7 +29,7 @@ log = logging.getLogger("pgf_genome")
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.version_option(__version__, prog_name="pgf-genome", message="%(prog)s %(version)s")
 def commands() -> None:
-    """Exact sensitivities of pretrained Mamba DNA models to every base of a chromosome."""
+    """Compute exact sensitivities of pretrained Mamba DNA models to every base of a chromosome."""
 
 
 commands.add_command(attribute)
@@ -43,7 +43,7 @@ commands.add_command(report)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: run a command, print errors as one line, exit 0, 1, 2 or 130."""
+    """Run a command; print an error as one line, and exit with 0, 1, 2 or 130."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.exit(commands.main(given, prog_name="pgf-genome", standalone_mode=False) or 0)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _with_options(message: str) -> str:
-    """A message of the library, whose arguments are named as the options that they are here."""
+    """Name the library's arguments in a message as the options of the command line."""
     return re.sub(r"`([a-z_]+)`", lambda name: "--" + name[1].replace("_", "-"), message)
 
 

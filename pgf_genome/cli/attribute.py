@@ -12,21 +12,24 @@ from pgf_genome import process
 from pgf_genome.cli.values import Bytes, CommaList
 
 
-@click.command(short_help="Sensitivity of an objective to every base, as browser tracks.")
+@click.command(short_help="Compute the sensitivity to every base, as genome-browser tracks.")
 @click.argument("fasta")
 @click.option("-m", "--model", help="Bundled name, checkpoint directory or hub id "
               "[bundled model].")  # fmt: skip
-@click.option("-o", "--out-prefix", help="Prefix of the outputs [stem of FASTA, here].")
-@click.option("-r", "--region", multiple=True, help="Write only this: chr1:1,001-2,000, 1-based.")
-@click.option("-b", "--bed", multiple=True, help="Write only the intervals of a BED file.")
-@click.option("--contig", multiple=True, help="Read and write only this contig.")
-@click.option("--context", type=int, metavar="BASES", help="The model sees only so many bases "
-              "on either side of a region [all].")  # fmt: skip
+@click.option("-o", "--out-prefix", help="Prefix of the outputs [name of FASTA without its "
+              "suffix, in the current folder].")  # fmt: skip
+@click.option("-r", "--region", multiple=True, help="Write only this region, 1-based: "
+              "chr1:1,001-2,000; repeatable.")  # fmt: skip
+@click.option("-b", "--bed", multiple=True, help="Write only the intervals of a BED file; "
+              "repeatable.")  # fmt: skip
+@click.option("--contig", multiple=True, help="Read and write only this contig; repeatable.")
+@click.option("--context", type=int, metavar="BASES", help="Bases that the model sees on each "
+              "side of a region [all of the segment].")  # fmt: skip
 @click.option("--target", multiple=True, metavar="REGION|BED", help="Count only these bases in "
-              "the objective [all].")  # fmt: skip
+              "the objective; repeatable [all].")  # fmt: skip
 @click.option("--objective", default="likelihood", show_default=True,
-              help="likelihood (pseudo- of a bidirectional model), entropy, logit:BASE or "
-              "norm.")  # fmt: skip
+              help="likelihood (pseudo-likelihood for a bidirectional model), entropy, "
+              "logit:BASE or norm.")  # fmt: skip
 @click.option("--method", default="corrected", show_default=True,
               help="corrected (gradient on the simplex) or saliency (raw gradient).")  # fmt: skip
 @click.option("--track", "tracks", type=CommaList(),
@@ -34,36 +37,41 @@ from pgf_genome.cli.values import Bytes, CommaList
               help="Any of sensitivity, contribution, tism, tism.A .. tism.T, "
               "surprisal.")  # fmt: skip
 @click.option("--strand", default="both", show_default=True,
-              help="+, - or both. The plus strand alone sees only downstream effects.")  # fmt: skip
+              help="+, - or both. A causal model on the plus strand alone shows effects on "
+              "downstream bases only.")  # fmt: skip
 @click.option("--gap-length", type=int, default=10_000, show_default=True,
-              help="Runs of N at least so long restart the model.")  # fmt: skip
+              help="Restart the model at every run of N of at least this length.")  # fmt: skip
 @click.option("--format", "formats", type=CommaList(), default="bedgraph,bigwig",
               show_default=True, help="Any of bedgraph, bigwig.")  # fmt: skip
-@click.option("--no-compress", is_flag=True, help="Plain .bedgraph instead of bgzip and tabix.")
-@click.option("--track-line", is_flag=True, help="UCSC track line; needs --no-compress.")
+@click.option("--no-compress", is_flag=True, help="Write plain .bedgraph, not bgzip and tabix.")
+@click.option("--track-line", is_flag=True, help="Write a UCSC track line; needs --no-compress.")
 @click.option("--bin", "bins", type=int, multiple=True, metavar="BASES",
-              help="Mean and maximum of bins of so many bases too; repeatable.")  # fmt: skip
-@click.option("--chrom-alias", metavar="FILE", help="Write contigs under other names: UCSC "
-              "chromAlias, NCBI assembly report, or old and new name.")  # fmt: skip
-@click.option("--report/--no-report", default=True, show_default=True, help="HTML report.")
-@click.option("-t", "--threads", type=click.IntRange(min=0), default=0, help="0 is all [0].")
+              help="Also write mean and maximum of bins of this width; repeatable.")  # fmt: skip
+@click.option("--chrom-alias", metavar="FILE", help="Rename contigs in the outputs by a table: "
+              "UCSC chromAlias, NCBI assembly report, or old and new name.")  # fmt: skip
+@click.option("--report/--no-report", default=True, show_default=True,
+              help="Write an HTML report.")  # fmt: skip
+@click.option("-t", "--threads", type=click.IntRange(min=0), default=0,
+              help="Number of threads; 0 uses all cores [0].")  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
 @click.option("--dtype", type=click.Choice(["float32", "float64", "bfloat16"]), default="float32",
-              show_default=True, help="bfloat16: of matrix products only.")  # fmt: skip
-@click.option("--tile", type=int, metavar="BASES", help="Positions per tile [by --max-memory].")
-@click.option("--window", type=int, metavar="BASES", help="What a bidirectional model sees at a "
-              "time [trained context].")  # fmt: skip
-@click.option("--halo", type=int, metavar="BASES", help="Of a window, on either side: seen and "
-              "not written [1/8].")  # fmt: skip
+              show_default=True, help="bfloat16 applies to matrix products only.")  # fmt: skip
+@click.option("--tile", type=int, metavar="BASES", help="Positions per tile [chosen to fit "
+              "--max-memory].")  # fmt: skip
+@click.option("--window", type=int, metavar="BASES", help="Bases that a bidirectional model sees "
+              "at a time [the context it was trained on].")  # fmt: skip
+@click.option("--halo", type=int, metavar="BASES", help="Bases on each side of a window that the "
+              "model sees but that are not written [1/8 of the window].")  # fmt: skip
 @click.option("--n-as-pad", is_flag=True, help="Feed N as the padding token, as Caduceus was "
               "trained.")  # fmt: skip
-@click.option("--max-memory", type=Bytes(), help="Resident memory to stay under [1.4G].")
-@click.option("--scratch-dir", help="Where states and scores go while running [beside outputs].")
-@click.option("--resume/--restart", default=True, help="Go on where a killed run stopped, or "
-              "forget it [resume].")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Print tiles, memory, disk and time; run nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Log more, and tracebacks of errors.")
+@click.option("--max-memory", type=Bytes(), help="Keep resident memory below this [1.4G].")
+@click.option("--scratch-dir", help="Folder for states and scores during the run [beside the "
+              "outputs].")  # fmt: skip
+@click.option("--resume/--restart", default=True, help="Continue an interrupted run, or start "
+              "it anew [resume].")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Print tiles, memory, disk and time, then stop.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, and print tracebacks of errors.")
 def attribute(
     fasta: str,
     model: str | None,
@@ -78,7 +86,7 @@ def attribute(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Exact derivative of an objective with respect to every base of FASTA.
+    """Compute the exact derivative of an objective with respect to every base of FASTA.
 
     FASTA is plain, gzip or bgzip; "-" is standard input. Every contig is streamed through a
     pretrained causal Mamba model, forward and back, in memory that does not grow with it. A
@@ -86,7 +94,7 @@ def attribute(
 
     \b
     Writes
-      PREFIX.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open, no row where not scored
+      PREFIX.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open; bases not scored: no row
       PREFIX.<track>.bw                    the same as bigWig
       PREFIX.chrom.sizes                   names and lengths
       PREFIX.report.html                   overview, distribution, strongest positions
@@ -104,21 +112,20 @@ def attribute(
     process.tune()
     import torch
 
-    from pgf_genome import job
+    from pgf_genome import attribution
     from pgf_genome.checkpoints.load import load_model
+    from pgf_genome.checkpoints.source import DEFAULT_MODEL
     from pgf_genome.cli.progress import Progress
 
     torch.set_num_threads(threads or process.usable_cores())
     options["compress"] = not no_compress
-    chosen = job.Options(**options)
-    loaded = load_model(
-        model or job.DEFAULT_MODEL, device, getattr(torch, dtype), n_as_pad=n_as_pad
-    )
+    chosen = attribution.Options(**options)
+    loaded = load_model(model or DEFAULT_MODEL, device, getattr(torch, dtype), n_as_pad=n_as_pad)
     if dry_run:
-        click.echo(job.dry_run(fasta, loaded, chosen))
+        click.echo(attribution.dry_run(fasta, loaded, chosen))
         return
     with Progress(quiet) as progress:
-        done = job.attribute(fasta, loaded, out_prefix, progress, **options)
+        done = attribution.attribute(fasta, loaded, out_prefix, progress, **options)
     run, speed = done.run, done.run["performance"]
     logging.getLogger("pgf_genome").info(
         "%s bases, strand %s, %.1f s, %.2f kbp/s of strand, peak memory %d MiB; %d files: %s.*",

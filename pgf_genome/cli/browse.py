@@ -22,20 +22,21 @@ log = logging.getLogger("pgf_genome")
 @click.command(short_help="Open a finished run in a genome browser.")
 @click.argument("prefix")
 @click.option("--fasta", metavar="FASTA",
-              help="The run's sequence, plain or bgzip [where the run found it].")  # fmt: skip
+              help="The run's sequence, plain or bgzip [the path that the run read].")  # fmt: skip
 @click.option("--gff", metavar="FILE", help="Annotation to show: GFF3, GTF or BED.")
-@click.option("-r", "--region", help="Where to open: chr1:1,001-2,000, 1-based [the strongest "
-              "position].")  # fmt: skip
-@click.option("--genome", metavar="NAME", help="The assembly's name at UCSC, such as hg38; for a "
-              "track hub.")  # fmt: skip
-@click.option("--serve", is_flag=True, help="Show the run in a page of this machine, until Ctrl-C.")
+@click.option("-r", "--region", help="Region to open, 1-based: chr1:1,001-2,000 [around the "
+              "strongest position].")  # fmt: skip
+@click.option("--genome", metavar="NAME", help="The assembly's name at UCSC, such as hg38; writes "
+              "a track hub.")  # fmt: skip
+@click.option("--serve", is_flag=True, help="Serve the run as a local web page until Ctrl-C.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0,
-              help="Of the page [any that is free].")  # fmt: skip
-@click.option("--no-open", is_flag=True, help="Print the page's address and open no browser.")
-@click.option("--igv-js", metavar="FILE", help="igv.min.js [node_modules/igv/dist, here or "
-              "above].")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Requests, and tracebacks of errors.")
+              help="Port of the page [any free one].")  # fmt: skip
+@click.option("--no-open", is_flag=True, help="Print the page's address, but open no browser.")
+@click.option("--igv-js", metavar="FILE", help="Path of igv.min.js [node_modules/igv/dist, here "
+              "or in a folder above].")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Log requests, and print tracebacks of "
+              "errors.")  # fmt: skip
 def browse(
     prefix: str,
     fasta: str | None,
@@ -49,11 +50,12 @@ def browse(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Write sessions for genome browsers beside the tracks of a finished run; show it here.
+    """Write sessions for genome browsers beside the tracks of a finished run, or show it here.
 
-    --serve opens a page with igv.js: the reference, every track, contribution as letters. It is
-    served to this machine alone (127.0.0.1), and so are the run's files and nothing else. On a
-    remote machine: ssh -L PORT:127.0.0.1:PORT. igv.js is not part of this program: npm install igv.
+    With --serve a page with igv.js opens, which shows the reference, every track, and contribution
+    as letters. The page and the run's files, and no others, are served to this machine alone
+    (127.0.0.1). From a remote machine, forward the port: ssh -L PORT:127.0.0.1:PORT. igv.js is not
+    part of this program; npm install igv fetches it.
 
     \b
     Writes

@@ -15,7 +15,7 @@ from pgf_genome.experiments import EXPERIMENTS
 
 @click.group()
 def experiment() -> None:
-    """Rerun an experiment of the PGF paper (arXiv 2512.23068) on this machine.
+    """Run the experiments of the PGF paper (arXiv 2512.23068), and others, on this machine.
 
     \b
     Writes
@@ -26,32 +26,33 @@ def experiment() -> None:
 
 
 INPUTS = {
-    "fasta": click.option("--fasta", metavar="FASTA", help="A genome."),
-    "gff": click.option("--gff", metavar="GFF3", help="Its genes."),
+    "fasta": click.option("--fasta", metavar="FASTA", help="Genome to work on."),
+    "gff": click.option("--gff", metavar="GFF3", help="Genes of that genome."),
     "model": click.option(
         "-m", "--model", help="Bundled name, checkpoint directory or hub id [bundled model]."
     ),
 }
 COMMON = (
     click.option("-o", "--out", default=".", show_default=True, metavar="DIR",
-                 help="Where the results go; made if need be."),
-    click.option("--quick", is_flag=True, help="Tiny sizes: under a minute or two."),
-    click.option("-t", "--threads", type=click.IntRange(min=0), help="0 is all [0]."),
+                 help="Folder for the results; made if it does not exist."),
+    click.option("--quick", is_flag=True, help="Use tiny sizes, to finish in a minute or two."),
+    click.option("-t", "--threads", type=click.IntRange(min=0),
+                 help="Number of threads; 0 uses all cores [0]."),
     click.option("--device", help="auto, cpu or cuda[:INDEX] [cpu]."),
-    click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."),
-    click.option("-v", "--verbose", is_flag=True, help="Tracebacks of errors."),
+    click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr."),
+    click.option("-v", "--verbose", is_flag=True, help="Print tracebacks of errors."),
 )  # fmt: skip
 
 
 def _with(command: Callable[..., None], *options: Callable) -> Callable[..., None]:
-    """A command with options, which its help lists in this order."""
+    """Add options to a command; its help lists them in this order."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every experiment."""
+    """Add the options that every experiment has."""
     return _with(command, *COMMON)
 
 
@@ -84,34 +85,35 @@ def _run(name: str, out: str, quick: bool, quiet: bool, verbose: bool, **options
 
 
 @experiment.command(short_help=EXPERIMENTS["throughput"].summary)
-@click.option("--lengths", type=Numbers(), help="Bases [1024,4096,16384].")
+@click.option("--lengths", type=Numbers(), help="Sequence lengths in bases [1024,4096,16384].")
 @click.option("--methods", type=CommaList(), help="Any of pgf, transformers, mambapy, "
               "transformers-compiled, checkpoint, segments, mamba_ssm [all].")  # fmt: skip
 @click.option("--layers", type=int, help="Layers of the model [4].")
-@click.option("--width", type=int, help="Its d_model [128].")
-@click.option("--segments", type=Numbers(), help="Lengths that the method segments tries, of "
-              "which the best counts [256,512,1024,2048].")  # fmt: skip
-@click.option("--tiles", type=Numbers(), help="Lengths that ours tries, of which the best counts "
+@click.option("--width", type=int, help="Width (d_model) of the model [128].")
+@click.option("--segments", type=Numbers(), help="Segment lengths that the method segments tries; "
+              "the fastest counts [256,512,1024,2048].")  # fmt: skip
+@click.option("--tiles", type=Numbers(), help="Tile lengths that pgf tries; the fastest counts "
               "[4096, and what attribute chooses].")  # fmt: skip
-@click.option("--kept", type=Numbers(), help="Numbers of tiles whose tapes ours keeps, of which "
-              "the best counts [1,16].")  # fmt: skip
-@click.option("--repeat", type=int, help="Runs whose median counts, after a first [3].")
-@click.option("--timeout", type=float, metavar="SECONDS", help="For one method at one length, all "
-              "its runs and compilation [300].")  # fmt: skip
-@click.option("--max-memory", type=Bytes(), help="Stop a method that holds more [80 % of all].")
+@click.option("--kept", type=Numbers(), help="Numbers of tiles whose tapes pgf keeps; the "
+              "fastest counts [1,16].")  # fmt: skip
+@click.option("--repeat", type=int, help="Timed runs, after a warm-up; the median counts [3].")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Limit for one method at one "
+              "length, with all runs and compilation [300].")  # fmt: skip
+@click.option("--max-memory", type=Bytes(), help="Stop a method that uses more memory than this "
+              "[80 % of the machine's].")  # fmt: skip
 @_common
 def throughput(**options: Any) -> None:
-    """Gradient of one strand by our adjoint sweep and by its peers, side by side.
+    """Compare speed and memory of one strand's gradient by the adjoint sweep and by its peers.
 
     Every method differentiates the same log-likelihood of the same random model with respect to
-    the same sequence, in a process of its own. One that is not installed, or runs out of memory
-    or time, is a row that says so, and is not tried at a longer length.
+    the same sequence, in a process of its own. A method that is not installed, or runs out of
+    memory or time, gets a row that says so, and is not tried at a longer length.
     """
     _run("throughput", **options)
 
 
 def _add(name: str) -> None:
-    """The command of an experiment that has no options of its own."""
+    """Add the command of an experiment that has no options of its own."""
 
     def command(**options: Any) -> None:
         _run(name, **options)
@@ -126,7 +128,7 @@ for _name in EXPERIMENTS.keys() - {"throughput"}:
     _add(_name)
 
 
-@experiment.command("all", short_help="Every experiment, and one page of them.")
+@experiment.command("all", short_help="Run every experiment, and write one page for all.")
 @INPUTS["fasta"]
 @INPUTS["gff"]
 @INPUTS["model"]
@@ -137,13 +139,13 @@ def everything(
 ) -> None:  # fmt: skip
     """Run every experiment, and write DIR/all.html and DIR/all.md.
 
-    Those that need a genome or its genes are left out where --fasta or --gff is not given. Prints
-    the paper's claims beside what was measured.
+    Experiments that need a genome or its genes are left out if --fasta or --gff is not given.
+    Prints the claims beside what was measured.
     """
     _log(quiet, verbose)
     from pgf_genome.experiments import everything as whole
 
     given = {key: value for key, value in options.items() if value is not None}
-    inputs = {"fasta": fasta, "gff": gff, "model": model}
-    inputs = {key: value for key, value in inputs.items() if value is not None}
+    files = {"fasta": fasta, "gff": gff, "model": model}
+    inputs = {key: value for key, value in files.items() if value is not None}
     _print(whole.claims(whole.run(out, quick, inputs, **given)))

@@ -11,15 +11,15 @@ import click
 from pgf_genome.errors import ModelError
 
 
-@click.command(short_help="What a checkpoint is, or why it is refused.")
+@click.command(short_help="Describe a checkpoint, or say why it is refused.")
 @click.argument("source")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of lines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def inspect(source: str, as_json: bool) -> None:
     """Describe SOURCE, a bundled name, a checkpoint directory or a hub id.
 
-    Family, direction, sizes, tied weights, vocabulary and base order, padding rows, trained
-    context, parameters and memory; of what cannot be read the reason, with exit code 1. Nothing
-    in the directory is executed.
+    Prints family, direction, sizes, tied weights, vocabulary and base order, padding rows, trained
+    context, parameters and memory; or the reason why the checkpoint cannot be read, with exit
+    code 1. Nothing in the directory is executed.
     """
     from pgf_genome.inspection import inspect as facts_of
 
@@ -37,7 +37,7 @@ def inspect(source: str, as_json: bool) -> None:
 
 
 def _lines(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Tab-separated name and value; what is not known is left out."""
+    """Names and values as text; what is not known is left out."""
     for name, value in facts.items():
         if isinstance(value, dict):
             yield from _lines(value, f"{prefix}{name}.")

@@ -12,35 +12,37 @@ from pgf_genome import process
 from pgf_genome.cli.values import CommaList
 
 
-@click.command(short_help="How far a model remembers, and how far its predictions look.")
+@click.command(short_help="Measure how far back a model remembers and its predictions look.")
 @click.argument("fasta")
 @click.option("-m", "--model", help="Bundled name, checkpoint directory or hub id "
               "[bundled model].")  # fmt: skip
 @click.option("-o", "--out-prefix", help="Write PREFIX.memory.json and PREFIX.memory.html.")
-@click.option("--halo", type=float, metavar="EPS", help="Print only how many bases on either side "
-              "hold all but EPS of the influence.")  # fmt: skip
-@click.option("--measure", type=CommaList(), help="Any of layers, influence [both; with --halo "
-              "influence].")  # fmt: skip
+@click.option("--halo", type=float, metavar="EPS", help="Print only how many bases on each side "
+              "hold all but a part EPS of the influence.")  # fmt: skip
+@click.option("--measure", type=CommaList(), help="Any of layers, influence [both; influence with "
+              "--halo].")  # fmt: skip
 @click.option("--drive", "drives", type=CommaList(), default="uniform,markov,real",
               show_default=True, help="Any of uniform, markov, real.")  # fmt: skip
 @click.option("--bases", type=int, default=200_000, show_default=True,
-              help="Of FASTA, evenly placed, that the layers are measured on.")  # fmt: skip
+              help="Bases of FASTA, in evenly placed stretches, to measure the layers "
+              "on.")  # fmt: skip
 @click.option("--probes", type=int, default=16, show_default=True,
-              help="Predictions that are differentiated, of every drive.")  # fmt: skip
+              help="Predictions to differentiate under every drive.")  # fmt: skip
 @click.option("--channels", type=int, default=16, show_default=True,
-              help="Of every layer whose states are measured.")  # fmt: skip
+              help="Channels of every layer whose states are measured.")  # fmt: skip
 @click.option("--max-lag", type=int, default=4000, show_default=True,
               help="Longest lag of the memory functions.")  # fmt: skip
 @click.option("--span", type=int, default=8192, show_default=True,
-              help="Bases before a prediction that a probe sees at most.")  # fmt: skip
+              help="Largest number of bases that a probe sees.")  # fmt: skip
 @click.option("--tile", type=int, default=1024, show_default=True, help="Positions per tile.")
 @click.option("--gap-length", type=int, default=10_000, show_default=True,
-              help="Runs of N at least so long are not measured across.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random drives.")
-@click.option("-t", "--threads", type=click.IntRange(min=0), default=0, help="0 is all [0].")
+              help="Do not measure across runs of N of at least this length.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random drives.")
+@click.option("-t", "--threads", type=click.IntRange(min=0), default=0,
+              help="Number of threads; 0 uses all cores [0].")  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Log more, and tracebacks of errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, and print tracebacks of errors.")
 def memory(
     fasta: str,
     model: str | None,
@@ -53,27 +55,27 @@ def memory(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Measure how much of the past a model holds, and how much of it it uses, on FASTA.
+    """Measure on FASTA how much of the past a model holds, and how much of that it uses.
 
-    For every layer of a causal model, in one streaming pass: how well the bases at growing lags
-    can be read from its output and from single channels (memory function), and its time
-    constants. For every model, end to end: how the influence of a base on a prediction falls
-    with distance, by exact adjoint probes. Under three drives: uniform random bases, a Markov
-    shuffle of the sequence, and the sequence itself. Prints a table, tab-separated.
+    For every layer of a causal model, one streaming pass measures how well the bases at growing
+    lags can be read from its output and from single channels (memory function), and its time
+    constants. For every model, exact adjoint probes measure end to end how the influence of a base
+    on a prediction falls with distance. There are three drives: uniform random bases, a Markov
+    shuffle of the sequence, and the sequence itself. Prints a tab-separated table.
 
     \b
     Columns
-      bias, rank     what features that know nothing score; independent features
+      rank, bias     independent features; the score of as many features that know nothing
       mf_0           memory function at lag 0, the last base
-      l_0.5 ..       first lag at which it is below 0.5 .., above bias and floor
-      capacity       its sum over all lags: bases' worth of memory
+      l_0.5 ..       first lag at which its excess over bias and floor is below 0.5 ..
+      capacity       sum of that excess over all lags: memory, in bases
       tau_..         bases in which the slowest state of a channel falls to 1/e
       ecl_0.5 ..     distance within which half .. of the influence lies
       tail           part of the influence in the farther half of --span
 
     \b
     Writes, with -o
-      PREFIX.memory.json   all of it, with the functions and profiles
+      PREFIX.memory.json   all results, with the functions and profiles
       PREFIX.memory.html   interactive plots; needs no network
     """
     logging.basicConfig(
@@ -95,7 +97,7 @@ def memory(
     settings = library.Settings(measure=parts, halo=halo, **options)
     loaded = load_model(model or DEFAULT_MODEL, device)
     with Progress(quiet) as progress:
-        found = library.measure(fasta, loaded, settings, progress)
+        measured = library.measure(fasta, loaded, settings, progress)
     if out_prefix is not None:
-        library.write(found, out_prefix)
-    click.echo(library.tsv(found) if halo is None else found.halo)
+        library.write(measured, out_prefix)
+    click.echo(library.tsv(measured) if halo is None else measured.halo)

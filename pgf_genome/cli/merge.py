@@ -13,13 +13,13 @@ from pgf_genome.cli.values import CommaList
 @click.command(short_help="Join runs over different contigs of one genome.")
 @click.argument("prefixes", metavar="PREFIX..", nargs=-1, required=True)
 @click.option("-o", "--out-prefix", required=True, help="Prefix of the outputs.")
-@click.option("-c", "--chrom-sizes", metavar="FILE",
-              help="Order of the contigs: a .chrom.sizes or .fai file [as given].")  # fmt: skip
+@click.option("-c", "--chrom-sizes", metavar="FILE", help="A .chrom.sizes or .fai file that gives "
+              "the order of the contigs [order of the runs].")  # fmt: skip
 @click.option("--format", "formats", type=CommaList(), default="bedgraph,bigwig",
               show_default=True, help="Any of bedgraph, bigwig.")  # fmt: skip
-@click.option("--no-compress", is_flag=True, help="Plain .bedgraph instead of bgzip and tabix.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Tracebacks of errors.")
+@click.option("--no-compress", is_flag=True, help="Write plain .bedgraph, not bgzip and tabix.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Print tracebacks of errors.")
 def merge(
     prefixes: tuple[str, ...],
     out_prefix: str,
@@ -31,16 +31,16 @@ def merge(
 ) -> None:
     """Join finished `attribute` runs over different contigs of one genome.
 
-    Every PREFIX is that of a run with bigWig tracks, all of them with the same model, FASTA and
-    options. The tracks are, byte for byte, what one run over all the contigs would have written.
+    Every PREFIX names a run with bigWig tracks; all must have the same model, FASTA and options.
+    The joined tracks are, byte for byte, what one run over all the contigs would have written.
 
     \b
     Writes
-      OUT.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open, no row where not scored
+      OUT.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open; bases not scored: no row
       OUT.<track>.bw                    the same as bigWig
       OUT.chrom.sizes                   names and lengths
       OUT.statistics.json               count, extremes, mean and peaks of every track
-      OUT.run.json                      what the runs agree on, objective values, the parts
+      OUT.run.json                      facts that the runs share, objective values, the parts
     """
     logging.basicConfig(
         stream=sys.stderr,

@@ -15,38 +15,42 @@ from pgf_genome.cli.values import Numbers
 
 @click.command(short_help="Train a Mamba model on whole genomes.")
 @click.argument("fastas", nargs=-1, required=True, metavar="FASTA..")
-@click.option("-o", "--out", required=True, metavar="DIR", help="Folder of the model.")
-@click.option("--hold-out", multiple=True, metavar="REGION|BED", help="Never train on this, and "
-              "score it: chrXVI, chr1:1,000,001-, or a BED file.")  # fmt: skip
-@click.option("--share", "shares", type=Numbers(float), metavar="X,..", help="Part of the bases "
-              "drawn from each FASTA [by length].")  # fmt: skip
-@click.option("--bases", type=int, help="Seen in all, both strands [24000000].")
-@click.option("--layers", "n_layer", type=int, help="[4]")
+@click.option("-o", "--out", required=True, metavar="DIR", help="Folder for the model.")
+@click.option("--hold-out", multiple=True, metavar="REGION|BED", help="Never train on this, but "
+              "score it: chrXVI, chr1:1,000,001-, or a BED file; repeatable.")  # fmt: skip
+@click.option("--share", "shares", type=Numbers(float), metavar="X,..", help="Relative shares of "
+              "the bases drawn from each FASTA [by length].")  # fmt: skip
+@click.option("--bases", type=int, help="Bases to train on in all, both strands [24000000].")
+@click.option("--layers", "n_layer", type=int, help="Number of layers [4].")
 @click.option("--d-model", type=int, help="Width of the residual stream [128].")
 @click.option("--d-state", type=int, help="States per channel [16].")
-@click.option("--bptt", help="truncated: the gradient ends at the tile, the state goes on; full: "
-              "exact over every walk, in constant memory [truncated].")  # fmt: skip
-@click.option("--streams", type=int, help="Sequences side by side [16].")
+@click.option("--bptt", help="Backpropagation through time. truncated: the gradient ends at the "
+              "tile, the state goes on; full: the gradient is exact over every walk, in constant "
+              "memory [truncated].")  # fmt: skip
+@click.option("--streams", type=int, help="Sequences trained on side by side [16].")
 @click.option("--tile", "tile_length", type=int, help="Bases per tile [512].")
-@click.option("--walk", type=int, help="Tiles that a stream stays on one stretch; more than a "
-              "contig has is all of it [32].")  # fmt: skip
-@click.option("--learning-rate", type=float, help="Its peak [0.004].")
-@click.option("--warmup", type=float, help="Fraction of the steps in which it rises [0.03].")
-@click.option("--weight-decay", type=float, help="Of the projections [0.05].")
+@click.option("--walk", type=int, help="Tiles for which a stream stays on one stretch; the whole "
+              "stretch if it has fewer [32].")  # fmt: skip
+@click.option("--learning-rate", type=float, help="Peak learning rate [0.004].")
+@click.option("--warmup", type=float, help="Fraction of the steps in which the learning rate "
+              "rises [0.03].")  # fmt: skip
+@click.option("--weight-decay", type=float, help="Weight decay of the projections [0.05].")
 @click.option("--n-rate", type=float, help="Fraction of inputs replaced by N [0.002].")
-@click.option("--init", help="mamba, s4d-real (the same poles) or long: step sizes down to "
-              "1 / target length; complex spectra (s4d-lin, s4d-inv) are refused, since Mamba's "
-              "poles are real [mamba].")  # fmt: skip
+@click.option("--init", help="Initialisation: mamba, s4d-real (the same poles) or long (step sizes "
+              "down to 1 / target length). Complex spectra (s4d-lin, s4d-inv) are refused, because "
+              "Mamba's poles are real [mamba].")  # fmt: skip
 @click.option("--target-length", type=int, help="Bases that --init long spans [131072].")
-@click.option("--freeze-recurrent", is_flag=True, help="Keep poles and step-size biases.")
-@click.option("--seed", type=int, help="[0]")
+@click.option("--freeze-recurrent", is_flag=True, help="Do not train poles and step-size biases.")
+@click.option("--seed", type=int, help="Seed of all random draws [0].")
 @click.option("--checkpoint", "checkpoint_seconds", type=float, default=60, show_default=True,
               metavar="SECONDS", help="Time between checkpoints.")  # fmt: skip
-@click.option("--restart", is_flag=True, help="Do not go on with an unfinished training.")
-@click.option("-t", "--threads", type=click.IntRange(min=0), default=0, help="0 is all [0].")
+@click.option("--restart", is_flag=True, help="Start anew, even if DIR holds a model or an "
+              "unfinished training.")  # fmt: skip
+@click.option("-t", "--threads", type=click.IntRange(min=0), default=0,
+              help="Number of threads; 0 uses all cores [0].")  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Log more, and tracebacks of errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, and print tracebacks of errors.")
 def pretrain(
     fastas: tuple[str, ...],
     out: str,
@@ -62,8 +66,9 @@ def pretrain(
 ) -> None:
     """Train a causal Mamba-1 language model of single bases on the genomes in FASTA..
 
-    Streams walk along both strands with carried state. Run the same command again to go on after
-    an interruption: the weights will be those of an uninterrupted run.
+    Several streams walk along both strands and carry their state from tile to tile. Run the same
+    command again to continue after an interruption: the weights will be those of an uninterrupted
+    run.
 
     \b
     Writes

@@ -1,24 +1,30 @@
-"""Progress on stderr: a bar on a terminal, a plain line every half minute elsewhere."""
+"""Progress on stderr: a bar on a terminal, else a plain line every half minute."""
 
 from __future__ import annotations
 
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 PERIOD = 30.0
 
 
 class Progress:
-    """Callable with (bases done since the last call, bases in all); a context manager."""
+    """Progress display: call it with the bases done since the last call, and the bases in all.
+
+    A context manager, which closes the bar.
+    """
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._bar = None
+        self._bar: tqdm | None = None
         self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
 
-    def __call__(self, done: float, total: int) -> None:
+    def __call__(self, done: float, total: float) -> None:
         if self._quiet:
             return
         self._done += done
@@ -28,14 +34,14 @@ class Progress:
             self._spoken = time.monotonic()
             print(self._line(total), file=sys.stderr, flush=True)
 
-    def _draw(self, done: float, total: int) -> None:
+    def _draw(self, done: float, total: float) -> None:
         from tqdm import tqdm
 
         if self._bar is None:
             self._bar = tqdm(total=total, unit="bp", unit_scale=True, smoothing=0.05)
         self._bar.update(done)
 
-    def _line(self, total: int) -> str:
+    def _line(self, total: float) -> str:
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
         left = int((total - self._done) / max(rate, 1e-9))
         clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"

@@ -20,12 +20,12 @@ class CommaList(click.ParamType):
 
 
 class Numbers(CommaList):
-    """A comma-separated list of numbers: whole ones, or of another kind.
+    """A comma-separated list of numbers.
 
     Parameters
     ----------
-    kind : callable
-        int or float.
+    kind : type
+        ``int`` or ``float``.
     """
 
     def __init__(self, kind: Callable[[str], float] = int) -> None:

@@ -6,8 +6,10 @@ it with differentiable torch operations and the sweeps do the rest.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Self
 
 import torch
@@ -90,7 +92,8 @@ class Positional:
     Parameters
     ----------
     positions : tuple of (start, stop), optional
-        0-based half-open spans of the positions that count. All if None.
+        0-based half-open spans of the positions that count, in any order; all positions if None.
+        They are kept sorted and merged.
     """
 
     positions: tuple[Span, ...] | None = field(default=None, kw_only=True)
@@ -99,14 +102,19 @@ class Positional:
         for start, stop in self.positions or ():
             if not 0 <= start <= stop:
                 raise UsageError(f"objective positions {start}..{stop} are not a span")
+        if self.positions is not None:
+            object.__setattr__(self, "positions", _merged(self.positions))
 
     def weights(self, like: Tensor, start: int) -> Tensor:
         """1 where positions ``start, start + 1, ..`` count, else 0; as long as ``like``."""
         if self.positions is None:
             return like.new_ones(like.shape[0])
         mask = like.new_zeros(like.shape[0])
-        for first, last in self.positions:
-            mask[max(first - start, 0) : max(last - start, 0)] = 1
+        nearest = bisect_right(self.positions, start, key=lambda span: span[1])
+        for first, last in islice(self.positions, nearest, None):
+            if first >= start + len(mask):
+                break
+            mask[max(first - start, 0) : last - start] = 1
         return mask
 
     def on_minus_strand(self, length: int) -> Self:
@@ -238,3 +246,14 @@ class SquaredNorm(Positional):
     def __call__(self, tile: Tile) -> Tensor:
         squares = tile.hidden.square().sum(dim=1)
         return (squares * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)
+
+
+def _merged(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """The same positions, in sorted spans that do not touch."""
+    merged: list[Span] = []
+    for start, stop in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        elif start < stop:
+            merged.append((start, stop))
+    return tuple(merged)

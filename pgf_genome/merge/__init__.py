@@ -1,8 +1,8 @@
-"""Finished runs over different contigs of one genome, joined into what one run would have written.
+"""Join finished runs over different contigs of one genome into the files of one run over all.
 
-`attribute` may be scattered over the machines of a cluster, some contigs each; this gathers. Values
-come from the bigWig files, which hold every float32 exactly, and pass through the writers of
-`pgf_genome.tracks`; so the tracks are, byte for byte, those of a run over all the contigs.
+``attribute`` may run on several machines, on some of the contigs each. Values are read from the
+bigWig files, which hold every float32 exactly, and pass through the writers of `pgf_genome.tracks`;
+so the tracks are, byte for byte, those of a run over all the contigs.
 """
 
 from __future__ import annotations
@@ -44,31 +44,31 @@ def merge(
 
     Parameters
     ----------
-    prefixes
-        Their prefixes; every run needs its ``run.json`` and its bigWig files.
-    out_prefix
-        Of the result.
-    chrom_sizes
-        A ``.chrom.sizes`` or ``.fai`` file, in whose order contigs are written (FASTA order).
-        Without it the order is that of `prefixes`, and within each that of its run.
-    formats
+    prefixes : sequence of path-like
+        Prefixes of the runs; every run needs its ``run.json`` and its bigWig files.
+    out_prefix : path-like
+        Prefix of the result.
+    chrom_sizes : path-like, optional
+        A ``.chrom.sizes`` or ``.fai`` file, whose order is that of the contigs in the result (FASTA
+        order). Without it the order is that of ``prefixes``, and within each that of its run.
+    formats : sequence of str
         Any of ``bedgraph`` and ``bigwig``.
-    compress
+    compress : bool
         Whether bedGraph is bgzip with an index.
 
     Returns
     -------
     dict of str to Path
-        Outputs by kind, as in `pgf_genome.job.Attribution`; ``statistics`` is a JSON file with
+        Outputs by kind, as in `Attribution`; ``statistics`` is a JSON file with the
         count, extremes, mean and peaks (0-based) of every track.
 
     Raises
     ------
     UsageError
-        If a run is missing, or the runs are not parts of one whole: another model, sequence,
-        objective or option, or a contig in two of them.
+        If a run is missing, or the runs differ in model, sequence, objective or an option, or a
+        contig is in two of them.
     SequenceError
-        If `chrom_sizes` cannot be read or does not have the contigs.
+        If ``chrom_sizes`` cannot be read or does not have the contigs.
     IntegrityError
         If a bigWig file is damaged or not that of its run.
     ResourceError
@@ -76,8 +76,8 @@ def merge(
 
     Notes
     -----
-    Memory does not depend on the number or length of the runs' contigs, but for the few dozen
-    bytes per 8,192 positions that the writers keep.
+    Memory does not depend on the number or length of the contigs, except for the few dozen bytes
+    per 8,192 positions that the writers keep.
     """
     prefix = Path(out_prefix)
     parts = [Part.read(each) for each in prefixes]
@@ -88,7 +88,8 @@ def merge(
     sizes = {name: owners[name].lengths[name] for name in order}
     with naming(prefix.parent):
         prefix.parent.mkdir(parents=True, exist_ok=True)
-    files, statistics = {}, {}
+    files: dict[str, Path] = {}
+    statistics: dict[str, Any] = {}
     for track in parts[0].tracks:
         kinds = {kind: _path(prefix, track, kind, compress) for kind in formats}
         with ExitStack() as stack:
@@ -107,19 +108,19 @@ def merge(
 
 
 def _check(parts: Sequence[Part], prefix: Path, formats: Sequence[str]) -> None:
-    """Raise UsageError if there is nothing to merge, or nothing to write it to."""
+    """Raise UsageError if there is nothing to merge, or a format or the output is not valid."""
     unknown = [kind for kind in formats if kind not in FORMATS]
     if unknown or not formats:
-        named = ", ".join(unknown) or "names none"
-        raise UsageError(f"--format {named}: choose from {', '.join(FORMATS)}")
+        named = f"unknown format {', '.join(unknown)}" if unknown else "no format"
+        raise UsageError(f"{named}: choose from {', '.join(FORMATS)}")
     if not parts:
         raise UsageError("there is nothing to merge; give prefixes of finished runs")
     if any(prefix.resolve() == part.prefix.resolve() for part in parts):
-        raise UsageError(f"--out-prefix {prefix}: it is one of the runs to merge; choose another")
+        raise UsageError(f"`out_prefix` {prefix}: it is one of the runs to merge; choose another")
 
 
 def _owners(parts: Sequence[Part]) -> dict[str, Part]:
-    """The run that has each contig; UsageError if two have it."""
+    """Find the run that has each contig; raises UsageError if two have it."""
     owners: dict[str, Part] = {}
     for part in parts:
         for contig in part.lengths:
@@ -133,7 +134,7 @@ def _owners(parts: Sequence[Part]) -> dict[str, Part]:
 
 
 def _ordered(owners: Mapping[str, Part], path: str | os.PathLike[str]) -> list[str]:
-    """The contigs in the order of a table of lengths, which has to have them all."""
+    """Put the contigs in the order of a table of lengths, which has to have them all."""
     lengths = read_lengths(path)
     for contig, part in owners.items():
         if lengths.get(contig) != part.lengths[contig]:
@@ -159,7 +160,7 @@ def _writer(kind: str, path: Path, sizes: Mapping[str, int], compress: bool) -> 
 def _copy(
     track: str, owners: Mapping[str, Part], sizes: Mapping[str, int], writers: Sequence[TrackWriter]
 ) -> Summary:
-    """Pass a track of all parts on to the writers, one contig after the other."""
+    """Pass a track of all parts to the writers, one contig after the other, and summarise it."""
     summary = TrackSummary(sizes)
     for part, contigs in groupby(sizes, key=owners.__getitem__):
         for piece in part.values(track, contigs):
@@ -169,7 +170,7 @@ def _copy(
 
 
 def _short(summary: Summary) -> dict[str, Any]:
-    """What `statistics.json` says of a track."""
+    """The entry of a track in ``statistics.json``."""
     kept = ("scored", "minimum", "maximum", "mean", "peaks")
     return {key: value for key, value in asdict(summary).items() if key in kept}
 

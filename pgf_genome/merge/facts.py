@@ -1,4 +1,4 @@
-"""What ``run.json`` says of the whole, from what it says of the parts."""
+"""The facts in ``run.json`` of a merged run, from those of its parts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pgf_genome.sequence import digest_of
 
 
 def joined_facts(parts: Sequence[Part], order: Sequence[str]) -> dict[str, Any]:
-    """The facts of the whole; ``parts`` keeps what differs from run to run.
+    """Join the facts of runs; the fact ``parts`` of the result keeps what differs between them.
 
     Parameters
     ----------
-    parts
+    parts : sequence of Part
         Runs over different contigs.
-    order
-        The contigs of them all.
+    order : sequence of str
+        Names of all the contigs, in the order of the result.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def joined_facts(parts: Sequence[Part], order: Sequence[str]) -> dict[str, Any]:
 
 
 def _joined(whole: Any, more: Any, part: Part, first: Part, name: str = "") -> Any:
-    """Lists of records one after the other; everything else has to be equal."""
+    """Join lists of records; everything else has to be equal."""
     if isinstance(whole, dict) and isinstance(more, dict):
         return {
             key: _joined(
@@ -63,7 +63,7 @@ def _records(value: Any) -> bool:
 
 
 def _sorted(facts: Any, rank: Mapping[str, int]) -> Any:
-    """Records of contigs in the order of these, wherever they stand."""
+    """Sort records of contigs by rank, wherever they stand in the facts."""
     if isinstance(facts, dict):
         return {key: _sorted(value, rank) for key, value in facts.items()}
     if _records(facts):
@@ -72,7 +72,7 @@ def _sorted(facts: Any, rank: Mapping[str, int]) -> Any:
 
 
 def _performance(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Seconds of all parts together, the largest memory of one."""
+    """Add up the seconds of all parts, and take the largest memory of one."""
     seconds = sum(part["seconds"] for part in each)
     bases = sum(part["seconds"] * part["bases_per_second"] for part in each)
     return {

@@ -1,4 +1,4 @@
-"""A finished run, as ``run.json`` and bigWig files tell of it."""
+"""A finished run, read from its ``run.json`` and its bigWig files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.intervals import Interval
 from pgf_genome.tracks.reading import Piece, read_track
 
-# arguments of a run that choose what is read, and those that choose how it is written
+# arguments of a run that choose what is read, and arguments that choose how results are written
 SELECTION = {"region", "bed", "contig"}
 FORMS = {"formats", "compress", "track_line", "report", "max_memory"}
-# facts that are a run's own, if it has them
+# facts that differ between runs and are kept for each
 OWN = ("performance", "influence")
 
 
@@ -26,16 +26,16 @@ class Part:
 
     Attributes
     ----------
-    prefix
-        Of its files.
-    lengths
+    prefix : Path
+        Prefix of its files.
+    lengths : dict of str to int
         Length of every contig in bases.
-    tracks
-        Names of its tracks.
-    facts
-        What it shares with runs over other contigs: equal, or lists of records to be joined.
-    own
-        Digest, time, memory and the like, of it or of the runs that it was merged from.
+    tracks : tuple of str
+        Names of the tracks.
+    facts : dict
+        Facts that are equal in all parts, or are lists of records to join.
+    own : tuple of dict
+        Digest, time, memory and the like of the run, or of the runs that it was merged from.
     """
 
     prefix: Path
@@ -46,7 +46,7 @@ class Part:
 
     @classmethod
     def read(cls, prefix: str | os.PathLike[str]) -> Part:
-        """The run of a prefix; UsageError if there is none."""
+        """Read the run of a prefix; raises UsageError if there is no finished run."""
         prefix = Path(prefix)
         path = Path(f"{prefix}.run.json")
         try:
@@ -75,7 +75,13 @@ class Part:
         return f"{self.prefix}.run.json"
 
     def values(self, track: str, contigs: Iterable[str]) -> Iterator[Piece]:
-        """Successive pieces of some of its contigs, in the order given; see `read_track`."""
+        """Read pieces of some of its contigs, in the order given; see `read_track`.
+
+        Raises
+        ------
+        UsageError
+            If the track has no bigWig file.
+        """
         path = Path(f"{self.prefix}.{track}.bw")
         if not path.is_file():
             raise UsageError(
@@ -97,12 +103,12 @@ def _own(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_lengths(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Length of every contig from a ``.chrom.sizes`` or ``.fai`` file, in its order.
+    """Read the length of every contig from a ``.chrom.sizes`` or ``.fai`` file, in its order.
 
     Raises
     ------
     SequenceError
-        If it cannot be read or a line does not begin with a name and a number.
+        If the file cannot be read, or a line does not begin with a name and a number.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -111,7 +117,7 @@ def read_lengths(path: str | os.PathLike[str]) -> dict[str, int]:
         raise SequenceError(
             f"{os.fspath(path)}: cannot be read ({reason}); give a .chrom.sizes or .fai file"
         ) from error
-    lengths = {}
+    lengths: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         name, _, rest = line.partition("\t")
         length = rest.partition("\t")[0]

@@ -1,6 +1,6 @@
 """The report: one self-contained HTML page about a run, drawn by the plotly.js inside it.
 
-`Gathering` takes the tracks as they pass by, in bounded memory; `write_report` makes the page.
+`Gathering` takes the tracks as they pass by, in bounded memory; `write_report` writes the page.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a run was: model, objective, conventions, plan, certificate, and what it took."""
+"""The facts of a run: model, objective, conventions, plan, halo, and time and memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 from pgf_genome.report.gathering import MAX_CONTIGS
 from pgf_genome.report.text import counted, fact, facts_table, flat, number, short, spoken, table
 
-# The contigs and the halo have tables of their own; the rest says where files lie.
+# The title, contigs, halo, performance and influence have places of their own; files and parts are
+# left out.
 APART = {"title", "contigs", "files", "parts", "performance", "halo", "influence"}
-# Paths say more of the machine than of the run, and a page is often handed on.
+# Paths tell more about the machine than about the run, and pages are often passed on.
 PRIVATE = {"path"}
 TARGETS_SHOWN = 5
 
 
 def facts_section(run: Mapping[str, Any]) -> str:
-    """Everything that run.json says, in groups; time and memory only where it has them."""
+    """Make the section of all facts, in groups, and that of time and memory if the run has them."""
     groups = "".join(
         f'<div class="group"><h3>{escape(heading)}</h3>{content}</div>'
         for heading, content in _groups(run)
@@ -58,7 +59,7 @@ def _is_records(value: Any) -> bool:
 
 
 def _records(records: Sequence[Mapping[str, Any]]) -> str:
-    """A table of mappings with the same keys, as far as a page should be long."""
+    """Make a table of mappings with the same keys; a long one is cut short."""
     if not records:
         return ""
     shown = [dict(flat(record)) for record in records[:MAX_CONTIGS]]
@@ -85,7 +86,7 @@ def _cell(key: str, value: Any) -> str:
 
 
 def _halo(halo: Mapping[str, Any] | None) -> str:
-    """How much the gradient of a windowed model depends on how far its windows reach."""
+    """Make the table of how far the gradient changed when the halo of the windows was doubled."""
     if not halo:
         return ""
     loci = halo.get("loci", ())
@@ -97,8 +98,8 @@ def _halo(halo: Mapping[str, Any] | None) -> str:
         return f'<h3>Halo</h3><p class="note">{sentence}.</p>'
     worst = max(locus["relative_error"] for locus in loci)
     sentence += (
-        f"; when the halo was doubled, the gradient changed by at most {short(worst)} of its "
-        f"largest entry at the {counted(len(loci), 'place')} below."
+        f"; when the halo was doubled, the gradient changed by at most {short(worst)} of its norm "
+        f"at the {counted(len(loci), 'place')} below."
     )
     rows = [
         [
@@ -109,5 +110,5 @@ def _halo(halo: Mapping[str, Any] | None) -> str:
         ]
         for locus in loci
     ]
-    head = ["Contig", "Bases", "Largest change", "Relative to the largest entry"]
+    head = ["Contig", "Bases", "Largest change / largest entry", "Norm of change / of gradient"]
     return f'<h3>Halo</h3><p class="note">{sentence}</p>{table(head, rows, frozenset((1, 2, 3)))}'

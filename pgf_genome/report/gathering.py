@@ -1,4 +1,4 @@
-"""What a report needs of the tracks: gathered in bounded memory while they pass by, once."""
+"""Data of the report, gathered from the tracks in bounded memory while they pass by once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pgf_genome.intervals import Interval, merge
 from pgf_genome.report.influence import Influence, TargetDistance
 from pgf_genome.tracks import BlockConsumer, Envelope, Summary, TrackSummary
 
-# Bins of all tracks together; at 16 bytes each, coarser levels included, and 4/3 as base64,
-# they are the page's two megabytes of data.
+# Bins of all tracks together. Each takes 16 bytes with its share of the coarser levels, and 4/3 of
+# that in base64, so the page has two megabytes of data.
 BINS = 96_000
 PEAKS = 40
 APART = 128
 # Bases on either side of a peak that the page holds one by one.
 AROUND = 128
 MAX_CONTIGS = 200
-# What ranks the peaks: the first of these that was written, or else the first track.
+# The first of these tracks that was written, or else the first track, ranks the peaks.
 LEADING = ("sensitivity", "contribution")
 
 Targets = Mapping[str, Sequence[tuple[int, int]]]
@@ -31,12 +31,12 @@ class Gathered:
 
     Attributes
     ----------
-    sizes
+    sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
-    summaries
-        By track.
-    influence
-        What follows from the distance to the targets; empty without targets.
+    summaries : mapping of str to Summary
+        The summary of each track.
+    influence : tuple of Influence
+        Curves of sensitivity against the distance to the targets; empty without targets.
     """
 
     sizes: Mapping[str, int]
@@ -54,8 +54,8 @@ class Gathered:
         """The strongest positions, one base each, strongest first."""
         if not self.summaries:
             return []
-        found = self.summaries[self.leading].peaks
-        return [Interval(peak.contig, peak.position, peak.position + 1) for peak in found]
+        peaks = self.summaries[self.leading].peaks
+        return [Interval(peak.contig, peak.position, peak.position + 1) for peak in peaks]
 
     @property
     def windows(self) -> list[Interval]:
@@ -69,31 +69,31 @@ class Gathered:
 
     @property
     def drawn(self) -> list[int]:
-        """Ranks of contigs with an overview: the longest, and those that have a peak."""
+        """Ranks of the contigs with an overview: the longest ones, and those that have a peak."""
         if not self.summaries:
             return []
         envelopes = self.summaries[self.leading].envelopes
         scored = [rank for rank, envelope in enumerate(envelopes) if envelope.scored]
         longest = sorted(scored, key=lambda rank: -envelopes[rank].length)[:MAX_CONTIGS]
-        held = {peak.contig for peak in self.peaks}
-        return sorted({*longest, *(r for r in scored if envelopes[r].contig in held)})
+        with_peak = {peak.contig for peak in self.peaks}
+        return sorted({*longest, *(r for r in scored if envelopes[r].contig in with_peak)})
 
     def envelopes(self, rank: int) -> list[Envelope]:
-        """One contig, every track."""
+        """The envelopes of one contig, in the order of the tracks."""
         return [summary.envelopes[rank] for summary in self.summaries.values()]
 
 
 class Gathering:
-    """Takes the tracks of a run and makes a `Gathered` of them.
+    """Consumer of the tracks of a run that makes a `Gathered` of them.
 
     Parameters
     ----------
-    sizes
+    sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
-    tracks
-        Names.
-    targets
-        Spans by contig that the objective counts, 0-based half-open; None if it counts all.
+    tracks : sequence of str
+        Names of the tracks.
+    targets : mapping of str to sequence of (int, int), optional
+        Spans that the objective counts, by contig, 0-based half-open; None if it counts all.
     """
 
     def __init__(
@@ -109,14 +109,14 @@ class Gathering:
             self._distance = TargetDistance(sizes, targets)
 
     def takers(self, track: str) -> list[BlockConsumer]:
-        """What has to be fed with the values of a track."""
+        """Return the consumers that have to be given the values of a track."""
         summary = self._summaries[track]
         if self._distance is not None and track == "sensitivity":
             return [summary, self._distance]
         return [summary]
 
     def result(self) -> Gathered:
-        """What was gathered; call it once, after the last value."""
+        """Return all that was gathered; call it once, after the last value."""
         summaries = {name: summary.result() for name, summary in self._summaries.items()}
         influence = () if self._distance is None else self._distance.result()
         return Gathered(self.sizes, summaries, influence)
@@ -125,23 +125,23 @@ class Gathering:
 def cut(
     windows: Sequence[Interval], pieces: Iterable[tuple[str, int, np.ndarray]], tracks: int
 ) -> list[np.ndarray]:
-    """Values in windows.
+    """Cut the values in windows out of longer pieces.
 
     Parameters
     ----------
-    windows
-        Without overlap.
-    pieces
-        Contig, start and (tracks, n) values of stretches, in any order.
-    tracks
+    windows : sequence of Interval
+        Windows without overlap.
+    pieces : iterable of (str, int, ndarray of float32)
+        Contig, 0-based start and values (tracks, n) of stretches, in any order.
+    tracks : int
         Number of tracks.
 
     Returns
     -------
-    list of ndarray
-        (tracks, length) float32 for every window, NaN where no piece has a value.
+    list of ndarray of float32, (tracks, length)
+        One array per window, NaN where no piece has a value.
     """
-    found = [np.full((tracks, window.length), np.nan, np.float32) for window in windows]
+    arrays = [np.full((tracks, window.length), np.nan, np.float32) for window in windows]
     by_contig: dict[str, list[int]] = {}
     for i, window in enumerate(windows):
         by_contig.setdefault(window.contig, []).append(i)
@@ -151,5 +151,5 @@ def cut(
             first, last = max(start, windows[i].start), min(stop, windows[i].stop)
             if first < last:
                 at = slice(first - windows[i].start, last - windows[i].start)
-                found[i][:, at] = values[:, first - start : last - start]
-    return found
+                arrays[i][:, at] = values[:, first - start : last - start]
+    return arrays

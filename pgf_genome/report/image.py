@@ -1,4 +1,4 @@
-"""The overview as an image, for where a page cannot go."""
+"""The overview as an image, for places that take no HTML page."""
 
 from __future__ import annotations
 
@@ -27,23 +27,29 @@ def write_image(path: str | os.PathLike[str], title: str, gathered: Gathered) ->
     Raises
     ------
     ResourceError
-        If kaleido or its browser is missing, or the file cannot be written.
+        If kaleido or its browser is missing, nothing was scored, or the file cannot be written.
     """
     if find_spec("kaleido") is None:
-        raise ResourceError(f"--png: kaleido is not installed; {HELP}")
+        raise ResourceError(f"`png`: kaleido is not installed; {HELP}")
     drawn = overview(title, gathered)
     try:
         image = drawn.to_image(format="png", width=WIDTH, height=drawn.layout.height, scale=2)
     except Exception as error:  # kaleido's errors have no common base
-        raise ResourceError(f"--png: kaleido failed ({error}); {HELP}") from error
+        raise ResourceError(f"`png`: kaleido failed ({error}); {HELP}") from error
     with atomic(path) as part:
         part.write_bytes(image)
 
 
 def overview(title: str, gathered: Gathered) -> go.Figure:
-    """One panel per track: mean, and the band from the smallest to the largest value."""
+    """Draw one panel per track: the mean, and the band from the smallest to the largest value.
+
+    Raises
+    ------
+    ResourceError
+        If nothing was scored.
+    """
     if not gathered.peaks:
-        raise ResourceError("--png: nothing was scored, so there is nothing to draw")
+        raise ResourceError("`png`: nothing was scored, so there is nothing to draw")
     contig = gathered.peaks[0].contig
     tracks = list(gathered.summaries)
     figure = make_subplots(
@@ -68,7 +74,7 @@ def overview(title: str, gathered: Gathered) -> go.Figure:
 
 
 def _traces(level: Level, length: int, tint: str) -> list[go.Scatter]:
-    """Band and line; every run of scored bins is an outline of its own."""
+    """A band and a line; every run of scored bins has an outline of its own."""
     starts = np.arange(len(level)) * level.width
     stops = np.minimum(starts + level.width, length)
     scored = ~np.isnan(level.mean)

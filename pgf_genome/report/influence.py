@@ -1,4 +1,4 @@
-"""How influence falls with distance."""
+"""Curves of influence against distance, and their computation from a track."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Influence:
 
     Attributes
     ----------
-    label
-        What the curve is of.
-    distance
-        (n,) bases, at least 1, ascending.
-    mean
-        (n,) mean influence at that distance.
-    maximum
-        (n,) largest influence, or None.
+    label : str
+        Name of the curve.
+    distance : tuple of float, (n,)
+        Distances in bases, at least 1, ascending.
+    mean : tuple of float, (n,)
+        Mean influence at each distance.
+    maximum : tuple of float, (n,), optional
+        Largest influence at each distance.
 
     Raises
     ------
@@ -51,9 +51,18 @@ class Influence:
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Influence:
-        """The curve of ``run.json``'s ``influence``: ``distances`` and ``mean``, one number each.
+        """Read the curve from the fact ``influence`` of ``run.json``.
 
-        ``maximum`` and ``label`` are optional.
+        Parameters
+        ----------
+        facts : mapping
+            ``distances`` and ``mean``, with one number per distance each; ``maximum`` and
+            ``label`` are optional.
+
+        Raises
+        ------
+        IntegrityError
+            If it is no such mapping.
         """
         try:
             maximum = facts.get("maximum")
@@ -71,16 +80,16 @@ class Influence:
 
 
 class TargetDistance(BlockConsumer):
-    """Mean and largest value by distance to the nearest target, before and after it.
+    """Consumer that makes curves of a track against the distance to the nearest target.
 
-    Distances are binned, eight bins to a decade, and a bin stands at the mean of its distances.
-    Memory does not depend on the contigs.
+    Positions before and after the target have a curve each. Distances are binned, eight bins to a
+    decade, and a bin is placed at the mean of its distances. Memory grows with the targets alone.
 
     Parameters
     ----------
-    sizes
+    sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
-    targets
+    targets : mapping of str to sequence of (int, int)
         Spans by contig, 0-based half-open.
     """
 
@@ -119,15 +128,15 @@ class TargetDistance(BlockConsumer):
         np.maximum.at(self._maximum.reshape(-1), cell, values)
 
     def result(self) -> tuple[Influence, ...]:
-        """A curve for either side that has values; call it once, after the last `add`."""
+        """Return a curve for each side that has values; call it once, after the last `add`."""
         self._flush()
         curves = []
         for side, label in enumerate(("before the target", "after the target")):
-            held = np.flatnonzero(self._count[side])
-            if len(held):
-                sums = (self._distance[side, held], self._sum[side, held])
-                middle, mean = (each / self._count[side, held] for each in sums)
-                columns = (middle, mean, self._maximum[side, held])
+            filled = np.flatnonzero(self._count[side])
+            if len(filled):
+                sums = (self._distance[side, filled], self._sum[side, filled])
+                middle, mean = (each / self._count[side, filled] for each in sums)
+                columns = (middle, mean, self._maximum[side, filled])
                 curves.append(Influence(label, *(tuple(c.tolist()) for c in columns)))
         return tuple(curves)
 

@@ -25,7 +25,7 @@ GAP = 0.6
 
 
 def glyph_definitions() -> str:
-    """The outlines, once for the whole page; logos refer to them."""
+    """The outlines, written once for the whole page; logos refer to them."""
     shapes = "".join(
         f'<path id="glyph-{base}" class="base-{base}" fill-rule="evenodd" d="{outline}"/>'
         for base, outline in GLYPHS.items()
@@ -34,18 +34,19 @@ def glyph_definitions() -> str:
 
 
 def logo(bases: str, values: Sequence[float], centre: int, label: str) -> str:
-    """An SVG element with one column per base.
+    """Draw an SVG element with one column per base.
 
     Parameters
     ----------
-    bases
-        Letters; what is not A, C, G or T leaves its column blank.
-    values
-        Height of each letter, NaN where there is none; the tallest fills its side of the axis.
-    centre
-        The column to be marked.
-    label
-        What a screen reader says; text, not HTML.
+    bases : str
+        The letters of the columns; one that is not A, C, G or T leaves its column blank.
+    values : sequence of float
+        Height of each letter, NaN where there is none. The scale is such that the tallest letters
+        above and below the axis fill the logo.
+    centre : int
+        Index of the column to mark.
+    label : str
+        The text for screen readers, not HTML.
     """
     known = [0.0 if isnan(value) else value for value in values]
     top, bottom = max(*known, 0.0), min(*known, 0.0)

@@ -1,4 +1,4 @@
-"""The page: sections in their order, the data beside them, and the program that draws it."""
+"""The page: its sections in order, its data, and the program that draws the data."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from pgf_genome.report.pyramid import IN_VIEW, Level, levels
 from pgf_genome.report.text import counted, label, short, table
 from pgf_genome.tracks import Envelope, HistogramBin, Summary
 
+# share of the positions, the faintest, that the histogram does not show at first
 FAINTEST = 0.005
 SCRIPTS = ("data.js", "theme.js", "overview.js", "panels.js", "table.js", "page.js")
 
@@ -45,22 +46,23 @@ def write_report(
 
     Parameters
     ----------
-    path
-        Where to write it.
-    run
-        The facts of ``run.json``, shown in their order. ``title``, ``contigs`` (a list of
-        mappings with the same keys), ``halo`` and ``performance`` have places of their own; all
-        are optional.
-    gathered
-        What `Gathering.result` gave.
-    values_in
-        Windows -> (tracks, length) float32 for each, NaN where nothing was scored; windows are
-        in FASTA order, without overlap, and tracks in the order of `gathered`.
-    codes_at
-        ``(contig, start, stop)`` -> codes (uint8; A=0, C=1, G=2, T=3, N=4) of the plus strand,
-        0-based half-open; without it there are no letters and no logos.
-    influence
-        Curves to draw beside those that `gathered` has.
+    path : path-like
+        The file to write.
+    run : mapping
+        The facts of ``run.json``, shown in their order. All are optional; ``title``, ``contigs``
+        (a list of mappings with the same keys), ``halo`` and ``performance`` have places of their
+        own.
+    gathered : Gathered
+        The result of `Gathering.result`.
+    values_in : callable
+        Maps windows, in FASTA order without overlap, to an ndarray of float32, (tracks, length),
+        for each: NaN where nothing was scored, tracks in the order of ``gathered``.
+    codes_at : callable, optional
+        Maps ``(contig, start, stop)``, 0-based half-open, to the codes of the plus strand, an
+        ndarray of uint8, (stop - start,), A=0, C=1, G=2, T=3, N=4. Without it there are no letters
+        and no logos.
+    influence : sequence of Influence
+        Curves to draw beside those of ``gathered``.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def render(
     codes_at: CodesAt | None = None,
     influence: Sequence[Influence] = (),
 ) -> str:
-    """The report as text; see `write_report`."""
+    """Make the text of the report; see `write_report`."""
     windows = gathered.windows
     around = details(windows, values_in(windows), codes_at)
     curves = [*gathered.influence, *influence]
@@ -115,12 +117,12 @@ def _asset(name: str) -> str:
 
 
 def _json(data: Any) -> str:
-    """JSON in ASCII within which no text from outside can close, or open, an element."""
+    """Write JSON in ASCII in which no text of the user can open or close an element."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _key_facts(run: Mapping[str, Any], gathered: Gathered) -> str:
-    """What a reader wants to know first, as pairs of term and text."""
+    """The facts at the top of the page, as pairs of term and text."""
     scored = max((summary.scored for summary in gathered.summaries.values()), default=0)
     bases = f"{sum(gathered.sizes.values()):,} in {counted(len(gathered.sizes), 'contig')}"
     model = run.get("model")
@@ -174,7 +176,7 @@ def _side(summary: Summary, shown: Sequence[HistogramBin], negative: bool) -> di
 
 
 def _visible_decades(shown: Sequence[HistogramBin], scored: int) -> list[float]:
-    """Where all but the faintest half per cent of the positions lie, in powers of ten."""
+    """The range of all but the faintest half per cent of the scores, in powers of ten."""
     ascending = sorted(shown, key=lambda bin_: bin_.low)
     reached = accumulate(bin_.count for bin_ in ascending)
     visible = [b for b, n in zip(ascending, reached, strict=True) if n > FAINTEST * scored]
@@ -185,24 +187,26 @@ def _visible_decades(shown: Sequence[HistogramBin], scored: int) -> list[float]:
 
 def _contig_data(envelopes: Sequence[Envelope], codes_at: CodesAt | None) -> dict[str, Any]:
     first = envelopes[0]
-    whole = codes_at is not None and first.bin_width == 1
+    bases = None
+    if codes_at is not None and first.bin_width == 1:
+        bases = letters(codes_at, first.contig, 0, first.length)
     return {
         "name": first.contig,
         "length": first.length,
         "scored": max(envelope.scored for envelope in envelopes),
         "levels": [[level.width, len(level)] for level in levels(first)],
-        "bases": letters(codes_at, first.contig, 0, first.length) if whole else None,
+        "bases": bases,
     }
 
 
 def _bins(summary: Summary, drawn: Iterable[int]) -> str:
-    """All levels of the drawn contigs, finest first, as base64 of float32."""
+    """All levels of the drawn contigs, finest first, as float32 in base64."""
     every: Iterable[Level] = chain.from_iterable(levels(summary.envelopes[rank]) for rank in drawn)
     return _base64([level.numbers() for level in every])
 
 
 def _details_data(gathered: Gathered, around: Details, names: Sequence[str]) -> dict[str, Any]:
-    """Single bases around the peaks: places, letters and, for each track, values."""
+    """The single bases around the peaks: places, letters and, for each track, values."""
     order = {name: i for i, name in enumerate(names)}
     values = [_base64([each[i] for each in around.values]) for i in range(len(gathered.summaries))]
     return {

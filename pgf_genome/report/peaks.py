@@ -1,4 +1,4 @@
-"""The strongest positions: a table that sorts, with the sequence around each as a logo."""
+"""The strongest positions: a sortable table, with the sequence around each as a logo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgf_genome.report.logo import LETTERS, glyph_definitions, logo
 from pgf_genome.report.text import NO_BREAK, counted, label, short
 
 FLANK = 20
-# What the letters are as tall as: the first of these that was written.
+# The first of these tracks that was written gives the heights of the letters.
 LETTER_HEIGHTS = ("contribution", "sensitivity")
 
 CodesAt = Callable[[str, int, int], np.ndarray]
@@ -22,16 +22,16 @@ CodesAt = Callable[[str, int, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Details:
-    """Single bases around the peaks.
+    """The single bases around the peaks.
 
     Attributes
     ----------
-    windows
-        Without overlap, in FASTA order.
-    values
-        (tracks, length) float32 for each, NaN where nothing was scored.
-    bases
-        Letters of each; None without the sequence.
+    windows : sequence of Interval
+        Surroundings of the peaks, without overlap, in FASTA order.
+    values : sequence of ndarray of float32, (tracks, length)
+        One array per window, NaN where nothing was scored.
+    bases : sequence of str, optional
+        Letters of each window; None without the sequence.
     """
 
     windows: Sequence[Interval]
@@ -39,7 +39,7 @@ class Details:
     bases: Sequence[str] | None
 
     def at(self, peak: Interval) -> tuple[int, int]:
-        """The window that holds a peak, and the peak's place in it."""
+        """Find the window that holds a peak, and the place of the peak in it."""
         for i, window in enumerate(self.windows):
             if window.contig == peak.contig and window.start <= peak.start < window.stop:
                 return i, peak.start - window.start
@@ -49,19 +49,19 @@ class Details:
 def details(
     windows: Sequence[Interval], values: Sequence[np.ndarray], codes_at: CodesAt | None
 ) -> Details:
-    """The values, and the letters if there are any."""
+    """Make the `Details` of windows; there are no letters without ``codes_at``."""
     if codes_at is None:
         return Details(windows, values, None)
     return Details(windows, values, [letters(codes_at, w.contig, w.start, w.stop) for w in windows])
 
 
 def letters(codes_at: CodesAt, contig: str, start: int, stop: int) -> str:
-    """Bases of a stretch, 0-based half-open."""
+    """Read the letters of a stretch, 0-based half-open."""
     return "".join(LETTERS[code] for code in codes_at(contig, start, stop))
 
 
 def peaks_section(gathered: Gathered, around: Details) -> str:
-    """Heading, note and table; nothing if there is no peak."""
+    """Make the heading, note and table; the text is empty if there is no peak."""
     if not gathered.peaks:
         return ""
     drawn = _letter_heights(list(gathered.summaries)) if around.bases is not None else None
@@ -87,7 +87,7 @@ def peaks_section(gathered: Gathered, around: Details) -> str:
 
 
 def _columns(gathered: Gathered) -> list[str]:
-    """Tracks with a column: not the effects of the four bases, which would fill the page."""
+    """Tracks with a column, without the effects of the four bases, which would fill the page."""
     return [
         track
         for track in gathered.summaries
@@ -141,7 +141,7 @@ def _rows(gathered: Gathered, around: Details, drawn: str | None) -> Iterator[st
 
 
 def _cell(value: float | None, text: str) -> str:
-    """A table cell; numbers are sorted by `value`, NaN last."""
+    """Make a table cell; numbers are sorted by ``value``, NaN last."""
     if value is None:
         return f"<td>{text}</td>"
     known = "" if value != value else f"{value:.9g}" if isinstance(value, float) else str(value)
@@ -149,7 +149,7 @@ def _cell(value: float | None, text: str) -> str:
 
 
 def _logo(peak: Interval, at: int, bases: str, heights: np.ndarray) -> str:
-    """The logo of FLANK bases on either side; blank columns past a contig's end."""
+    """Draw the logo of `FLANK` bases on either side; columns past a contig's end are blank."""
     first, last = at - FLANK, at + FLANK + 1
     left, right = max(-first, 0), max(last - len(bases), 0)
     inside = slice(max(first, 0), min(last, len(bases)))

@@ -1,4 +1,4 @@
-"""One contig at several resolutions, each of which shows every extreme of the one below."""
+"""A contig at several resolutions, each of which keeps every extreme of the finer one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from pgf_genome.tracks import Envelope
 
 FACTOR = 4
-# The page draws the finest level with at most so many bins in view, about two to a pixel.
+# The page draws the finest level with at most this many bins in view, about two to a pixel.
 IN_VIEW = 2400
 
 
@@ -20,10 +20,10 @@ class Level:
 
     Attributes
     ----------
-    width
+    width : int
         Bases per bin; bin i starts at position ``i * width`` (0-based).
-    minimum, maximum, mean
-        (n,) float32, NaN where nothing was scored. All three are one where a bin is a base.
+    minimum, maximum, mean : ndarray of float32, (n,)
+        NaN where nothing was scored. All three are equal where a bin is a base.
     """
 
     width: int
@@ -35,14 +35,14 @@ class Level:
         return len(self.mean)
 
     def numbers(self) -> np.ndarray:
-        """(n,) or (3 n,) float32: the values of single bases, or minima, maxima and means."""
+        """The values of single bases, (n,), or minima, maxima and means, (3 n,); float32."""
         if self.width == 1:
             return self.mean
         return np.concatenate([self.minimum, self.maximum, self.mean])
 
 
 def levels(envelope: Envelope) -> Iterator[Level]:
-    """The levels of a contig, finest first; the last has at most `IN_VIEW` bins."""
+    """Make the levels of a contig, finest first; the last has at most `IN_VIEW` bins."""
     width = envelope.bin_width
     count = np.array(envelope.count, np.int64)
     minimum = np.array(envelope.minimum, np.float32)

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 GRADIENT_UNIT = "nats per unit change of the one-hot"
-# track -> heading and unit of its axis; other tracks go by their own name
+# heading and unit of each track's axis; other tracks are headed by their own name
 TRACKS = {
     "sensitivity": ("Sensitivity", GRADIENT_UNIT),
     "contribution": ("Contribution of the observed base", GRADIENT_UNIT),
@@ -15,7 +15,7 @@ TRACKS = {
     "surprisal": ("Surprisal", "bits"),
     **{f"tism.{base}": (f"Effect of {base}", GRADIENT_UNIT) for base in "ACGT"},
 }
-# keys of run.json that say more to a reader in other words
+# keys of run.json that readers understand better in other words
 WORDS = {
     "fasta": "sequence",
     "sha256": "SHA-256",
@@ -27,17 +27,17 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def label(track: str) -> tuple[str, str]:
-    """Heading and unit of a track; text, not HTML."""
+    """Heading and unit of a track, as text, not HTML."""
     return TRACKS.get(track, (track, "value"))
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 contig``, ``2 contigs``."""
+    """Write a count with its noun: ``1 contig``, ``2 contigs``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float) -> str:
-    """A number with digit groups and a true minus sign."""
+    """Write a number with digit groups and a true minus sign."""
     if isinstance(value, int):
         text = f"{value:,}"
     else:
@@ -46,7 +46,7 @@ def number(value: float) -> str:
 
 
 def short(value: float | None) -> str:
-    """Three digits, for tables that are to be compared by eye."""
+    """Write a number with three digits, for tables that are compared by eye."""
     return "" if value is None or value != value else _three_digits(value).replace("-", MINUS)
 
 
@@ -57,7 +57,7 @@ def _three_digits(value: float) -> str:
 
 
 def amount(key: str, value: float) -> str:
-    """A number whose name says that it is a time or a size."""
+    """Write a number in the unit that its key names: seconds, bytes, or none."""
     if key.endswith("_bytes"):
         power = min(max((int(value).bit_length() - 1) // 10, 0), 4)
         return f"{value / 1024**power:.3g}{NO_BREAK}{('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
@@ -71,12 +71,12 @@ def amount(key: str, value: float) -> str:
 
 
 def spoken(key: str) -> str:
-    """A key of run.json as words."""
+    """Write a key of run.json as words."""
     return WORDS.get(key, str(key).removesuffix("_bytes").replace("_", " "))
 
 
 def fact(value: Any, key: str = "") -> str:
-    """A value of run.json."""
+    """Write a value of run.json as HTML."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -89,7 +89,7 @@ def fact(value: Any, key: str = "") -> str:
 
 
 def facts_table(facts: Mapping[str, Any]) -> str:
-    """Two columns: names and values; mappings within are spelled out."""
+    """Make a table of names and values, with a row for every value of a nested mapping."""
     rows = "".join(
         f'<tr><th scope="row">{escape(spoken(key))}</th><td>{fact(value, key)}</td></tr>'
         for key, value in flat(facts)
@@ -98,7 +98,7 @@ def facts_table(facts: Mapping[str, Any]) -> str:
 
 
 def flat(facts: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Keys and values; the keys of a mapping within are put behind its own."""
+    """Yield keys and values; the keys of a nested mapping follow its own key and a colon."""
     for key, value in facts.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}: ")
@@ -109,7 +109,7 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]
 def table(
     head: Iterable[str], rows: Iterable[Iterable[str]], numbers: frozenset[int] = frozenset()
 ) -> str:
-    """A table of cells that are HTML already; `numbers` are the columns set flush right."""
+    """Make a table of cells that are HTML already; the columns in ``numbers`` are flush right."""
 
     def cells(tag: str, row: Iterable[str]) -> str:
         return "".join(

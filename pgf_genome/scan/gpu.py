@@ -22,6 +22,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 import triton
@@ -67,7 +68,7 @@ def _on_its_device(launcher: Callable) -> Callable:
     """Triton launches on the current device, wherever the tensors are."""
 
     @functools.wraps(launcher)
-    def launch(x: Tensor, *args):
+    def launch(x: Tensor, *args: Any) -> Any:
         with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
             return launcher(x, *args)
 
@@ -113,7 +114,10 @@ def _entering(inputs: list[Tensor], state: Tensor) -> tuple[Tensor, Tensor, Tens
 
 
 @_on_its_device
-def scan_forward(x, dt, B, C, z, A, D, bias, state) -> tuple[Tensor, Tensor, Tensor]:
+def scan_forward(
+    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor, A: Tensor, D: Tensor, bias: Tensor,
+    state: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Outputs, final state, and stored states (batch, ceil(T / CHUNK), N, Di) for the adjoint."""
     *inputs, state = _contiguous(x, dt, B, C, z, A, D, bias, state)
     entering, sums, end = _entering(inputs, state)
@@ -134,8 +138,10 @@ def _outputs(inputs: list[Tensor], entering: Tensor, sums: Tensor) -> Tensor:
 
 @_on_its_device
 def scan_tangent(
-    x, dt, B, C, z, A, D, bias, state, x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor, A: Tensor, D: Tensor, bias: Tensor,
+    state: Tensor, x_dot: Tensor, dt_dot: Tensor, B_dot: Tensor, C_dot: Tensor, z_dot: Tensor,
+    state_dot: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Outputs and final state, and the tangents of both in k directions.
 
     Every dotted tensor is (k, batch, ..) beside its primal.
@@ -166,8 +172,9 @@ def _totals(shares: tuple[Tensor, ...], dtype: torch.dtype) -> list[Tensor]:
 
 @_on_its_device
 def scan_adjoint(
-    x, dt, B, C, z, A, D, bias, stored, out_bar, end_bar, weights: bool
-) -> tuple[Tensor | None, ...]:
+    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor, A: Tensor, D: Tensor, bias: Tensor,
+    stored: Tensor, out_bar: Tensor, end_bar: Tensor, weights: bool,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
     """Cotangents of x, dt, B, C, z, A, D, bias and state; of A, D, bias None unless ``weights``."""
     *inputs, stored, out_bar, end_bar = _contiguous(
         x, dt, B, C, z, A, D, bias, stored, out_bar, end_bar
@@ -196,7 +203,7 @@ def scan_adjoint(
 
 
 @_on_its_device
-def conv_forward(past, weight, bias) -> Tensor:
+def conv_forward(past: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """SiLU of the causal convolution; ``past`` is (batch, K-1+T, Di), the result (batch, T, Di)."""
     past, weight, bias = _contiguous(past, weight, bias)
     batch, rows, width = past.shape
@@ -210,7 +217,7 @@ def conv_forward(past, weight, bias) -> Tensor:
 
 
 @_on_its_device
-def conv_tangent(past, weight, bias, past_dot) -> Tensor:
+def conv_tangent(past: Tensor, weight: Tensor, bias: Tensor, past_dot: Tensor) -> Tensor:
     """Tangents of the convolution's output in k directions (leading axis of ``past_dot``)."""
     past, weight, bias, past_dot = _contiguous(past, weight, bias, past_dot)
     k, batch, rows, width = past_dot.shape
@@ -224,7 +231,9 @@ def conv_tangent(past, weight, bias, past_dot) -> Tensor:
 
 
 @_on_its_device
-def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor | None, ...]:
+def conv_adjoint(
+    past: Tensor, weight: Tensor, bias: Tensor, out_bar: Tensor, weights: bool
+) -> tuple[Tensor | None, ...]:
     """Cotangents of past, weight and bias; of weight and bias None unless ``weights``."""
     past, weight, bias, out_bar = _contiguous(past, weight, bias, out_bar)
     (batch, length, width), taps = out_bar.shape, weight.shape[0]

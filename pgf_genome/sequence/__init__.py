@@ -1,4 +1,4 @@
-"""From a FASTA of any size to one byte per base on disk, read back piece by piece."""
+"""Sequence: a FASTA of any size is decoded to one byte per base on disk and read in pieces."""
 
 from pgf_genome.sequence.codes import BASES, N_CODE, complement, encode, reverse_complement
 from pgf_genome.sequence.fasta import decode_fasta

@@ -28,7 +28,7 @@ def _code_table() -> bytes:
     letters |= dict.fromkeys("RYKMSWBDHV", _AMBIGUOUS)
     for letter, code in letters.items():
         table[ord(letter)] = table[ord(letter.lower())] = code
-    # Blanks are deleted before the codes are looked at; they only must not count as invalid.
+    # Blanks are deleted before the codes are used, so any code but _INVALID will do for them.
     for blank in _BLANKS:
         table[blank] = N_CODE
     return bytes(table)
@@ -39,11 +39,11 @@ _AMBIGUOUS_TO_N = bytes.maketrans(bytes([_AMBIGUOUS]), bytes([N_CODE]))
 
 
 class Decoded(NamedTuple):
-    """Codes of some letters, one byte per base, and how many are N and why."""
+    """Codes of some letters, and the number of N among them."""
 
-    codes: bytes
-    n_count: int
-    ambiguous: int
+    codes: bytes  # one byte per base
+    n_count: int  # codes that are N, the ambiguous ones included
+    ambiguous: int  # bases given as IUPAC codes other than N
 
 
 class InvalidLetterError(ValueError):
@@ -76,7 +76,12 @@ def decode_letters(letters: bytes) -> Decoded:
 
 
 def encode(text: str) -> np.ndarray:
-    """Codes (len,) of a short sequence given as text, by the rules of this module.
+    """Encode a short sequence given as text, by the rules of this module.
+
+    Returns
+    -------
+    ndarray of uint8, (n,)
+        One code per base; blanks are skipped.
 
     Raises
     ------
@@ -91,7 +96,7 @@ def encode(text: str) -> np.ndarray:
 
 
 def complement(codes: np.ndarray) -> np.ndarray:
-    """Codes of the paired bases, same shape; N stays N."""
+    """Codes of the paired bases, in the same shape; N stays N."""
     return np.where(codes < N_CODE, 3 - codes, codes)
 
 

@@ -1,8 +1,8 @@
-"""FASTA (plain, gzip, bgzip, standard input) to one byte per base, in constant memory.
+"""Decode a FASTA (plain, gzip, bgzip, standard input) to one byte per base, in constant memory.
 
 Compression is recognised by content, never by name. Most genomes on the web are plain gzip, which
-cannot be indexed: those are streamed from end to end. Where a few contigs are wanted of a file
-that has a samtools index, only these are read.
+cannot be indexed: those are streamed from end to end. If only some contigs are wanted and the file
+has a samtools index, only these are read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import codecs
 import gzip
 import hashlib
 import io
+import os
 import re
 import sys
 import zlib
@@ -18,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pgf_genome.errors import ResourceError, SequenceError
 from pgf_genome.intervals import unknown_contig
@@ -43,7 +44,7 @@ _OTHER_FORMATS = {
 
 
 def decode_fasta(
-    source: str | Path,
+    source: str | os.PathLike[str],
     scratch: Path,
     contigs: Collection[str] | None = None,
     progress: Callable[[int], object] | None = None,
@@ -52,21 +53,22 @@ def decode_fasta(
     """Decode a FASTA into a file of one byte per base.
 
     Memory does not depend on the FASTA; disk is one byte per base of the contigs kept. Any line
-    length and line end is read, also blank lines, trailing blanks and a missing last line end.
+    length and line ending is accepted, as are blank lines, trailing blanks and a last line without
+    an ending.
 
     Parameters
     ----------
-    source
+    source : path-like
         A FASTA file, plain, gzip (also of several members) or bgzip, or ``"-"`` for standard
         input.
-    scratch
+    scratch : Path
         The file to write; an existing one is replaced. No file is left after an error.
-    contigs
-        Names to keep, in whatever order; None keeps all. If `source` has an index (``.fai``, and
-        ``.gzi`` for bgzip) that is not older than itself, nothing else is read or checked.
-    progress
-        Called again and again with the number of bases read since the last call.
-    block
+    contigs : collection of str, optional
+        Names to keep, in any order; None keeps all. If ``source`` has an index (``.fai``, and
+        ``.gzi`` for bgzip) that is not older than itself, only these are read and checked.
+    progress : callable, optional
+        Called repeatedly with the number of bases read since the last call.
+    block : int
         Number of bytes read at a time.
 
     Returns
@@ -77,17 +79,18 @@ def decode_fasta(
     Raises
     ------
     SequenceError
-        If `source` cannot be read, is no nucleotide FASTA or is damaged, if a record name is
-        missing or occurs twice, if a record has no sequence, or if `contigs` names an unknown one.
+        If ``source`` cannot be read, is no nucleotide FASTA or is damaged, if a record name is
+        missing or occurs twice, if a record has no sequence, or if ``contigs`` names one that is
+        not there.
     ResourceError
-        If `scratch` cannot be written.
+        If ``scratch`` cannot be written.
     """
     wanted = None if contigs is None else frozenset(contigs)
     with _scratch_file(Path(scratch)) as file:
         if wanted is not None and source != "-" and has_index(Path(source)):
             kept = _fetch(indexed_pieces(Path(source), wanted, block), file, progress)
         else:
-            parser = _Parser("standard input" if source == "-" else str(source), file, wanted)
+            parser = _Parser("standard input" if source == "-" else os.fspath(source), file, wanted)
             for data in _blocks(source, block):
                 bases = parser.feed(data)
                 if progress is not None:
@@ -98,7 +101,7 @@ def decode_fasta(
 
 @contextmanager
 def _scratch_file(path: Path) -> Iterator[BinaryIO]:
-    """The file of codes; it disappears if the block fails."""
+    """Open the file of codes; it is removed if the block fails."""
     try:
         with path.open("wb", buffering=_BLOCK) as file, ExitStack() as undo:
             undo.callback(path.unlink, missing_ok=True)
@@ -114,26 +117,27 @@ def _scratch_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _opened(source: str | Path) -> Iterator[io.BufferedReader]:
+def _opened(source: str | os.PathLike[str]) -> Iterator[io.BufferedReader[Any]]:
     if source != "-":
         with Path(source).open("rb") as file:
             yield file
         return
     if sys.stdin is None:
         raise SequenceError("standard input is closed; give a FASTA file or pipe one in")
-    stdin = io.BufferedReader(sys.stdin.buffer)
+    buffer: Any = sys.stdin.buffer  # declared without readinto, which BufferedReader needs
+    stdin = io.BufferedReader(buffer)
     try:
         yield stdin
     finally:
         stdin.detach()
 
 
-def _blocks(source: str | Path, block: int) -> Iterator[bytes]:
+def _blocks(source: str | os.PathLike[str], block: int) -> Iterator[bytes]:
     """The decompressed bytes of a source, without a byte order mark."""
-    where = "standard input" if source == "-" else source
+    where = "standard input" if source == "-" else os.fspath(source)
     try:
         with _opened(source) as file:
-            # One byte is enough to tell, and all that a pipe is sure to deliver at once.
+            # One byte identifies gzip, and a pipe is sure to deliver no more at once.
             gzipped = file.peek(1)[:1] == _GZIP_FIRST_BYTE
             stream = gzip.GzipFile(fileobj=file) if gzipped else file
             data = stream.read(max(block, 1 + len(codecs.BOM_UTF8))).removeprefix(codecs.BOM_UTF8)
@@ -154,7 +158,7 @@ def _blocks(source: str | Path, block: int) -> Iterator[bytes]:
 
 @dataclass
 class _Record:
-    """A contig in the making."""
+    """A contig that is still being read."""
 
     name: str
     offset: int
@@ -181,7 +185,7 @@ class _Record:
 
 
 class _Parser:
-    """Takes a FASTA in pieces cut anywhere, and writes the codes of the wanted records."""
+    """Parser of a FASTA cut into pieces anywhere; it writes the codes of the wanted records."""
 
     def __init__(self, where: str, file: BinaryIO, wanted: frozenset[str] | None) -> None:
         self._where = where
@@ -196,7 +200,7 @@ class _Parser:
         self._written = 0
 
     def feed(self, data: bytes) -> int:
-        """Read a piece; returns the number of bases in it."""
+        """Parse a piece and return the number of bases in it."""
         position = bases = 0
         while position < len(data):
             if self._header is None:
@@ -207,13 +211,13 @@ class _Parser:
                     self._start_header()
                 position = stop + 1
             else:
-                position = self._read_header(data, position)
+                position = self._read_header(self._header, data, position)
         return bases
 
     def finish(self) -> list[Contig]:
-        """Close the last record and check the whole."""
+        """Close the last record, check the whole and return the contigs kept."""
         if self._header is not None:
-            self._open_record()
+            self._open_record(self._header)
         self._close_record()
         if not self._header_lines:
             raise SequenceError(f"{self._where}: the FASTA is empty; fetch or write it again")
@@ -230,18 +234,18 @@ class _Parser:
         self._close_record()
         self._header = bytearray()
 
-    def _read_header(self, data: bytes, position: int) -> int:
+    def _read_header(self, header: bytearray, data: bytes, position: int) -> int:
         end = _LINE_END.search(data, position)
         stop = end.start() if end else len(data)
-        self._header += data[position:stop]
-        if len(self._header) > _LONGEST_HEADER:
+        header += data[position:stop]
+        if len(header) > _LONGEST_HEADER:
             raise SequenceError(f"{self._where}: line {self._line}: the header has no end")
         if end:
-            self._open_record()
+            self._open_record(header)
         return stop
 
-    def _open_record(self) -> None:
-        words = bytes(self._header).decode("utf-8", "replace").split(maxsplit=1)
+    def _open_record(self, header: bytearray) -> None:
+        words = header.decode("utf-8", "replace").split(maxsplit=1)
         self._header = None
         where = f"{self._where}: line {self._line}"
         if not words:

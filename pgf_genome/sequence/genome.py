@@ -24,17 +24,17 @@ class Contig:
 
     Attributes
     ----------
-    name
+    name : str
         First word of the FASTA header.
-    length
+    length : int
         Number of bases, at least 1.
-    offset
+    offset : int
         Byte of the code file at which the contig starts.
-    ambiguous
-        How many bases were IUPAC codes other than N.
-    n_count
-        How many codes are N, the ambiguous ones included.
-    digest
+    ambiguous : int
+        Number of bases given as IUPAC codes other than N.
+    n_count : int
+        Number of codes that are N, the ambiguous ones included.
+    digest : str
         SHA-256 of the codes in hexadecimal: the same for every compression, case and line length.
     """
 
@@ -62,14 +62,14 @@ def digest_of(contigs: Iterable[tuple[str, int, str]]) -> str:
 class Genome:
     """The contigs of a decoded FASTA, read by position without holding them in memory.
 
-    A context manager that closes the file of codes; the file itself stays.
+    As a context manager it closes the file of codes, which stays on disk.
 
     Parameters
     ----------
-    path
+    path : Path
         The file of codes, one uint8 per base, contigs one after the other.
-    contigs
-        What it holds, in file order.
+    contigs : iterable of Contig
+        The contigs in it, in file order.
 
     Raises
     ------
@@ -121,13 +121,17 @@ class Genome:
         return digest_of((each.name, each.length, each.digest) for each in self.contigs)
 
     def contig(self, name: str) -> Contig:
-        """The contig of that name; SequenceError if there is none."""
+        """The contig of that name; raises SequenceError if there is none."""
         if name not in self._by_name:
             raise unknown_contig(name, self.lengths, "genome")
         return self._by_name[name]
 
     def codes(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Codes (stop - start,) uint8 of a stretch of a contig, 0-based half-open.
+        """Read the codes of a stretch of a contig, 0-based half-open.
+
+        Returns
+        -------
+        ndarray of uint8, (stop - start,)
 
         Raises
         ------
@@ -136,7 +140,7 @@ class Genome:
         IndexError
             Unless ``0 <= start <= stop <= length``.
         IntegrityError
-            If the file of codes has been cut short meanwhile.
+            If the file of codes has been cut short since it was opened.
         """
         contig = self.contig(name)
         if not 0 <= start <= stop <= contig.length:
@@ -146,7 +150,7 @@ class Genome:
         done = 0
         while done < len(codes):
             offset = contig.offset + start + done
-            count = os.preadv(self._file.fileno(), [memoryview(codes)[done:]], offset)
+            count = os.preadv(self._file.fileno(), [codes.data[done:]], offset)
             if count == 0:
                 raise IntegrityError(f"{self.path} ends early; decode the FASTA again")
             done += count
@@ -156,15 +160,16 @@ class Genome:
 def segments(
     genome: Genome, name: str, gap_length: int, block: int = _BLOCK
 ) -> list[tuple[int, int]]:
-    """The stretches of a contig between its assembly gaps.
+    """Find the stretches of a contig between its assembly gaps.
 
     Parameters
     ----------
-    genome, name
-        The contig.
-    gap_length
-        A run of at least so many N is a gap; shorter runs stay inside a segment.
-    block
+    genome : Genome
+    name : str
+        Name of the contig.
+    gap_length : int
+        A run of at least this many N is a gap; shorter runs stay inside a segment.
+    block : int
         Number of bases read at a time.
 
     Returns
@@ -175,26 +180,28 @@ def segments(
     Raises
     ------
     UsageError
-        If `gap_length` is less than 1.
+        If ``gap_length`` is less than 1.
+    SequenceError
+        If there is no such contig.
     """
     if gap_length < 1:
         raise UsageError(f"the gap length must be at least 1, not {gap_length}")
     contig = genome.contig(name)
     if contig.n_count < gap_length:
         return [(0, contig.length)]
-    found = []
+    spans = []
     start = 0
     for gap_start, gap_stop in _gaps(genome, contig, gap_length, block):
         if gap_start > start:
-            found.append((start, gap_start))
+            spans.append((start, gap_start))
         start = gap_stop
     if start < contig.length:
-        found.append((start, contig.length))
-    return found
+        spans.append((start, contig.length))
+    return spans
 
 
 def _gaps(genome: Genome, contig: Contig, gap_length: int, block: int) -> Iterator[tuple[int, int]]:
-    """Runs of at least `gap_length` N, ascending, joined where a block's end cuts them."""
+    """Runs of at least ``gap_length`` N, ascending, joined where a block's end cuts them."""
     open_start = open_stop = 0
     for start in range(0, contig.length, block):
         stop = min(start + block, contig.length)

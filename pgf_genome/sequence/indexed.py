@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def has_index(path: Path) -> bool:
-    """Whether samtools indexes lie beside a FASTA that fit its compression and are up to date."""
+    """Return whether a FASTA has samtools indexes that fit its compression and are up to date."""
     try:
         fai, gzi = (Path(f"{path}{suffix}") for suffix in (".fai", ".gzi"))
         changed = path.stat().st_mtime
-        # Asked before the file is opened: a pipe has no index, and its bytes come only once.
+        # The index is checked before the FASTA is opened: a pipe has none, and is read only once.
         if fai.stat().st_mtime < changed:
             return False
         with path.open("rb") as file:
@@ -33,8 +34,14 @@ def has_index(path: Path) -> bool:
         return False
 
 
-def indexed_lengths(source: str | Path) -> dict[str, int] | None:
-    """Length of every contig by its index, without reading the FASTA; None if it has none."""
+def indexed_lengths(source: str | os.PathLike[str]) -> dict[str, int] | None:
+    """Read the length of every contig from the index of a FASTA.
+
+    Returns
+    -------
+    dict of str to int, or None
+        Lengths in bases, in the order of the FASTA; None without an index, or for ``"-"``.
+    """
     if str(source) == "-" or not has_index(Path(source)):
         return None
     import pysam
@@ -43,28 +50,33 @@ def indexed_lengths(source: str | Path) -> dict[str, int] | None:
         with quiet_htslib(), pysam.FastaFile(str(source)) as fasta:
             return dict(zip(fasta.references, fasta.lengths, strict=True))
     except (OSError, ValueError):
-        return None  # reading it through will tell what is wrong
+        return None  # decoding the FASTA will say what is wrong
 
 
 def indexed_pieces(
     path: Path, wanted: Collection[str], block: int
 ) -> Iterator[tuple[str, Decoded]]:
-    """Name and codes of successive pieces of the wanted contigs, in the order of the FASTA.
+    """Decode the wanted contigs piece by piece, in the order of the FASTA.
 
     Parameters
     ----------
-    path
+    path : Path
         A FASTA for which `has_index` holds. Nothing is written beside it.
-    wanted
+    wanted : collection of str
         Names of contigs.
-    block
+    block : int
         Longest piece, in bases.
+
+    Yields
+    ------
+    (str, Decoded)
+        Name of a contig and its next piece.
 
     Raises
     ------
     SequenceError
-        If a name is unknown, a contig is empty or no nucleotide sequence, or the index does not
-        fit the file.
+        If a name is unknown, a contig is empty or no nucleotide sequence, or the index does
+        not fit the file.
     """
     # Not pyfaidx: at the start of a bgzip block of 65,536 bases it computes an impossible offset.
     import pysam

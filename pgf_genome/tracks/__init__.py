@@ -1,8 +1,8 @@
 """Tracks: streams of one float32 per position, written and summarised in constant memory.
 
 Everything here is fed by ``add(contig, start, values)``: float32 values of consecutive positions
-from `start` (0-based), NaN where a position was not scored and therefore has no row. Calls come in
-FASTA order, ascending, without overlap. What comes out never depends on how a track is cut into
+from ``start`` (0-based), NaN where a position was not scored and therefore has no row. Calls come
+in FASTA order, ascending, without overlap. The result never depends on how a track is cut into
 calls.
 """
 

@@ -5,7 +5,7 @@ Three kinds of table are told apart by their header, all tab-separated, gzip or 
 - UCSC ``chromAlias.txt``, as in bigZips and assembly hubs: a header ``# ucsc<TAB>..``, one column
   per naming scheme. New names are those of the column ``ucsc``, else of the first.
 - NCBI assembly report: a header ``# Sequence-Name<TAB>..``. New names are ``UCSC-style-name``.
-- No header: old name, new name; further columns are left alone. That is also UCSC's database table
+- No header: old name, new name; further columns are ignored. That is also UCSC's database table
   ``chromAlias`` (alias, chrom, source).
 """
 
@@ -23,24 +23,24 @@ GZIP_MAGIC = b"\x1f\x8b"
 NCBI_OLD = ("Sequence-Name", "GenBank-Accn", "RefSeq-Accn")
 NCBI_NEW = "UCSC-style-name"
 DATABASE_HEADER = ["alias", "chrom"]
-# what NCBI writes where there is no name, and UCSC leaves empty
+# where there is no name, NCBI writes na and UCSC leaves the column empty
 NO_NAME = ("", "na")
 
 
 def new_names(path: str | os.PathLike[str], contigs: Iterable[str]) -> dict[str, str]:
-    """The new name of every contig.
+    """Look up the new name of every contig.
 
     Parameters
     ----------
-    path
-        The table.
-    contigs
-        Names to look up. One that is a new name already stays as it is.
+    path : path-like
+        The table, in one of the three forms of this module.
+    contigs : iterable of str
+        Names to look up. A name that is a new name already stays as it is.
 
     Returns
     -------
     dict of str to str
-        Old name -> new name, in the order of `contigs`.
+        Old name -> new name, in the order of ``contigs``.
 
     Raises
     ------
@@ -52,13 +52,13 @@ def new_names(path: str | os.PathLike[str], contigs: Iterable[str]) -> dict[str,
     names: dict[str, str] = {}
     owners: dict[str, str] = {}
     for contig in contigs:
-        found = aliases.get(contig, {contig} & known)
-        if len(found) != 1:
-            problem = f"{' and '.join(sorted(found))} for" if found else "no new name for"
+        candidates = aliases.get(contig, {contig} & known)
+        if len(candidates) != 1:
+            problem = f"{' and '.join(sorted(candidates))} for" if candidates else "no new name for"
             raise SequenceError(
                 f"{os.fspath(path)}: {problem} contig {contig!r}; the table has to have one"
             )
-        names[contig] = name = next(iter(found))
+        names[contig] = name = next(iter(candidates))
         other = owners.setdefault(name, contig)
         if other != contig:
             raise SequenceError(
@@ -69,7 +69,7 @@ def new_names(path: str | os.PathLike[str], contigs: Iterable[str]) -> dict[str,
 
 
 def _table(path: str | os.PathLike[str]) -> tuple[Mapping[str, set[str]], set[str]]:
-    """Old name -> new names, and all new names."""
+    """Read the new names of each old name, and the set of all new names."""
     aliases: dict[str, set[str]] = {}
     known: set[str] = set()
     for number, olds, new in _rows(path, _lines(path)):
@@ -106,7 +106,7 @@ def _rows(
 
 
 def _columns(header: Sequence[str]) -> tuple[list[int], int]:
-    """Which columns hold old names, and which one the new."""
+    """Numbers of the columns of old names, and of the column of new names."""
     if NCBI_NEW in header:
         return [header.index(name) for name in NCBI_OLD if name in header], header.index(NCBI_NEW)
     new = header.index("ucsc") if "ucsc" in header else 0

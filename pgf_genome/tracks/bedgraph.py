@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,27 +19,32 @@ from pgf_genome.tracks.tabix import TabixIndex
 
 
 class BedGraphWriter(TrackWriter):
-    """Rows ``contig<TAB>start<TAB>end<TAB>value``, 0-based half-open, FASTA order.
+    """Writer of rows ``contig<TAB>start<TAB>end<TAB>value``, 0-based half-open, in FASTA order.
 
-    Neighbours with the same float32 are one row; positions without a score have none. Values are
+    Neighbours with the same float32 share a row; positions without a score have none. Values are
     the shortest decimals that read back as the same float32 (`pgf_genome.tracks.rows`).
 
     Parameters
     ----------
-    path
-        ``*.bedgraph.gz`` if `compress`, else ``*.bedgraph``.
-    sizes
+    path : path-like
+        ``*.bedgraph.gz`` if ``compress``, else ``*.bedgraph``.
+    sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
-    compress
-        Write BGZF and an index beside it: `.tbi`, or `.csi` if a contig is longer than 2**29 - 1.
-    track_line
-        First line of a plain file, such as ``track type=bedGraph name="x"``. tabix cannot index a
-        file that has one.
+    compress : bool
+        Write BGZF and an index beside it: ``.tbi``, or ``.csi`` if a contig has ``2**29`` bases or
+        more.
+    track_line : str, optional
+        First line of a plain file, such as ``track type=bedGraph name="x"``. tabix cannot index
+        a file that has one.
 
     Raises
     ------
     UsageError
-        If `path`, `compress` and `track_line` contradict each other.
+        If ``path``, ``compress`` and ``track_line`` contradict each other.
+    SequenceError
+        If the name of a contig would read as a comment.
+    ResourceError
+        From every method, if the file cannot be written.
     """
 
     def __init__(
@@ -62,7 +68,8 @@ class BedGraphWriter(TrackWriter):
                 f"{os.fspath(path)}: contig {comment!r} would read as a comment; rename it"
             )
         super().__init__(path, sizes)
-        self._text = BgzfWriter(self._file) if compress else self._file
+        self._bgzf = BgzfWriter(self._file) if compress else None
+        self._text: BgzfWriter | BinaryIO = self._file if self._bgzf is None else self._bgzf
         self._index = TabixIndex(max(sizes.values(), default=0)) if compress else None
         self._powers = powers_of_ten()
         self._names = [np.frombuffer(contig.encode(), np.uint8) for contig in self.sizes]
@@ -73,7 +80,7 @@ class BedGraphWriter(TrackWriter):
         self._rank = 0
         self._state = np.zeros(5, np.int64)
         self._length = 0
-        # text is compressed and written while the rows behind it are made
+        # text is compressed and written in a thread while the rows that follow are made
         self._worker = ThreadPoolExecutor(1)
         self._last: Future | None = None
         if track_line is not None:
@@ -90,11 +97,11 @@ class BedGraphWriter(TrackWriter):
 
     def _write(self, start: int, values: np.ndarray, finish: bool) -> None:
         name = self._names[self._rank]
-        written, found = put_rows(
+        written, entries = put_rows(
             self._rows, name, start, values, self._powers, self._state, self._runs, finish
         )
         if self._index is not None:
-            self._index.add(self._rank, self._runs[:found], self._length)
+            self._index.add(self._rank, self._runs[:entries], self._length)
         self._submit(self._rows[:written].tobytes())
 
     def _submit(self, text: bytes) -> None:
@@ -103,7 +110,7 @@ class BedGraphWriter(TrackWriter):
         self._last = self._worker.submit(self._text.write, text)
 
     def _settle(self) -> None:
-        """Wait until what was submitted is written; raises what went wrong with it."""
+        """Wait until the text submitted last is written, and raise its error if it failed."""
         if self._last is not None:
             self._last.result()
 
@@ -112,11 +119,11 @@ class BedGraphWriter(TrackWriter):
             self._write_open_row()
         self._settle()
         self._worker.shutdown()
-        if self._index is not None:
-            self._text.finish()
-            with open(self._index_part, "wb") as file:
+        if self._bgzf is not None and self._index is not None:
+            self._bgzf.finish()
+            with open(self._index_part(self._index), "wb") as file:
                 packed = BgzfWriter(file)
-                packed.write(self._index.content(list(self.sizes), self._text))
+                packed.write(self._index.content(list(self.sizes), self._bgzf))
                 packed.finish()
 
     def abort(self) -> None:
@@ -125,14 +132,13 @@ class BedGraphWriter(TrackWriter):
 
     def _publish(self) -> None:
         if self._index is not None:
-            os.replace(self._index_part, f"{self.path}{self._index.suffix}")
+            os.replace(self._index_part(self._index), f"{self.path}{self._index.suffix}")
             for stale in {".tbi", ".csi"} - {self._index.suffix}:
                 discard(Path(f"{self.path}{stale}"))
         super()._publish()
 
-    @property
-    def _index_part(self) -> Path:
-        return part_path(f"{self.path}{self._index.suffix}")
+    def _index_part(self, index: TabixIndex) -> Path:
+        return part_path(f"{self.path}{index.suffix}")
 
     def _parts(self) -> list[Path]:
-        return [self._part, self._index_part] if self._index is not None else [self._part]
+        return [self._part] if self._index is None else [self._part, self._index_part(self._index)]

@@ -8,38 +8,38 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from isal import igzip_lib
 
-# bytes of text in every block but the last; those of htslib and Biopython
+# bytes of text in every block but the last, as in htslib and Biopython
 BLOCK_BYTES = 65_280
-# level 1 reads memory that it has not written, so that its output can differ from run to run; 3 is
+# level 1 reads memory that it has not written, so its output can differ from run to run; level 3 is
 # slower and no smaller on rows of digits
 COMPRESSION = 2
-# gzip with one extra field, BC, which holds the block's length less one
+# a gzip header with one extra field, BC, which holds the length of the block less one
 HEADER = struct.Struct("<4BI2BH2BHH")
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 class BgzfWriter:
-    """Bytes on their way to `file`, one block after the other.
+    """Writer of BGZF blocks to ``file``.
 
     Attributes
     ----------
-    length
-        Bytes taken so far.
+    length : int
+        Bytes taken so far, before compression.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._rest = bytearray()
         self._starts = array("Q", [0])
         self.length = 0
 
     def write(self, text: bytes | memoryview) -> None:
-        """Take any number of bytes; the blocks do not depend on how they are cut into calls."""
+        """Take any number of bytes; the blocks do not depend on how the text is cut into calls."""
         self.length += len(text)
         self._rest += text
         whole = len(self._rest) // BLOCK_BYTES * BLOCK_BYTES
@@ -49,29 +49,30 @@ class BgzfWriter:
         del self._rest[:whole]
 
     def finish(self) -> None:
-        """Write what is left and the mark of the end."""
+        """Write the rest of the text and the end-of-file marker."""
         if self._rest:
             self._write_block(self._rest)
         self._file.write(END_OF_FILE)
 
     def virtual_offsets(self, at: np.ndarray) -> np.ndarray:
-        """Where a reader finds bytes of what was written: start of the block << 16 | place in it.
+        """Virtual offsets of bytes of the text: start of their block << 16 | place in it.
+
+        Call it after `finish`.
 
         Parameters
         ----------
-        at
-            (n,) places in the bytes taken, up to `length`; call it after `finish`.
+        at : ndarray of int, (n,)
+            Places in the uncompressed text, at most ``length``.
 
         Returns
         -------
-        np.ndarray
-            (n,) uint64.
+        ndarray of uint64, (n,)
         """
         block, inside = np.divmod(np.asarray(at, np.uint64), np.uint64(BLOCK_BYTES))
         return (np.array(self._starts, np.uint64)[block] << np.uint64(16)) | inside
 
-    def _write_block(self, text: bytes | memoryview) -> None:
-        # deflate followed by gzip's checksum and length
+    def _write_block(self, text: bytearray | memoryview) -> None:
+        # ISA-L returns the deflated text followed by the checksum and length of gzip
         body = igzip_lib.compress(text, COMPRESSION, igzip_lib.COMP_GZIP_NO_HDR)
         size = HEADER.size + len(body)
         self._file.write(HEADER.pack(31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, size - 1))

@@ -1,4 +1,4 @@
-"""bigWig, streamed: memory grows by some 40 bytes for every 8,192 positions and no more.
+"""bigWig files, streamed: memory grows by some 40 bytes for every 8,192 positions.
 
 The format is that of Kent et al., Bioinformatics 26:2204 (2010) and its supplement. pyBigWig
 writes it too, but makes the zoom levels in memory when the file is closed (14 bytes per position
@@ -15,7 +15,7 @@ import numpy as np
 
 from pgf_genome.errors import SequenceError
 from pgf_genome.files import naming
-from pgf_genome.tracks.bins import bins_of
+from pgf_genome.tracks.bins import BIN, bins_of
 from pgf_genome.tracks.blocks import TrackWriter
 from pgf_genome.tracks.sections import Sections
 from pgf_genome.tracks.trees import chrom_tree
@@ -27,9 +27,9 @@ BED_GRAPH, VARIABLE_STEP, FIXED_STEP = 1, 2, 3
 HEADER_BYTES, ZOOM_HEADER_BYTES, SUMMARY_BYTES = 64, 24, 40
 REDUCTION_STEP, MAX_LEVELS = 4, 10
 SECTION_POSITIONS = 8192
-# so many positions with more runs than this are one section that lists them
+# a piece with more runs of scored positions than this is one section that lists the positions
 MAX_RUNS = 4
-# a row takes 12 bytes, a value alone 4
+# a row takes 12 bytes, a value by itself 4
 MIN_PLATEAU = 4
 MAX_LENGTH = 2**32 - 1
 ROW = np.dtype([("start", "<u4"), ("stop", "<u4"), ("value", "<f4")])
@@ -37,21 +37,23 @@ VARIABLE_ITEM = np.dtype([("start", "<u4"), ("value", "<f4")])
 
 
 class BigWigWriter(TrackWriter):
-    """One float32 per scored position, with zoom levels; contigs in FASTA order.
+    """Writer of one float32 per scored position, with zoom levels; contigs in FASTA order.
 
-    The same scores give the same bytes, whatever the calls (for one build of ISA-L).
+    The same scores give the same bytes, however they are cut into calls (for one build of ISA-L).
 
     Parameters
     ----------
-    path
-        Usually ``*.bw``.
-    sizes
+    path : path-like
+        The file to write, usually ``*.bw``.
+    sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
 
     Raises
     ------
     SequenceError
-        If a contig is longer than the format's 32-bit coordinates reach.
+        If a contig is too long for the 32-bit coordinates of the format.
+    ResourceError
+        From every method, if the file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], sizes: Mapping[str, int]) -> None:
@@ -124,9 +126,9 @@ class BigWigWriter(TrackWriter):
         self._sections.write((rank, start, rank, stop), header + items.tobytes())
 
     def _finish(self) -> None:
-        above = self._zooms[0].drain() if self._zooms else None
-        for level in self._zooms[1:]:
-            above = np.concatenate([level.add(above), level.drain()])
+        bins = np.zeros(0, BIN)
+        for level in self._zooms:
+            bins = np.concatenate([level.add(bins), level.drain()])
         index_at = self._sections.write_index(self._file)
         zooms = [(level.reduction, 0, *level.copy_to(self._file)) for level in self._zooms]
         largest = max(part.largest for part in (self._sections, *(z.sections for z in self._zooms)))
@@ -149,7 +151,7 @@ class BigWigWriter(TrackWriter):
 
 
 def _plateaus(start: int, block: np.ndarray) -> np.ndarray | None:
-    """Runs of equal scores as rows of dtype `ROW`, if they are `MIN_PLATEAU` long on average."""
+    """Runs of equal scores as rows of dtype `ROW`; None if they are short (see `MIN_PLATEAU`)."""
     scored = ~np.isnan(block)
     first, last = scored.copy(), scored.copy()
     # a missing score differs from everything, itself included

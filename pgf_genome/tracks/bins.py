@@ -1,4 +1,4 @@
-"""Statistics of bins of equal width: of zoom levels, and of summary tracks."""
+"""Statistics of bins of equal width, for zoom levels and summary tracks."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ BIN = np.dtype(PLACE + [(name, "<f8") for name in STATISTICS])
 
 
 def bins_of(rank: int, start: int, block: np.ndarray, width: int) -> np.ndarray:
-    """Statistics of bins at multiples of `width`; bins without a score are left out.
+    """Compute statistics of bins at multiples of ``width``; bins without a score are left out.
 
     Parameters
     ----------
-    rank
+    rank : int
         Place of the contig in the list of contigs.
-    start
+    start : int
         0-based position of the first value. The bins at either end may be incomplete.
-    block
-        (n,) float32, NaN where there is no score.
-    width
+    block : ndarray of float32, (n,)
+        NaN where there is no score.
+    width : int
         Positions per bin.
 
     Returns
     -------
-    np.ndarray
-        Of dtype `BIN`; start and stop are those of the part within the block.
+    ndarray of `BIN`, (bins,)
+        Start and stop are those of the part of a bin within the block.
     """
     first = np.arange(-start % width, len(block), width)
     if start % width:
@@ -54,14 +54,14 @@ def bins_of(rank: int, start: int, block: np.ndarray, width: int) -> np.ndarray:
 
 
 class Binning:
-    """Joins narrower bins into bins at multiples of `width`, as they come.
+    """A stage that joins narrower bins, as they come, into bins at multiples of ``width``.
 
     Parameters
     ----------
-    width
+    width : int
         Positions per bin.
-    lengths
-        (contigs,) int64, length of every contig; its last bin ends there.
+    lengths : ndarray of int64, (contigs,)
+        Length of every contig in bases; its last bin ends there.
     """
 
     def __init__(self, width: int, lengths: np.ndarray) -> None:
@@ -70,7 +70,7 @@ class Binning:
         self._open = np.zeros(0, BIN)
 
     def add(self, bins: np.ndarray) -> np.ndarray:
-        """Take bins of dtype `BIN`, ascending; returns the wider bins that they complete."""
+        """Take bins of dtype `BIN`, ascending, and return the wider bins that they complete."""
         if len(bins) == 0:
             return bins
         merged = self._merge(np.concatenate([self._open, bins]))
@@ -78,7 +78,7 @@ class Binning:
         return complete
 
     def drain(self) -> np.ndarray:
-        """The last bin, if there is one."""
+        """Return the last bin, if there is one, and forget it."""
         last, self._open = self._open, self._open[:0]
         return last
 
@@ -100,28 +100,29 @@ class Binning:
 class BinnedTrack(BlockConsumer):
     """Mean and maximum of a track in bins, handed on as tracks of their own.
 
-    A bin covers positions ``[k * width, (k + 1) * width)`` of a contig, the last one what is left.
-    Its values are over the scored positions alone, and stand for all of its positions, which a
-    writer makes one row; a bin without a score has none. Means are summed in float64.
+    A bin covers positions ``[k * width, (k + 1) * width)`` of a contig; the last may be shorter.
+    Its mean and maximum are over its scored positions alone and are handed on for all of its
+    positions, so that a writer makes one row of them; a bin without a score has no row. Means are
+    summed in float64.
 
-    A context manager: the last bin is handed on when the block ends without error, so it has to
-    end before those of the writers.
+    As a context manager it hands the last bin on when the block ends without error, so it has to
+    be closed before the writers are.
 
     Parameters
     ----------
-    name
-        What the errors call this track.
-    sizes
+    name : str
+        Name of the track in error messages.
+    sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
-    width
+    width : int
         Bases per bin, at least 2.
-    mean, maximum
-        Who takes each.
+    mean, maximum : sequence of BlockConsumer
+        Consumers of the means and of the maxima.
 
     Raises
     ------
     UsageError
-        If `width` is less than 2.
+        If ``width`` is less than 2.
     """
 
     def __init__(
@@ -133,14 +134,14 @@ class BinnedTrack(BlockConsumer):
         maximum: Sequence[BlockConsumer],
     ) -> None:
         if width < 2:
-            raise UsageError(f"--bin must be at least 2 bases, not {width}")
+            raise UsageError(f"a bin must be at least 2 bases wide, not {width}")
         super().__init__(name, sizes)
         self._binning = Binning(width, np.array(list(self.sizes.values()), np.int64))
         self._contigs = list(self.sizes)
         self._mean, self._maximum = tuple(mean), tuple(maximum)
 
     def close(self) -> None:
-        """Hand the last bin on."""
+        """Hand on the last bin."""
         self._flush()
         self._hand_on(self._binning.drain())
 

@@ -1,4 +1,4 @@
-"""One stream of scores, checked once and cut into blocks at fixed positions."""
+"""A stream of scores, checked once and cut into blocks at fixed positions."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ BLOCK = 65_536
 
 
 class BlockConsumer(ABC):
-    """Takes a track in pieces of any length and hands it on in blocks of fixed places.
+    """Consumer that takes a track in pieces of any length and sees it in blocks at fixed positions.
 
-    A block covers positions ``[k * BLOCK, (k + 1) * BLOCK)`` of one contig, so whatever is made of
-    the blocks is the same however the track was cut. Blocks without any value are left out.
+    A block covers positions ``[k * BLOCK, (k + 1) * BLOCK)`` of one contig, so the result
+    does not depend on how the track was cut. Blocks without any value are left out.
 
     Parameters
     ----------
-    name
-        What the errors call this track.
-    sizes
+    name : str
+        Name of the track in error messages.
+    sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
     """
 
@@ -42,21 +42,22 @@ class BlockConsumer(ABC):
         self._block_start: int | None = None
 
     def add(self, contig: str, start: int, values: np.ndarray) -> None:
-        """Take the scores of ``[start, start + len(values))`` of `contig`.
+        """Take the scores of ``[start, start + len(values))`` of ``contig``.
 
         Parameters
         ----------
-        contig
-            Name as in `sizes`; contigs come in that order, and none comes twice.
-        start
+        contig : str
+            Name as in ``sizes``. Contigs come in that order, and none comes twice.
+        start : int
             0-based position of the first value, not before the end of the previous call.
-        values
-            (n,) float32; NaN where there is no score.
+        values : ndarray of float32, (n,)
+            NaN where there is no score.
 
         Raises
         ------
         IntegrityError
-            If the contig is unknown, the order is wrong, a value is infinite or lies past the end.
+            If the contig is unknown, the order is wrong, or a value is infinite or past the end
+            of the contig.
         """
         values = np.asarray(values, np.float32)
         self._check(contig, start, values)
@@ -71,7 +72,7 @@ class BlockConsumer(ABC):
                 self._block_start = start - offset
                 self._block.fill(np.nan)
             piece = values[: BLOCK - offset]
-            # adding zero turns -0 into 0: one value, one text, one run
+            # adding zero turns -0 into 0, so that both are one value, one text and one run
             np.add(piece, np.float32(0), out=self._block[offset : offset + len(piece)])
             start += len(piece)
             values = values[len(piece) :]
@@ -112,20 +113,20 @@ class BlockConsumer(ABC):
 
         Parameters
         ----------
-        rank
-            Place of the contig in `sizes`.
-        start
+        rank : int
+            Place of the contig in ``sizes``.
+        start : int
             0-based position of the block's first value, a multiple of `BLOCK`.
-        block
-            (n,) float32, n <= BLOCK, NaN where there is no score, at least one value. Reused by
-            the caller: copy what has to stay.
+        block : ndarray of float32, (n,)
+            At most `BLOCK` values, NaN where there is no score; at least one is a score. The
+            caller uses the array again, so copy what has to stay.
         """
 
 
 class TrackWriter(BlockConsumer):
-    """A track on its way to a file: `.part` until `close`, nothing after `abort`.
+    """Base of writers: the file is named ``.part`` until `close`, and removed by `abort`.
 
-    As a context manager it closes, or aborts if the block raised.
+    As a context manager it closes the file, or aborts if the block raised.
 
     Raises
     ------
@@ -145,7 +146,7 @@ class TrackWriter(BlockConsumer):
             super().add(contig, start, values)
 
     def close(self) -> None:
-        """Finish the file and give it, and its index, their final names; a second call is idle."""
+        """Finish the file and its index under their final names; a second call does nothing."""
         if self._file.closed:
             return
         try:
@@ -159,8 +160,8 @@ class TrackWriter(BlockConsumer):
             raise
 
     def abort(self) -> None:
-        """Remove what was written; final names are not touched."""
-        # a full disk fails again when the rest of the buffer is written; the file goes anyway
+        """Remove what was written; files under the final names are not touched."""
+        # on a full disk, writing the rest of the buffer fails again; the file is removed anyway
         with suppress(OSError):
             self._file.close()
         for part in self._parts():
@@ -171,7 +172,7 @@ class TrackWriter(BlockConsumer):
 
     @abstractmethod
     def _finish(self) -> None:
-        """Write what comes after the last block."""
+        """Write everything that comes after the last block."""
 
     def _publish(self) -> None:
         os.replace(self._part, self.path)

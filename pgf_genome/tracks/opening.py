@@ -16,18 +16,18 @@ from pgf_genome.tracks.blocks import BlockConsumer, TrackWriter
 
 @dataclass(frozen=True)
 class TrackFormat:
-    """How every track of a run is written.
+    """File formats in which every track of a run is written.
 
     Attributes
     ----------
-    formats
-        ``bedgraph``, ``bigwig``.
-    compress
+    formats : sequence of str
+        Any of ``bedgraph`` and ``bigwig``.
+    compress : bool
         Whether bedGraph is bgzip with an index.
-    track_line
-        Whether plain bedGraph starts with a track line of UCSC's.
-    bins
-        Widths of the summaries, in bases.
+    track_line : bool
+        Whether plain bedGraph starts with a UCSC track line.
+    bins : sequence of int
+        Widths of the bins of the summaries, in bases.
     """
 
     formats: Sequence[str] = ("bedgraph", "bigwig")
@@ -43,23 +43,26 @@ class TrackFormat:
         sizes: Mapping[str, int],
         about: str = "",
     ) -> tuple[dict[str, Path], list[BlockConsumer]]:
-        """Open all files of a track; they are complete when `stack` is closed without error.
+        """Open all files of a track; they are complete when ``stack`` is closed without error.
 
         Parameters
         ----------
-        stack
-            What closes the files.
-        prefix, track
+        stack : ExitStack
+            The stack that closes the files.
+        prefix : path-like
+        track : str
             Files are ``PREFIX.<track>.bw``, ``PREFIX.<track>.bin1000.mean.bw`` and so on.
-        sizes
+        sizes : mapping of str to int
             Length of every contig in bases, in FASTA order.
-        about
-            What the values are, for the track line.
+        about : str
+            Description of the values, for the track line.
 
         Returns
         -------
-        (dict of str to Path, list of BlockConsumer)
-            Files by kind, ``<track>.bigwig``; and who takes the values.
+        files : dict of str to Path
+            Files by name and format, ``<track>.bigwig``.
+        takers : list of BlockConsumer
+            Consumers of the values of the track.
 
         Raises
         ------
@@ -96,7 +99,7 @@ class TrackFormat:
 
 
 def track_line(name: str, about: str) -> str:
-    """UCSC's first line of a bedGraph custom track, without its newline."""
+    """The first line of a bedGraph custom track at UCSC, without its newline."""
     return (
         f'track type=bedGraph name="{_quotable(name)}" description="{_quotable(about)}" '
         "visibility=full autoScale=on alwaysZero=on"
@@ -104,5 +107,5 @@ def track_line(name: str, about: str) -> str:
 
 
 def _quotable(text: str) -> str:
-    """UCSC knows no escape for a quotation mark."""
+    """Replace quotation marks, for which UCSC has no escape."""
     return " ".join(text.replace('"', "'").split())

@@ -1,4 +1,4 @@
-"""Finished tracks, read back piece by piece: bigWig, or bedGraph if there is none."""
+"""Finished tracks, read piece by piece from bigWig, or from bedGraph if there is no bigWig."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from pgf_genome.errors import IntegrityError, ResourceError
 from pgf_genome.intervals import Interval
 
-# in this order; bigWig is the fastest
+# in order of preference: bigWig is the fastest to read
 SUFFIXES = ("bw", "bedgraph.gz", "bedgraph")
 PIECE = 1 << 20
 ROWS = 1 << 18
@@ -25,46 +25,47 @@ Piece = tuple[str, int, np.ndarray]
 
 
 def track_path(prefix: str | os.PathLike[str], track: str) -> Path:
-    """The file that holds a track of a run.
+    """Find the file that holds a track of a run.
 
     Raises
     ------
     ResourceError
-        If there is none.
+        If there is no such file.
     """
     paths = [Path(f"{os.fspath(prefix)}.{track}.{suffix}") for suffix in SUFFIXES]
-    found = next((path for path in paths if path.is_file()), None)
-    if found is None:
+    existing = next((path for path in paths if path.is_file()), None)
+    if existing is None:
         raise ResourceError(
             f"{paths[0]}: not found, nor as {SUFFIXES[1]} or {SUFFIXES[2]}; give the prefix of a "
             "finished run whose tracks are beside its run.json"
         )
-    return found
+    return existing
 
 
 def read_track(
     path: Path, sizes: Mapping[str, int], windows: Sequence[Interval] | None = None
 ) -> Iterator[Piece]:
-    """Contig, 0-based start and values of successive pieces, as `BlockConsumer.add` takes them.
+    """Read a track in successive pieces, as `BlockConsumer.add` takes them.
 
     Parameters
     ----------
-    path
-        ``.bw``, ``.bedgraph.gz`` or ``.bedgraph``, 0-based half-open, in the order of `sizes`.
-    sizes
+    path : Path
+        ``.bw``, ``.bedgraph.gz`` or ``.bedgraph``, 0-based half-open, in the order of ``sizes``.
+    sizes : mapping of str to int
         Length of every contig in bases.
-    windows
-        What has to be among the pieces, if not everything: bigWig is then read there only.
+    windows : sequence of Interval, optional
+        Stretches that the pieces have to cover; everything if None. bigWig is read there only,
+        bedGraph from end to end.
 
     Yields
     ------
-    (contig, start, values)
-        Values are float32, NaN where there is no row.
+    (str, int, ndarray of float32)
+        Contig, 0-based start and values (n,), NaN where there is no row.
 
     Raises
     ------
     IntegrityError
-        If the file cannot be read as such, or has a contig that `sizes` has not.
+        If the file cannot be read, or its contigs are not those of ``sizes``.
     """
     try:
         if path.suffix == ".bw":
@@ -102,7 +103,7 @@ def _bedgraph(path: Path, sizes: Mapping[str, int]) -> Iterator[Piece]:
 
 
 def _rows(path: Path) -> Iterator[Any]:
-    """Data frames of successive rows."""
+    """Successive rows as data frames."""
     import pandas as pd
 
     types = {"contig": "str", "start": "int64", "stop": "int64", "value": "float64"}
@@ -128,7 +129,7 @@ def _text(path: Path) -> Any:
 def _dense(
     starts: np.ndarray, stops: np.ndarray, values: np.ndarray
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Rows (n,) as one value per base, NaN between them, at most `PIECE` bases at a time."""
+    """Expand rows (n,) to one value per base, NaN between them, `PIECE` bases at most at a time."""
     blocks = starts // PIECE
     count = (stops - 1) // PIECE - blocks + 1
     row = np.repeat(np.arange(len(starts)), count)

@@ -16,9 +16,9 @@ import numpy as np
 from pgf_genome.compiled import cached
 from pgf_genome.tracks.tabix import LEAF_SHIFT
 
-# sign, point, 16 digits of an integer below 1e16; every other form is shorter
+# a sign, a point and the 16 digits of an integer below 1e16; every other form is shorter
 VALUE_BYTES = 18
-# a float32 has nine digits at most, and the kernel always writes nine
+# a float32 needs nine digits at most, and the kernel always writes nine
 DIGITS = 9
 POSITION_BYTES = 20
 SMALLEST_POWER, LARGEST_POWER = -31, 45
@@ -30,7 +30,7 @@ kernel = cached(nogil=True)
 
 @functools.cache
 def powers_of_ten() -> np.ndarray:
-    """(77,) uint64: 10**k for k = -31 .. 45, rounded up to 64 leading bits."""
+    """The table of 10**k for k = -31 .. 45, rounded up to 64 leading bits: (77,) uint64."""
     table = []
     for k in range(SMALLEST_POWER, LARGEST_POWER + 1):
         top = 10**k if k >= 0 else 1
@@ -46,7 +46,7 @@ def powers_of_ten() -> np.ndarray:
 
 @kernel
 def _scaled(power, number):
-    """power * number / 2**64 with the discarded bits kept as a sticky last bit."""
+    """Compute power * number / 2**64, with the discarded bits kept as a sticky last bit."""
     low = (power & np.uint64(0xFFFFFFFF)) * number
     high = (power >> np.uint64(32)) * number + (low >> np.uint64(32))
     sticky = np.uint64((high & np.uint64(0xFFFFFFFF)) > np.uint64(1))
@@ -97,9 +97,9 @@ def _put_integer(out, at, number):
 
 @kernel
 def _put_digits(out, at, digits, point):
-    """Write nine digits, with room for a point behind the first `point` of them.
+    """Write nine digits, with room for a point behind the first ``point`` of them.
 
-    There is no branch here that depends on the value: a wrong guess costs more than nine digits.
+    No branch depends on the value: a mispredicted one costs more than writing all nine digits.
     """
     digits = np.uint32(digits)
     for i in range(DIGITS - 1, -1, -1):
@@ -110,7 +110,7 @@ def _put_digits(out, at, digits, point):
 
 @kernel
 def _put_value(out, at, bits, powers):
-    """Write a value; the bytes behind it are scratch, DIGITS of them at most."""
+    """Write a value; up to DIGITS bytes after it are overwritten too."""
     if bits == 0:
         out[at] = ZERO
         return at + 1
@@ -153,9 +153,9 @@ def _put_value(out, at, bits, powers):
 
 @kernel
 def _put_row(out, at, name, start_text, start, stop, bits, powers):
-    """Write a row; returns where its stop stands and where the row ends.
+    """Write a row and return the place of its stop and the end of the row in ``out``.
 
-    `start_text` is where the text of `start` stands in `out` already, or -1.
+    ``start_text`` is the place in ``out`` where the text of ``start`` stands already, or -1.
     """
     for letter in name:
         out[at] = letter
@@ -179,37 +179,48 @@ def _put_row(out, at, name, start_text, start, stop, bits, powers):
 
 
 @kernel
-def put_rows(out, name, start, values, powers, state, runs, finish):
-    """Write the rows that `values` complete.
+def put_rows(
+    out: np.ndarray,
+    name: np.ndarray,
+    start: int,
+    values: np.ndarray,
+    powers: np.ndarray,
+    state: np.ndarray,
+    runs: np.ndarray,
+    finish: bool,
+) -> tuple[int, int]:
+    """Write the rows that ``values`` complete.
 
     Parameters
     ----------
-    out
-        (m,) uint8 buffer with room for ``len(values) + 1`` rows.
-    name
-        (k,) uint8, the contig's name.
-    start
-        Position of the first value.
-    values
-        (n,) float32, NaN = no row, no negative zero.
-    powers
-        `powers_of_ten()`.
-    state
-        (5,) int64, all zero at first, updated in place: start, stop and float32 bits of the row
-        that is still open, none if start equals stop; and of the last row written the windows of
-        the index (2**LEAF_SHIFT positions) that its first and its last position lie in, plus 1.
-    runs
-        (r, 3) int64, filled: start, stop and place in `out` of every row whose windows are not
-        those of the row before it; `runs_of` says how many there can be.
-    finish
-        Whether the row that is open at the end is written too; the next row is another contig's.
+    out : ndarray of uint8, (m,)
+        Buffer with room for ``len(values) + 1`` rows.
+    name : ndarray of uint8, (k,)
+        Name of the contig.
+    start : int
+        0-based position of the first value.
+    values : ndarray of float32, (n,)
+        NaN where there is no row; no negative zero.
+    powers : ndarray of uint64, (77,)
+        The table of `powers_of_ten`.
+    state : ndarray of int64, (5,)
+        All zero at first, updated in place. Start, stop and float32 bits of the row that is still
+        open, of which there is none if start equals stop. Then, for the last row written, the
+        windows of the index (``2**LEAF_SHIFT`` positions) of its first and of its last position,
+        each plus 1.
+    runs : ndarray of int64, (r, 3)
+        Filled with start, stop and place in ``out`` of every row whose windows are not those of
+        the row before it; `runs_of` says how many there can be.
+    finish : bool
+        Whether to write the row that is open at the end too, because the next row is on another
+        contig.
 
     Returns
     -------
-    tuple of int
-        Bytes written to `out`, and entries to `runs`.
+    (int, int)
+        Bytes written to ``out``, and entries written to ``runs``.
     """
-    at, found = 0, 0
+    at, entries = 0, 0
     known, text = np.int64(-1), np.int64(-1)
     count = len(values)
     bits = values.view(np.uint32)
@@ -225,18 +236,18 @@ def put_rows(out, name, start, values, powers, state, runs, finish):
         if state[0] < state[1]:
             first, last = (state[0] >> LEAF_SHIFT) + 1, ((state[1] - 1) >> LEAF_SHIFT) + 1
             if state[3] != first or state[4] != last:
-                runs[found] = state[0], state[1], at
-                found += 1
+                runs[entries] = state[0], state[1], at
+                entries += 1
                 state[3], state[4] = first, last
-            held = text if state[0] == known else np.int64(-1)
+            start_text = text if state[0] == known else np.int64(-1)
             known = state[1]
-            text, at = _put_row(out, at, name, held, state[0], known, state[2], powers)
+            text, at = _put_row(out, at, name, start_text, state[0], known, state[2], powers)
         state[0], state[1], state[2] = start + i, start + i + (i < count), current
     if finish:
         state[:] = 0
-    return at, found
+    return at, entries
 
 
 def runs_of(count: int) -> int:
-    """Entries that `put_rows` can make from so many values: a run for every window and between."""
+    """The most entries that `put_rows` can make from ``count`` values."""
     return 2 * (count >> LEAF_SHIFT) + 6

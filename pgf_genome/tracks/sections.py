@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from isal import isal_zlib
 
 from pgf_genome.tracks.trees import SECTION, section_index
 
-# scores do not compress better at a higher level, and the highest takes three times the time
+# scores do not compress better at a higher level, and the highest takes three times as long
 COMPRESSION = 1
 SECTION_STRUCT = struct.Struct("<4I2Q")
 
 
 class Sections:
-    """Sections appended to `file` one after the other; their places stay in memory, 32 bytes each.
+    """Sections appended to ``file`` one after the other.
+
+    The place of each stays in memory, in 32 bytes.
 
     Attributes
     ----------
-    largest
-        Bytes of the largest section before compression: a reader's buffer.
+    largest : int
+        Bytes of the largest section before compression, which a reader's buffer has to hold.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._places = bytearray()
         self.largest = 0
@@ -39,13 +41,13 @@ class Sections:
         self._file.write(packed)
         self.largest = max(self.largest, len(content))
 
-    def write_index(self, file: BinaryIO, moved: int = 0) -> int:
-        """Write the index at the end of `file`, where the sections are now `moved` bytes later.
+    def write_index(self, file: IO[bytes], moved: int = 0) -> int:
+        """Write the index at the end of ``file``, where the sections are ``moved`` bytes further.
 
         Returns
         -------
         int
-            Offset of the index in `file`.
+            Offset of the index in ``file``.
         """
         sections = np.frombuffer(bytes(self._places), SECTION).copy()
         sections["offset"] += np.uint64(moved)

@@ -1,4 +1,4 @@
-"""The table of contig lengths that genome browsers ask for beside a track."""
+"""Table of contig lengths, which genome browsers need beside a track."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pgf_genome.files import atomic_write_text
 
 
 def write_chrom_sizes(path: str | os.PathLike[str], sizes: Mapping[str, int]) -> None:
-    """Write ``name<TAB>length`` lines in the order of `sizes` (FASTA order).
+    """Write ``name<TAB>length`` lines in the order of ``sizes`` (FASTA order).
 
     Raises
     ------

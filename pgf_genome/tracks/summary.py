@@ -1,4 +1,4 @@
-"""What a report shows of a track, gathered as the scores pass by."""
+"""Summary of a track in bounded size for the report, computed as the scores pass by."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from pgf_genome.tracks.blocks import BLOCK, BlockConsumer
 
-# float32 bit patterns shifted by this much number bins that are 1/4 of an octave wide
+# a float32's bit pattern shifted right by this is the number of its bin, of four to an octave
 HISTOGRAM_SHIFT = 21
 LARGEST = np.finfo(np.float32).max
 PEAK = np.dtype([("rank", "<i8"), ("position", "<i8"), ("value", "<f4")])
@@ -22,15 +22,16 @@ class Envelope:
 
     Attributes
     ----------
-    contig, length
-        Name and length in bases.
-    bin_width
+    contig : str
+    length : int
+        Length of the contig in bases.
+    bin_width : int
         Positions per bin; bin i starts at position ``i * bin_width`` (0-based).
-    scored
+    scored : int
         Positions with a score.
-    minimum, maximum, mean
-        One number per bin, None where nothing was scored.
-    count
+    minimum, maximum, mean : tuple of float or None
+        One number per bin, None where no position was scored.
+    count : tuple of int
         Positions with a score in each bin.
     """
 
@@ -46,7 +47,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class HistogramBin:
-    """Number of scores with low <= |score| < high that have this sign (0 is counted as +)."""
+    """Number of scores of one sign with ``low <= |score| < high``; 0 counts as positive."""
 
     negative: bool
     low: float
@@ -69,17 +70,17 @@ class Summary:
 
     Attributes
     ----------
-    scored
+    scored : int
         Positions with a score.
-    minimum, maximum, mean
-        Over all of them; None if there are none.
-    envelopes
+    minimum, maximum, mean : float or None
+        Over all scored positions; None if there are none.
+    envelopes : tuple of Envelope
         One for every contig of the genome, in FASTA order.
-    histogram
+    histogram : tuple of HistogramBin
         Bins that hold a score, four to an octave, ascending in magnitude.
-    peaks
-        Strongest first, at least `min_distance` apart on a contig.
-    min_distance
+    peaks : tuple of Peak
+        Strongest first, at least ``min_distance`` bases apart on a contig.
+    min_distance : int
         As given to `TrackSummary`.
     """
 
@@ -94,22 +95,24 @@ class Summary:
 
 
 class TrackSummary(BlockConsumer):
-    """Gathers a `Summary`; memory depends on the parameters, not on the number of scores.
+    """Consumer that makes a `Summary`; its memory does not depend on the number of scores.
 
     Parameters
     ----------
-    sizes
+    sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
-    bins_per_contig, bins
-        At most so many bins for a contig, and about so many for the genome; every contig has one.
-    longest
-        Only so many of the longest contigs share the bins by length; the others have one each.
-    peaks
+    bins_per_contig, bins : int
+        Largest number of bins of a contig, and rough number of bins of the genome. Every contig
+        has one at least.
+    longest : int, optional
+        Number of contigs, the longest ones, that share the bins by length; the others have one
+        bin each. All contigs share them if None.
+    peaks : int
         Number of peaks to keep.
-    min_distance
-        Bases between two peaks of a contig at least: a power of two up to `BLOCK`. Of the
-        strongest scores of neighbouring cells of this width, the weaker is dropped if they are
-        closer.
+    min_distance : int
+        Fewest bases between two peaks of a contig, a power of two up to `BLOCK`. Peaks are the
+        strongest scores of cells of this width; of two in neighbouring cells that are closer than
+        this, the weaker is dropped.
     """
 
     def __init__(
@@ -164,24 +167,24 @@ class TrackSummary(BlockConsumer):
     def _add_cells(self, rank: int, start: int, scores: np.ndarray) -> None:
         """Reduce the block to the strongest score of each cell and settle all but the last."""
         width = self._min_distance
-        cells = np.zeros(-(-len(scores) // width) * width, np.float32)
-        cells[: len(scores)] = scores
-        cells = cells.reshape(-1, width)
+        padded = np.zeros(-(-len(scores) // width) * width, np.float32)
+        padded[: len(scores)] = scores
+        cells = padded.reshape(-1, width)
         strongest = np.abs(cells).argmax(axis=1)
-        found = np.zeros(len(cells), PEAK)
-        found["rank"] = rank
-        found["position"] = start + np.arange(len(cells)) * width + strongest
-        found["value"] = cells[np.arange(len(cells)), strongest]
-        self._settle(found)
+        candidates = np.zeros(len(cells), PEAK)
+        candidates["rank"] = rank
+        candidates["position"] = start + np.arange(len(cells)) * width + strongest
+        candidates["value"] = cells[np.arange(len(cells)), strongest]
+        self._settle(candidates)
 
-    def _settle(self, found: np.ndarray) -> None:
+    def _settle(self, candidates: np.ndarray) -> None:
         """Keep the cells that no close neighbour beats; the last waits for its right neighbour."""
-        # the first is settled already and is here as a left neighbour only
-        cells = np.concatenate([self._cells, found])
+        # the first cell is settled already and is here as a left neighbour only
+        cells = np.concatenate([self._cells, candidates])
         height = np.abs(cells["value"])
         near = (np.diff(cells["rank"]) == 0) & (np.diff(cells["position"]) < self._min_distance)
         beaten = height == 0
-        # of equals the first stays
+        # of equal neighbours the first stays
         beaten[1:] |= near & (height[:-1] >= height[1:])
         beaten[:-1] |= near & (height[1:] > height[:-1])
         self._peaks = np.concatenate([self._peaks, cells[1:-1][~beaten[1:-1]]])
@@ -195,7 +198,7 @@ class TrackSummary(BlockConsumer):
         return peaks[order[: self._limit]]
 
     def result(self) -> Summary:
-        """The summary of everything added; call it once, after the last `add`."""
+        """Return the summary of everything added; call it once, after the last `add`."""
         self._flush()
         self._settle(NO_CELL)
         contigs = list(self.sizes)

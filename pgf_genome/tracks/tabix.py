@@ -1,6 +1,6 @@
 """The index of a bgzip-compressed bedGraph, gathered while its rows are written.
 
-tabix would read the whole file again, in as much time as it takes to write it. The formats are
+tabix would read the whole file again, which takes as long as writing it. The formats are
 those of the tabix and CSI specifications (``tabix.pdf`` and ``CSIv1.pdf`` of samtools/hts-specs).
 """
 
@@ -16,25 +16,25 @@ from pgf_genome.tracks.bgzf import BgzfWriter
 
 # the smallest bins and the windows of the linear index are 2**14 positions wide
 LEAF_SHIFT = 14
-# levels of bins below the one that holds everything; that of a .tbi reaches to 2**29
+# levels of bins below the one that covers everything; with those of a .tbi it covers 2**29 bases
 TBI_DEPTH = 5
-# format of the columns (0-based half-open), columns of name, start and end, comment, lines to skip
+# coordinates (0-based half-open), columns of name, start and end, comment character, lines to skip
 COLUMNS = (0x10000, 1, 2, 3, ord("#"), 0)
 
 
 class TabixIndex:
-    """Index of rows that come in file order: `.tbi`, or `.csi` past the reach of the former.
+    """Index of rows in file order: ``.tbi``, or ``.csi`` for contigs that a ``.tbi`` cannot cover.
 
-    Memory grows by 64 bytes for every 2**LEAF_SHIFT positions.
+    Memory grows by 64 bytes for every ``2**LEAF_SHIFT`` positions.
 
     Parameters
     ----------
-    longest
+    longest : int
         Bases of the longest contig.
 
     Attributes
     ----------
-    suffix
+    suffix : str
         ``.tbi`` or ``.csi``.
     """
 
@@ -46,29 +46,29 @@ class TabixIndex:
         self._runs = array("q")
 
     def add(self, rank: int, rows: np.ndarray, at: int) -> None:
-        """Take rows that do not lie in the same windows as the row before them.
+        """Take rows whose windows are not those of the row before them.
 
         Parameters
         ----------
-        rank
-            Place of their contig in the list of contigs.
-        rows
-            (n, 3) int64: start, stop, and place in the text less `at`.
-        at
-            Bytes of text before that.
+        rank : int
+            Place of the rows' contig in the list of contigs.
+        rows : ndarray of int64, (n, 3)
+            Start, stop, and place in the text less ``at``.
+        at : int
+            Offset in the text from which the places in ``rows`` count.
         """
         for start, stop, place in rows.tolist():
             self._runs.extend((rank, start, stop, at + place))
 
     def content(self, names: Sequence[str], text: BgzfWriter) -> bytes:
-        """The index before its own compression.
+        """Return the index, not yet compressed.
 
         Parameters
         ----------
-        names
-            The list of contigs.
-        text
-            The finished text; there is nothing in it but rows.
+        names : sequence of str
+            Names of the contigs, in the order of their ranks.
+        text : BgzfWriter
+            The finished text, which consists of rows alone.
         """
         rank, start, stop, place = np.array(self._runs, np.int64).reshape(-1, 4).T
         offsets = text.virtual_offsets(np.append(place, text.length))
@@ -89,7 +89,7 @@ class TabixIndex:
         return b"".join(parts)
 
     def _contig(self, start: np.ndarray, stop: np.ndarray, chunks: np.ndarray) -> Iterator[bytes]:
-        """Bins with their chunks, and the linear index: where the first row of a window starts."""
+        """Bins with their chunks, then the linear index: the offset of each window's first row."""
         last = (stop - 1) >> LEAF_SHIFT
         linear = chunks[np.searchsorted(last, np.arange(last[-1] + 1)), 0]
         bins, windows = self._bins(start, stop)
@@ -108,7 +108,7 @@ class TabixIndex:
             yield struct.pack("<i", len(linear)) + linear.tobytes()
 
     def _bins(self, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The smallest bin that holds each row, and that bin's first window."""
+        """For each row, find the smallest bin that holds it, and the first window of that bin."""
         bins, windows = np.zeros_like(start), np.zeros_like(start)
         for level in range(1, self._depth + 1):
             below = 3 * (self._depth - level)

@@ -1,7 +1,7 @@
 """The two search trees of a bigWig file, built from their leaves.
 
 Kent et al., Bioinformatics 26:2204 (2010), supplement: table 9 and 10 (B+ tree over contig names),
-tables 14 to 17 (R tree over data sections).
+tables 14 to 17 (R tree over data sections). Ranks are places in the list of contigs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SECTION = np.dtype([*EXTENT.descr, ("offset", "<u8"), ("size", "<u8")])
 
 
 def chrom_tree(sizes: Mapping[str, int], at: int) -> bytes:
-    """The B+ tree from contig name to rank and length, to be placed at file offset `at`."""
+    """The B+ tree from contig name to rank and length, to be placed at file offset ``at``."""
     names = [name.encode() for name in sizes]
     key_bytes = max((len(name) for name in names), default=1)
     leaves = np.zeros(len(names), [("key", f"S{key_bytes}"), ("rank", "<u4"), ("length", "<u4")])
@@ -41,7 +41,7 @@ def chrom_tree(sizes: Mapping[str, int], at: int) -> bytes:
 
 
 def section_index(sections: np.ndarray, at: int) -> bytes:
-    """The R tree over `sections` (dtype `SECTION`, ascending), to be placed at offset `at`."""
+    """The R tree over ``sections`` (dtype `SECTION`, ascending), to be placed at offset ``at``."""
     extent = np.zeros(1, EXTENT)
     if len(sections):
         extent = _extent(sections[:1], sections[-1:], EXTENT)
@@ -54,7 +54,7 @@ def section_index(sections: np.ndarray, at: int) -> bytes:
 
 
 def _extent(first: np.ndarray, last: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    # sections ascend without overlap, so the first opens the box and the last closes it
+    # sections ascend without overlap, so the box starts with the first and stops with the last
     nodes = np.zeros(len(first), dtype)
     for field in ("first_rank", "start"):
         nodes[field] = first[field]
@@ -66,7 +66,7 @@ def _extent(first: np.ndarray, last: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _nodes(
     leaves: np.ndarray, above: Callable[[np.ndarray, np.ndarray], np.ndarray], at: int
 ) -> bytes:
-    """All nodes, root first; `above` makes a parent's items from its children's ends."""
+    """Write all nodes, root first; ``above`` makes parents from their first and last children."""
     levels = [leaves]
     while len(levels[0]) > FANOUT:
         below = levels[0]

@@ -1,4 +1,4 @@
-"""Zoom levels of a bigWig file: statistics of ever wider bins, made from narrower ones."""
+"""Zoom levels of a bigWig file: statistics of ever wider bins, each made from narrower ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pgf_genome.tracks.sections import Sections
 
 FIRST_REDUCTION = 32
 RECORDS_PER_SECTION = 1024
-# levels smaller than this never reach the disk
+# a level smaller than this stays in memory
 SPOOL_BYTES = 2**20
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -23,41 +23,41 @@ RECORD = np.dtype(PLACE + [(name, "<f4") for name in STATISTICS])
 
 
 class ZoomLevel:
-    """Bins of `reduction` positions, aligned at its multiples, spooled to an unnamed file.
+    """Bins of ``reduction`` positions, aligned at its multiples and spooled to an unnamed file.
 
     Parameters
     ----------
-    reduction
+    reduction : int
         Positions per bin.
-    lengths
-        (contigs,) int64, length of every contig.
-    folder
-        Where the spool lies.
+    lengths : ndarray of int64, (contigs,)
+        Length of every contig in bases.
+    folder : Path
+        Folder of the spool.
     """
 
     def __init__(self, reduction: int, lengths: np.ndarray, folder: Path) -> None:
         self.reduction = reduction
         self._binning = Binning(reduction, lengths)
-        self._spool = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder)  # noqa: SIM115
+        self._spool = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(folder))  # noqa: SIM115
         self.sections = Sections(self._spool)
         self._records = np.zeros(0, RECORD)
         self._count = 0
 
     def add(self, bins: np.ndarray) -> np.ndarray:
-        """Take narrower bins, ascending; returns the bins of this level that they complete."""
+        """Take narrower bins, ascending, and return the bins of this level that they complete."""
         complete = self._binning.add(bins)
         self._keep(complete)
         return complete
 
     def drain(self) -> np.ndarray:
-        """Complete the last bin, write what is left, and return that bin."""
+        """Complete the last bin, write all records that are left, and return that bin."""
         last = self._binning.drain()
         self._keep(last)
         self._write_section(self._records)
         return last
 
     def copy_to(self, file: BinaryIO) -> tuple[int, int]:
-        """Append the level to `file`; returns the offsets of its data and of its index."""
+        """Append the level to ``file`` and return the offsets of its data and of its index."""
         at = file.tell()
         file.write(struct.pack("<I", self._count))
         self._spool.seek(0)
@@ -67,7 +67,7 @@ class ZoomLevel:
         return at, index_at
 
     def close(self) -> None:
-        """Drop the spool."""
+        """Delete the spool."""
         self._spool.close()
 
     def _keep(self, bins: np.ndarray) -> None:
@@ -83,5 +83,6 @@ class ZoomLevel:
     def _write_section(self, records: np.ndarray) -> None:
         if len(records):
             first, last = records[0], records[-1]
-            extent = (first["rank"], first["start"], last["rank"], last["stop"])
-            self.sections.write(tuple(int(value) for value in extent), records.tobytes())
+            begin = int(first["rank"]), int(first["start"])
+            end = int(last["rank"]), int(last["stop"])
+            self.sections.write((*begin, *end), records.tobytes())

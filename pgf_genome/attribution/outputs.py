@@ -18,25 +18,25 @@ import numpy as np
 import torch
 
 from pgf_genome import __version__
+from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.attribution.segment import Result
 from pgf_genome.attribution.selection import objective_name
 from pgf_genome.attribution.values import UNITS
 from pgf_genome.files import atomic_write_text
-from pgf_genome.job.prepare import Prepared
 from pgf_genome.report import Gathered, Gathering, cut, write_report
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a run produced.
+    """Outputs of a run.
 
     Attributes
     ----------
     files : dict of str to Path
         Outputs by kind: ``sensitivity.bedgraph``, ``sensitivity.bigwig``, ``run``, ..
     run : dict
-        What ``run.json`` holds.
+        Content of ``run.json``.
     """
 
     files: dict[str, Path]
@@ -46,7 +46,7 @@ class Attribution:
 def write_outputs(
     plan: Prepared, results: list[Result], prefix: Path, fasta: str, started: float
 ) -> Attribution:
-    """Write everything a run promises; no file appears under its name before it is whole."""
+    """Write all outputs of a run; no file appears under its name before it is whole."""
     files, gathered = _write_tracks(plan, results, prefix)
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
@@ -73,8 +73,8 @@ def _write_tracks(
     plan: Prepared, results: list[Result], prefix: Path
 ) -> tuple[dict[str, Path], Gathered]:
     """Stream the values of all segments once, into every writer and the report."""
-    options, files = plan.options, {}
-    tracks = options.tracks
+    options, tracks = plan.options, plan.options.tracks
+    files: dict[str, Path] = {}
     form = TrackFormat(options.formats, options.compress, options.track_line, options.bins)
     gathering = Gathering(plan.genome.lengths, tracks, plan.targets)
     with ExitStack() as stack:
@@ -92,7 +92,7 @@ def _write_tracks(
 
 
 def _pieces(results: list[Result]) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Contig, start and values (tracks, n) of everything that was scored, in FASTA order."""
+    """Yield contig, start and values (tracks, n) of all scored bases, in FASTA order."""
     for result in results:
         for start, table in result.tracks():
             yield result.task.segment.contig, start, table
@@ -111,9 +111,9 @@ def _performance(plan: Prepared, started: float) -> dict[str, Any]:
 
 
 def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
-    """What ``run.json`` says of a run, except how long it took."""
+    """The content of ``run.json``, without performance and files."""
     options, model = plan.options, plan.model
-    values = {}
+    values: dict[str, float] = {}
     for result in results:
         contig = result.task.segment.contig
         values[contig] = values.get(contig, 0.0) + result.value
@@ -161,7 +161,7 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
 
 
 def _halo_loci(results: list[Result]) -> list[dict[str, Any]]:
-    """Where the halo was doubled, and what that changed."""
+    """The places at which the halo was doubled, and how much that changed."""
     return [
         {"contig": result.task.segment.contig, **error._asdict()}
         for result in results
@@ -170,18 +170,19 @@ def _halo_loci(results: list[Result]) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
+    """Turn a value into one that JSON can hold."""
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, int | str | None) else str(value)
 
 
 def peak_memory() -> int:
-    """Largest resident memory of this program so far, in bytes."""
+    """Return the largest resident memory of this program so far, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Not ru_maxrss, which on Linux starts at what the parent held before exec.
-        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
-        return int(found[1]) * 1024
+        # ru_maxrss on Linux begins with the memory of the parent before exec, so read VmHWM.
+        high_water = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        if high_water:
+            return int(high_water[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

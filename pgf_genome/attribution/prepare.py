@@ -1,4 +1,4 @@
-"""From sequence and options to a plan whose cost is known before it runs."""
+"""The plan of a run, made from sequence and options; its cost is known before it runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pgf_genome.attribution.options import STRANDS, Options
 from pgf_genome.attribution.selection import (
     Selection,
     objective_of,
@@ -22,7 +23,6 @@ from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Span
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import ResourceError, UsageError
-from pgf_genome.job.options import STRANDS, Options
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
 from pgf_genome.tracks import new_names
@@ -32,7 +32,7 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that has not begun: its segments, what they cost, and how they are cut."""
+    """A planned run: its segments, how they are cut, and what they cost."""
 
     model: LanguageModel
     genome: Genome
@@ -43,7 +43,7 @@ class Prepared:
     old_names: Mapping[str, str]
 
     def old_name(self, contig: str) -> dict[str, str]:
-        """What ``run.json`` says of a contig that has another name in the FASTA."""
+        """The entry in ``run.json`` for a contig that has another name in the FASTA."""
         return {"fasta_contig": self.old_names[contig]} if contig in self.old_names else {}
 
     @property
@@ -52,7 +52,7 @@ class Prepared:
 
     @property
     def meanings(self) -> dict[str, str]:
-        """What the values of every track are, for people."""
+        """The meaning of every track's values, in words."""
         return meanings(running_of(self.model).context)
 
     def task(self, segment: Segment) -> Task:
@@ -60,13 +60,15 @@ class Prepared:
         positions = None if self.targets is None else self.targets[segment.contig]
         objective = objective_of(options.objective, positions, self.model)
         length = self.genome.lengths[segment.contig]
-        settings = Settings(self.strands, options.tracks, options.method, **self.layout.settings())
+        settings = Settings(
+            self.strands, tuple(options.tracks), options.method, **self.layout.settings()
+        )
         objectives = on_strands(objective, self.strands, length)
         return Task(self.model, self.genome, segment, objectives, settings, self.layout)
 
     @property
     def bases(self) -> int:
-        """Bases that the model reads, each strand counted once."""
+        """Bases that the model reads, both strands counted as one."""
         return sum(self.task(segment).work for segment in self.segments)
 
     @property
@@ -87,7 +89,10 @@ class Prepared:
 
 
 def strands_of(model: LanguageModel, options: Options) -> str:
-    """The strands to compute: a model that reads both gives the same for either, to rounding."""
+    """Choose the strands to compute.
+
+    A model that reads both strands gives the same for either, to rounding, so one is enough.
+    """
     alike = model.reads_both_strands and options.strand == "both"
     return "+" if alike else STRANDS[options.strand]
 
@@ -96,8 +101,8 @@ def strands_of(model: LanguageModel, options: Options) -> str:
 def prepared(
     fasta: str | Path, model: LanguageModel, options: Options, scratch: Path
 ) -> Iterator[Prepared]:
-    """Decode the sequence and plan the run; the decoded sequence goes with the context."""
-    # Said before the sequence is read, which may take minutes.
+    """Decode the sequence and plan the run; the decoded copy is deleted when the context ends."""
+    # Check the objective before the sequence is read, which may take minutes.
     objective_of(options.objective, () if options.target else None, model)
     if "surprisal" in options.tracks and not model.config.has_head:
         raise UsageError(
@@ -122,7 +127,10 @@ def prepared(
 def _renamed(
     genome: Genome, chosen: Selection, options: Options
 ) -> tuple[Genome, Selection, dict[str, str]]:
-    """Genome and selection under the names of --chrom-alias, and new name -> name in the FASTA."""
+    """Rename the contigs by --chrom-alias.
+
+    Returns genome and selection under the new names, and the FASTA's name of each new name.
+    """
     if options.chrom_alias is None:
         return genome, chosen, {}
     names = new_names(options.chrom_alias, genome.lengths)
@@ -158,7 +166,7 @@ def _warn_of_ambiguous(genome: Genome, fasta: str | Path) -> None:
 
 def check_disk(plan: Prepared, scratch: Path) -> None:
     """Raise ResourceError if the scratch folder cannot hold what the run will store."""
-    # What this run, or the one it resumes, already stores; its files have holes.
+    # Count what this run, or the one it resumes, already stores, in blocks: its files are sparse.
     held = sum(512 * path.stat().st_blocks for path in scratch.rglob("*"))
     free, need = shutil.disk_usage(scratch).free + held, plan.disk
     if need > free:

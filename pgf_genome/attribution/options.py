@@ -1,4 +1,4 @@
-"""What ``attribute`` may be told, checked before anything is read."""
+"""Options of `attribute`, checked before anything is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRANDS = {"+": "+", "-": "-", "both": "+-"}
 
 @dataclass(frozen=True)
 class Options:
-    """What ``attribute`` may be told; the command line's options under their own names."""
+    """Options of `attribute`; each is explained in the help of the command line."""
 
     region: Sequence[str] = ()
     bed: Sequence[str | Path] = ()
@@ -47,13 +47,13 @@ class Options:
         object.__setattr__(self, "bins", tuple(dict.fromkeys(self.bins)))
         if not self.formats:
             raise UsageError(f"--format names none; choose from {', '.join(FORMATS)}")
-        for option, value, allowed in (
+        for option, name, allowed in (
             ("--strand", self.strand, STRANDS),
             ("--method", self.method, METHODS),
-            *(("--format", name, FORMATS) for name in self.formats),
+            *(("--format", each, FORMATS) for each in self.formats),
         ):
-            if value not in allowed:
-                raise UsageError(f"{option} {value}: choose from {', '.join(allowed)}")
+            if name not in allowed:
+                raise UsageError(f"{option} {name}: choose from {', '.join(allowed)}")
         for option, value, least in (
             ("--gap-length", self.gap_length, 1),
             ("--tile", self.tile, 1),

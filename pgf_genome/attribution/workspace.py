@@ -16,14 +16,14 @@ from pgf_genome.files import naming
 
 @contextmanager
 def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[Path]:
-    """The work folder of a prefix, locked against a second run; removed on success.
+    """Make and lock the work folder of a prefix; remove it on success.
 
-    After a failure it stays, for ``--resume``, if it holds any segment.
+    After a failure the folder stays, for ``--resume``, if it holds any segment.
 
     Raises
     ------
     ResourceError
-        If it cannot be made, or another run is using it.
+        If the folder cannot be made, or another run is using it.
     """
     if scratch_dir is None:
         folder = prefix.parent / f"{prefix.name}.pgf-work"
@@ -55,12 +55,12 @@ def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[
 
 
 def require_folder(folder: Path, option: str) -> None:
-    """Make a folder if it is not there, and see that files can be made in it.
+    """Make a folder if it is missing, and check that files can be made in it.
 
     Raises
     ------
     ResourceError
-        If not; better now than when the run is done.
+        If no file can be made there; better known now than when the run is done.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

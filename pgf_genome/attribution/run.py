@@ -1,4 +1,4 @@
-"""``attribute`` from end to end: sequence in, tracks, report and ``run.json`` out."""
+"""The command ``attribute``, and its plan without running it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from typing import Any
 
 import torch
 
+from pgf_genome.attribution.options import Options
+from pgf_genome.attribution.outputs import Attribution, write_outputs
+from pgf_genome.attribution.prepare import check_disk, prepared
 from pgf_genome.attribution.segment import run_segment
+from pgf_genome.attribution.workspace import require_folder, workspace
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.checkpoints.source import DEFAULT_MODEL
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.layout import Layout
 from pgf_genome.errors import UsageError
-from pgf_genome.job.options import Options
-from pgf_genome.job.outputs import Attribution, write_outputs
-from pgf_genome.job.prepare import check_disk, prepared
-from pgf_genome.job.workspace import require_folder, workspace
 from pgf_genome.mamba.model import LanguageModel
-
-__all__ = ["DEFAULT_MODEL", "Attribution", "Options", "attribute", "dry_run"]
 
 
 def attribute(
@@ -33,15 +31,15 @@ def attribute(
     progress: Callable[[float, float], None] | None = None,
     **options: Any,
 ) -> Attribution:
-    """Sensitivity of an objective to every base, as genome-browser tracks.
+    """Compute the sensitivity of an objective to every base, and write genome-browser tracks.
 
     Parameters
     ----------
-    fasta : path or "-"
-        FASTA, plain, gzip or bgzip; "-" is standard input.
+    fasta : path
+        FASTA, plain, gzip or bgzip; ``"-"`` is standard input.
     model : LanguageModel, bundled name, checkpoint directory, or hub id
     out_prefix : path, optional
-        Default: the FASTA's stem in the current directory.
+        Prefix of the outputs; the FASTA's name without its suffix if None.
     progress : callable, optional
         Called with the bases done since the last call and the bases in all.
     **options
@@ -55,8 +53,8 @@ def attribute(
     Notes
     -----
     Memory is that of one tile, or of one window of a bidirectional model, whatever the length of
-    the contigs. Time: two primal sweeps and one backward pass per strand. A killed run goes on
-    where it stopped when called again.
+    the contigs. Time is that of two primal sweeps and one backward pass per strand. A killed run
+    continues where it stopped when it is called again.
     """
     started, chosen = time.monotonic(), Options(**options)
     if not isinstance(model, LanguageModel):
@@ -78,7 +76,10 @@ def attribute(
 
 
 def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
-    """What a run would take, as tab-separated lines; nothing is written but scratch."""
+    """Plan a run: its segments, memory, disk and time, as tab-separated lines.
+
+    Nothing is written but scratch files.
+    """
     scratch_dir = None if options.scratch_dir is None else Path(options.scratch_dir)
     if scratch_dir is not None:
         require_folder(scratch_dir, "--scratch-dir")
@@ -87,7 +88,7 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
         prepared(fasta, model, options, Path(scratch)) as plan,
     ):
         seconds = plan.bases * len(plan.strands) * _seconds_per_base(model, plan.layout)
-        lines = [("contig", "start", "stop", "tiles", "write")]
+        lines: list[tuple[str, ...]] = [("contig", "start", "stop", "tiles", "write")]
         for s in plan.segments:
             written = sum(stop - start for start, stop in s.write)
             tiles = len(plan.task(s).tiles)
@@ -103,7 +104,7 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
 
 
 def _seconds_per_base(model: LanguageModel, layout: Layout) -> float:
-    """Time of an adjoint sweep per base of a strand, from two short tiles of random sequence."""
+    """Measure the time of an adjoint sweep per base of a strand, on two tiles of random bases."""
     length = min(layout.at_once, 2048)
     ids = torch.randint(4, (2 * length,), generator=torch.Generator().manual_seed(0))
     bases = torch.tensor(model.vocabulary.base_ids)[ids]
@@ -114,7 +115,13 @@ def _seconds_per_base(model: LanguageModel, layout: Layout) -> float:
 
 
 def named_prefix(prefix: str | Path) -> Path:
-    """The prefix as a path; UsageError if it is a folder without a name for the files."""
+    """Return the prefix as a path.
+
+    Raises
+    ------
+    UsageError
+        If it is a folder without a name for the files.
+    """
     if os.path.basename(prefix) in ("", ".", ".."):
         raise UsageError(
             f"--out-prefix {os.fspath(prefix)!r}: add a name for the files, such as "
@@ -124,7 +131,7 @@ def named_prefix(prefix: str | Path) -> Path:
 
 
 def default_prefix(fasta: str | Path) -> Path:
-    """The FASTA's name without its suffixes, in the current directory."""
+    """Return the FASTA's name without its suffixes, in the current directory."""
     name = "stdin" if str(fasta) == "-" else Path(fasta).name
     for suffix in (".gz", ".bgz", ".bgzf", ".fa", ".fasta", ".fna", ".ffn", ".txt"):
         name = name.removesuffix(suffix) or name
