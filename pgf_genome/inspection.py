@@ -13,6 +13,7 @@ from pgf_genome.mamba.mixers.base import sizes_of
 from pgf_genome.sequence import BASES
 
 FLOAT32 = 4
+NO_HEAD = "none, for there is no head: --objective norm is all that can be asked for"
 
 
 def inspect(source: str | Path) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def inspect(source: str | Path) -> dict[str, Any]:
         "sizes": _sizes(config),
         "tied_head": checkpoint.tied_head,
         "shared_projections": config.two_way.shared if config.two_way else None,
+        **({} if config.has_head else {"predictions": NO_HEAD}),
         **checkpoint.facts,
         "vocabulary": _vocabulary(checkpoint),
         "trained_length": checkpoint.trained_length,

@@ -253,6 +253,15 @@ def test_a_bad_directory_is_refused_with_its_cause(tmp_path, config, tensors, ca
         read_checkpoint(directory)
 
 
+def test_a_model_of_one_strand_has_its_complement_map_checked(tmp_path):
+    wrong = {str(i): int(v) for i, v in enumerate(OTHER_MAP)}
+    directory = changed_copy(PH, tmp_path / "bad", {"complement_map": wrong}, {})
+    with pytest.raises(pgf.PgfError, match=r"pairs row 7 \(A\) with 9"):
+        read_checkpoint(directory)
+    unstated = changed_copy(PH, tmp_path / "none", {"complement_map": None}, {})
+    assert read_checkpoint(unstated).digest == read_checkpoint(PH).digest
+
+
 def test_remote_code_beside_the_weights_is_never_run(tmp_path):
     directory = changed_copy(PS, tmp_path / "trap", {}, {})
     load_model(directory)

@@ -111,11 +111,12 @@ def test_its_adjoint_is_that_of_autograd_over_the_whole_sequence(
     assert_within(1e-9, found.gradient, gradient)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("tile_length", [7, 40])
-def test_its_tangent_is_the_transpose_of_its_adjoint(model, tile_length):
+def test_its_tangent_is_the_transpose_of_its_adjoint(model, tile_length, threads):
     ids = random_ids(40)
     (directions,) = random_like([torch.empty(2, 40, 7, dtype=torch.float64)])
-    tangents = pgf.tangent(model, ids, directions, tile_length)
+    tangents = pgf.tangent(model, ids, directions, tile_length, threads)
     gradient = pgf.adjoint(model, ids, pgf.Likelihood(targets="fixed")).gradient
     for dx, moved in zip(directions.numpy(), tangents, strict=True):
         assert_within(1e-12, moved[np.arange(39), ids[1:]].sum(), (gradient * dx).sum())

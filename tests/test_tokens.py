@@ -169,3 +169,66 @@ def test_a_vocabulary_cannot_have_ids_outside_its_tokens():
         Vocabulary(("A", "C", "G", "T", "N"), 8, (0, 1, 2, 3), 5, None)
     with pytest.raises(ModelError, match="5 tokens but the embedding has 4 rows"):
         Vocabulary(("A", "C", "G", "T", "N"), 4, (0, 1, 2, 3), 4, None)
+
+
+SPECIAL = ("[CLS]", "[SEP]", "[BOS]", "[MASK]", "[PAD]", "[RESERVED]", "[UNK]")
+OTHERS = ("[CLS]", "[EOS]", "[SEP]", "[REF]", "[MUT]", "[BOS]", "[MASK]", "[PAD]")
+ELSEWHERE = (*OTHERS, "[RESERVED]", "[UNK]", *"ACGTN")
+
+
+def decoder(tokens: dict[int, str]) -> dict[str, dict]:
+    return {
+        str(token_id): {"content": token, "special": True} for token_id, token in tokens.items()
+    }
+
+
+def write_class(directory: Path, **content: object) -> None:
+    """The file of a tokenizer that is a class, as Caduceus' is."""
+    config = {"tokenizer_class": "CaduceusTokenizer"} | content
+    (directory / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("content", "base_ids", "n_id"),
+    [
+        ({}, (7, 8, 9, 10), 11),
+        ({"added_tokens_decoder": decoder(dict(enumerate(SPECIAL)))}, (7, 8, 9, 10), 11),
+        ({"added_tokens_decoder": decoder(dict(enumerate(ELSEWHERE)))}, (10, 11, 12, 13), 14),
+        ({"characters": ["A", "T", "C", "G", "N"]}, (7, 9, 10, 8), 11),
+        ({"char_ords": [*map(ord, "GTACN")]}, (9, 10, 7, 8), 11),
+        (
+            {"characters": "ACGTN", "added_tokens_decoder": decoder(dict(enumerate(ELSEWHERE)))},
+            (10, 11, 12, 13),
+            14,
+        ),
+    ],
+)
+def test_the_ids_of_a_tokenizer_class_are_those_of_its_file(tmp_path, content, base_ids, n_id):
+    write_class(tmp_path, **content)
+    vocabulary = read_vocabulary(tmp_path, rows=16)
+    assert (vocabulary.base_ids, vocabulary.n_id) == (base_ids, n_id)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (
+            {"added_tokens_decoder": decoder(dict(enumerate(ELSEWHERE[:10])))},
+            r"id 1 is '\[SEP\]' in the tokenizer's class but '\[EOS\]' in added_tokens_decoder",
+        ),
+        ({"added_tokens_decoder": decoder({8: "A"})}, "id 8 is 'C' in the tokenizer's class but"),
+        (
+            {"characters": "AGCTN", "added_tokens_decoder": decoder(dict(enumerate(ELSEWHERE)))},
+            "the letters in two orders",
+        ),
+        ({"characters": 5}, "characters in tokenizer_config.json does not list letters"),
+        ({"char_ords": ["A"]}, "char_ords in tokenizer_config.json does not list letters"),
+        ({"added_tokens_decoder": ["A"]}, "does not map ids to tokens"),
+        ({"added_tokens_decoder": {"1": "A"}}, "does not map ids to tokens"),
+        ({"characters": "ACGN"}, "no token for T"),
+    ],
+)
+def test_a_tokenizer_class_whose_file_contradicts_it_is_refused(tmp_path, content, cause):
+    write_class(tmp_path, **content)
+    with pytest.raises(ModelError, match=cause):
+        read_vocabulary(tmp_path, rows=16)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from pgf_genome.checkpoints.files import read_json, read_weights
+from pgf_genome.checkpoints.load import read_checkpoint
 from pgf_genome.errors import ModelError
 
 SAFE, PICKLE = "model.safetensors", "pytorch_model.bin"
@@ -219,3 +221,23 @@ def test_anything_but_a_json_object_is_refused(tmp_path, text):
 def test_infinity_in_json_is_accepted(tmp_path):
     (tmp_path / "config.json").write_text('{"limit": [0.0, Infinity]}')
     assert read_json(tmp_path / "config.json") == {"limit": [0.0, float("inf")]}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    source = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
+    return Path(shutil.copytree(source, tmp_path / "tiny"))
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_beside_the_weights_is_refused(tiny, name):
+    (tiny / name).write_text("{}")
+    with pytest.raises(ModelError, match=f"{name} changes the weights beside it: merge"):
+        read_checkpoint(tiny)
+
+
+def test_text_files_may_begin_with_a_byte_order_mark(tiny):
+    digest = read_checkpoint(tiny).digest
+    for name in ("config.json", "vocab.txt"):
+        (tiny / name).write_text((tiny / name).read_text(), encoding="utf-8-sig")
+    assert read_checkpoint(tiny).digest == digest

@@ -23,7 +23,7 @@ from pgf_genome.attribution.task import Segment, Settings, Task
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Span
 from pgf_genome.engine.running import running_of
-from pgf_genome.errors import ResourceError
+from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
 from pgf_genome.tracks import new_names
@@ -110,6 +110,11 @@ def prepared(
     """Decode the sequence and plan the run; the decoded copy is deleted when the context ends."""
     # Check the objective before the sequence is read, which may take minutes.
     objective_of(options.objective, () if options.target else None, model)
+    if "surprisal" in options.tracks and not model.config.has_head:
+        raise UsageError(
+            f"{model.name} has no head and predicts nothing, so there is no surprisal: choose "
+            "--track sensitivity,contribution"
+        )
     layout = running_of(model).layout(
         len(strands_of(model, options)),
         options.tile,

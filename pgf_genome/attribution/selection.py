@@ -149,17 +149,19 @@ def objective_of(
         running.check(spec)
         return spec
     name, _, base = spec.partition(":")
-    if name == "logit" and base in tuple(BASES):
-        return Logit(model.vocabulary.base_ids[BASES.index(base)], positions=positions)
     kinds = {
         "likelihood": running.likelihood,
         "pseudo-likelihood": PseudoLikelihood,
         "entropy": Entropy,
         "norm": SquaredNorm,
     }
-    if base or name not in kinds:
+    if name == "logit" and base in tuple(BASES):
+        row = model.vocabulary.base_ids[BASES.index(base)]
+        objective: Objective = Logit(row, positions=positions)
+    elif base or name not in kinds:
         raise UsageError(f"--objective {spec}: choose from {', '.join(OBJECTIVES)}")
-    objective = kinds[name](positions=positions)
+    else:
+        objective = kinds[name](positions=positions)
     running.check(objective)
     return objective
 

@@ -163,5 +163,7 @@ class Task(NamedTuple):
 
     def observed_log_p(self, log_p: Tensor, start: int, stop: int) -> Tensor:
         """Pick the log-probability of the observed base from (strands, stop - start, V)."""
+        if not self.model.config.has_head:
+            return log_p.new_full(log_p.shape[:2], torch.nan)
         rows = self.model.vocabulary.encode(self.codes(start, stop))[..., None]
         return log_p.gather(2, rows.to(log_p.device))[..., 0]

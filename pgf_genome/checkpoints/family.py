@@ -128,15 +128,26 @@ class Family:
         """The name in ``LanguageModel.state_dict`` of a tensor, its prefix taken off."""
         return "embeddings.weight" if name == "embedding.weight" else name
 
+    def embedding(self, stored: Stored) -> tuple[int, ...]:
+        """Rows and width of the embedding."""
+        return stored.shape("embeddings.weight", 2)
+
     def two_way(self, stored: Stored) -> TwoWay | None:
         """How the two directions of reading are combined; None if there is only one."""
         return None
 
     def tied(self, stored: Stored) -> bool:
         """Whether the head is the embedding itself."""
-        _check_head(stored)
         said = stored.configuration.switch("tie_embeddings", "tie_word_embeddings")
         return head_is_tied(stored, said, self.ties(stored.configuration))
+
+    def is_base(self, stored: Stored) -> bool:
+        """Whether the model was saved without a head, which may yet be the embedding."""
+        names = stored.in_file
+        prefixed = any(name.startswith(self.prefixes) for name in names.values())
+        architectures = stored.configuration.content.get("architectures") or []
+        with_head = any(str(name).endswith("CausalLM") for name in architectures)
+        return not (prefixed or "lm_head.weight" in names or with_head)
 
     def ties(self, configuration: Configuration) -> bool:
         """Whether the head is the embedding where neither is a head stored nor anything said."""
@@ -183,11 +194,12 @@ class Family:
         two_way = self.two_way(stored)
         if stored.layers != layers:
             raise ModelError(f"config.json says {layers} layers, the weights hold {stored.layers}")
-        rows, width = stored.shape("embeddings.weight", 2)
+        rows, width = self.embedding(stored)
         d_model = stated.check("d_model", width, "hidden_size")
         sizes = mixer.read(stored, self.first_mixer(two_way), d_model)
         _check_expand(stated, d_model, sizes.d_inner)
         _check_rows(stated, rows, vocab_size)
+        tied = self.tied(stored)
         return MambaConfig(
             d_model=d_model,
             n_layer=layers,
@@ -195,7 +207,8 @@ class Family:
             mixer=sizes,
             norm_eps=norm_eps(stated),
             rms_norm=stated.switch("rms_norm", default=True),
-            tied=self.tied(stored),
+            tied=tied,
+            has_head=tied or not self.is_base(stored),
             two_way=two_way,
         )
 
@@ -256,18 +269,6 @@ def head_is_tied(stored: Stored, said: bool | None, default: bool) -> bool:
             "the embedding: set tie_word_embeddings (or tie_embeddings) to false to use the head"
         )
     return False
-
-
-def _check_head(stored: Stored) -> None:
-    names = stored.in_file
-    prefixed = any(canonical != name for canonical, name in names.items())
-    architectures = stored.configuration.content.get("architectures") or []
-    with_head = any(str(name).endswith("CausalLM") for name in architectures)
-    if not (prefixed or "lm_head.weight" in names or with_head):
-        raise ModelError(
-            "a base model saved without its language-model head (no 'backbone.' names, no "
-            "lm_head.weight): save it as MambaForCausalLM"
-        )
 
 
 def _check_expand(stated: Configuration, d_model: int, d_inner: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 from pgf_genome.errors import ModelError
 
 LFS_POINTER = b"version https://git-lfs"
+# Files of an adapter (LoRA), without which the weights beside them are those of another model.
+ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -33,7 +35,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     refuse_lfs_pointer(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
@@ -53,6 +55,15 @@ def refuse_lfs_pointer(path: Path) -> None:
     if start == LFS_POINTER:
         raise ModelError(
             f"{path.name} is a Git LFS pointer, not the file itself: run 'git lfs pull' there"
+        )
+
+
+def refuse_adapter(names: Collection[str]) -> None:
+    """Raise a ModelError if an adapter is among the files of a checkpoint."""
+    found = next((name for name in ADAPTERS if name in names), None)
+    if found:
+        raise ModelError(
+            f"{found} changes the weights beside it: merge the adapter into them first"
         )
 
 

@@ -20,7 +20,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgf_genome.checkpoints.files import read_json
+from pgf_genome.checkpoints.files import read_json, refuse_adapter
 from pgf_genome.errors import ModelError, PgfError, ResourceError
 
 log = logging.getLogger("pgf_genome")
@@ -241,6 +241,7 @@ def _complete(snapshot: Path) -> Path:
 
 def _wanted(names: Collection[str]) -> list[str]:
     """Which files of a repository make a checkpoint: no code, and one form of the weights."""
+    refuse_adapter(names)
     tokenizer = [name for name in TOKENIZER if name in names]
     forms = []
     for stem, suffix in CONTAINERS:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pgf_genome.checkpoints.families import candidates_of, choose
 from pgf_genome.checkpoints.family import Stored, canonical_names
-from pgf_genome.checkpoints.files import read_json, read_weights
+from pgf_genome.checkpoints.files import read_json, read_weights, refuse_adapter
 from pgf_genome.checkpoints.source import resolve_source
 from pgf_genome.checkpoints.tokenizer import trained_length
 from pgf_genome.errors import ModelError, ResourceError, UsageError
@@ -173,6 +173,7 @@ def _read(directory: Path, n_as_pad: bool) -> Checkpoint:
         raise ModelError("no such directory")
     if not (directory / "config.json").exists():
         raise ModelError("no config.json, so this is not a complete checkpoint directory")
+    refuse_adapter([path.name for path in directory.iterdir()])
     candidates = candidates_of(read_json(directory / "config.json"))
     weights = read_weights(directory)
     family, mixer, stated = choose(candidates, weights)

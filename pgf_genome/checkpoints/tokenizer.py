@@ -3,12 +3,14 @@
 ``vocab.txt`` has one token per line, the line number being the id; ``tokenizer.json`` is the
 file of the tokenizers library; ``vocab.json`` is an object from token to id. Models differ in
 base order (plant-dnamamba: A, T, C, G), in case and in T or U. Caduceus' tokenizer is a class
-without such a file: its name stands in ``tokenizer_config.json``, its tokens are known.
+without such a file: its name stands in ``tokenizer_config.json``, its tokens are known, and what
+that file says of them must agree.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from pgf_genome.mamba.vocabulary import Vocabulary, vocabulary_of
 # Character tokenizer of Caduceus, as of HyenaDNA: ids in this order.
 CADUCEUS = ("CaduceusTokenizer", "CharacterTokenizer")
 SPECIAL = ("[CLS]", "[SEP]", "[BOS]", "[MASK]", "[PAD]", "[RESERVED]", "[UNK]")
-CADUCEUS_IDS = {token: i for i, token in enumerate((*SPECIAL, "A", "C", "G", "T", "N"))}
+LETTERS = ("A", "C", "G", "T", "N")
 # Tokenizers without a limit write one of about 1e30.
 NO_LIMIT = 10**9
 
@@ -48,7 +50,7 @@ def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
     }
     found = {n: read(directory / n) for n, read in readers.items() if (directory / n).exists()}
     if not found and _tokenizer_config(directory).get("tokenizer_class") in CADUCEUS:
-        found = {"tokenizer_config.json": CADUCEUS_IDS}
+        found = {"tokenizer_config.json": _of_class(_tokenizer_config(directory))}
     if not found:
         raise ModelError(
             f"no tokenizer: looked for {', '.join(readers)}; base order is never guessed"
@@ -74,6 +76,46 @@ def _tokenizer_config(directory: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
+def _of_class(config: dict[str, Any]) -> dict[str, int]:
+    """The ids of Caduceus' tokenizer; those that its file lists go before those of the class.
+
+    The class takes its letters, in order, as ``characters`` or as numbers in ``char_ords``, and
+    gives them the ids after its special tokens.
+    """
+    letters = LETTERS
+    for name, read in (("characters", str), ("char_ords", chr)):
+        if name in config:
+            letters = tuple(_listed(name, config[name], read))
+    listed = _decoder(config.get("added_tokens_decoder") or {})
+    if set(letters) <= set(listed):
+        if sorted(letters, key=listed.__getitem__) != [*letters] and letters is not LETTERS:
+            raise ModelError(
+                "tokenizer_config.json gives the letters in two orders, as its characters and in "
+                "its added_tokens_decoder"
+            )
+        return listed
+    of_class = {token: i for i, token in enumerate((*SPECIAL, *letters))}
+    return _agreed({"the tokenizer's class": of_class, "added_tokens_decoder": listed})
+
+
+def _listed(name: str, values: Any, read: Callable[[Any], str]) -> list[str]:
+    try:
+        return [read(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        raise ModelError(f"{name} in tokenizer_config.json does not list letters") from None
+
+
+def _decoder(entries: Any) -> dict[str, int]:
+    """``added_tokens_decoder``: an object from ids, as strings, to tokens."""
+    try:
+        ids = {entry["content"]: int(token_id) for token_id, entry in entries.items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ModelError(
+            "added_tokens_decoder in tokenizer_config.json does not map ids to tokens"
+        ) from None
+    return _checked_ids("added_tokens_decoder", ids)
+
+
 def _agreed(found: dict[str, dict[str, int]]) -> dict[str, int]:
     """Union of the files' token ids; a token with two ids or an id with two tokens is an error."""
     ids: dict[str, int] = {}
@@ -94,7 +136,7 @@ def _agreed(found: dict[str, dict[str, int]]) -> dict[str, int]:
 def _read_lines(path: Path) -> dict[str, int]:
     refuse_lfs_pointer(path)
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().split("\n")]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().split("\n")]
     except ValueError:
         raise ModelError(f"{path.name} is not a text file") from None
     ids: dict[str, int] = {}

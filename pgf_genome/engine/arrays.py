@@ -173,6 +173,8 @@ def tangent(
         Row t: the derivative of log p(next base | X_<=t), or of log p(base t | X) of a
         bidirectional model.
     """
+    running = running_of(model)
+    running.require_head()
     read, length = _reader(model, ids)
     directions = torch.as_tensor(direction).to(model.device, model.dtype)
     rows = model.config.vocab_rows
@@ -182,7 +184,7 @@ def tangent(
             f"a vocabulary of {rows} rows; expected ({length}, {rows}) or (k, {length}, {rows})"
         )
     stacked = directions.reshape(-1, 1, length, rows)
-    moved = running_of(model).tangent(read, Plan(length, tile_length), stacked, threads)
+    moved = running.tangent(read, Plan(length, tile_length), stacked, threads)
     return moved.reshape(directions.shape).cpu().numpy()
 
 
@@ -197,8 +199,10 @@ def log_probs(
     Row t of a bidirectional model is log p(base t | X), and all of X is one window. Parameters
     are those of `adjoint`.
     """
+    running = running_of(model)
+    running.require_head()
     read, length = _reader(model, ids)
-    return running_of(model).log_probs(read, Plan(length, tile_length), threads).cpu().numpy()
+    return running.log_probs(read, Plan(length, tile_length), threads).cpu().numpy()
 
 
 def _reader(model: LanguageModel, ids: Tensor | Sequence[int]) -> tuple[Reader, int]:

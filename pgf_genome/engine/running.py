@@ -18,7 +18,7 @@ from torch import Tensor
 from pgf_genome.engine import sweep, windows
 from pgf_genome.engine.equations import Reader
 from pgf_genome.engine.layout import Layout, TileLayout, WindowLayout
-from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood
+from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood, SquaredNorm
 from pgf_genome.engine.plan import (
     DEFAULT_MEMORY,
     DEFAULT_WINDOW,
@@ -47,9 +47,18 @@ class Running(ABC):
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
 
-    @abstractmethod
     def check(self, objective: Objective) -> None:
         """Raise a UsageError if an objective is not defined for this kind of model."""
+        if not isinstance(objective, SquaredNorm):
+            self.require_head()
+
+    def require_head(self) -> None:
+        """Raise a UsageError if the model has no head, and so no predictions."""
+        if not self.model.config.has_head:
+            raise UsageError(
+                f"{self.model.name} has no head and predicts nothing: only the norm of its last "
+                "hidden layer has a gradient, SquaredNorm (`objective` norm)"
+            )
 
     @abstractmethod
     def adjoint(
@@ -105,6 +114,7 @@ class Streamed(Running):
     context = "all bases before it"
 
     def check(self, objective: Objective) -> None:
+        super().check(objective)
         if isinstance(objective, PseudoLikelihood):
             raise UsageError(
                 "a causal model predicts a base from those before it: use Likelihood "
@@ -125,6 +135,7 @@ class Streamed(Running):
     def parameter_gradient(
         self, read: Reader, plan: Plan, objective: Objective, threads: int | None
     ) -> tuple[float, list[Tensor]]:
+        self.check(objective)
         parameters = list(self.model.parameters())
         total = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
         value = torch.zeros((), dtype=torch.float64)
@@ -182,6 +193,7 @@ class Windowed(Running):
     context = "its whole window, itself included"
 
     def check(self, objective: Objective) -> None:
+        super().check(objective)
         if isinstance(objective, Likelihood):
             raise UsageError(
                 "a bidirectional model has no likelihood of a base given those before it: use "

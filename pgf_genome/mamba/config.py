@@ -30,6 +30,9 @@ class MambaConfig:
         RMSNorm if true, else LayerNorm with weight and bias.
     tied : bool
         Whether the head is the embedding itself.
+    has_head : bool
+        Whether there is a head at all: without one the model predicts nothing, and its last
+        hidden layer is all there is.
     two_way : TwoWay, optional
         Of a bidirectional, masked model; None for a causal one.
     """
@@ -41,12 +44,15 @@ class MambaConfig:
     norm_eps: float = 1e-5
     rms_norm: bool = True
     tied: bool = True
+    has_head: bool = True
     two_way: TwoWay | None = None
 
     def __post_init__(self) -> None:
         check_sizes(self)
         if not self.norm_eps > 0:
             raise ModelError(f"norm_eps must be positive, not {self.norm_eps!r}")
+        if self.tied and not self.has_head:
+            raise ModelError("a head that is not there cannot be tied to the embedding")
         complement = self.two_way and self.two_way.complement
         if complement and len(complement) != self.vocab_rows:
             raise ModelError(
@@ -54,12 +60,19 @@ class MambaConfig:
             )
 
     @property
+    def outputs(self) -> int:
+        """Rows of a prediction."""
+        return self.vocab_rows if self.has_head else 0
+
+    @property
     def state_size(self) -> int:
         """Numbers in one model state: what is carried from tile to tile (one sequence)."""
-        return self.n_layer * self.mixer.state_size + self.vocab_rows
+        return self.n_layer * self.mixer.state_size + self.outputs
 
     def identity(self) -> dict[str, Any]:
         """What the digest of a model covers, as plain values."""
         stack = asdict(self)
         del stack["mixer"]
+        if self.has_head:  # as digests have said it since there were no models without
+            del stack["has_head"]
         return stack | self.mixer.identity()

@@ -85,8 +85,9 @@ class LanguageModel(nn.Module):
         self.embeddings = nn.Embedding.from_pretrained(rows, freeze=False)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm_f = Norm(config)
+        own_head = config.has_head and not config.tied
         self.lm_head = (
-            None if config.tied else nn.Linear(config.d_model, config.vocab_rows, bias=False)
+            nn.Linear(config.d_model, config.vocab_rows, bias=False) if own_head else None
         )
 
     @property
@@ -126,7 +127,9 @@ class LanguageModel(nn.Module):
         return project(x, self.embeddings.weight.T)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(.., D) -> (.., V)."""
+        """(.., D) -> (.., V), or (.., 0) without a head."""
+        if not self.config.has_head:
+            return hidden[..., :0]
         head = self.embeddings.weight if self.lm_head is None else self.lm_head.weight
         return project(hidden, head)
 
@@ -173,7 +176,7 @@ class CausalMamba(LanguageModel):
         """The state before the first base: nothing seen, nothing predicted."""
         weight = self.embeddings.weight
         layers = tuple(block.mixer.blank_state(batch) for block in self.layers)
-        return State(layers, weight.new_zeros(batch, self.config.vocab_rows))
+        return State(layers, weight.new_zeros(batch, self.config.outputs))
 
     def hidden(self, x: Tensor, state: State) -> tuple[Tensor, tuple[LayerState, ...]]:
         """Normalised last hidden layer (batch, T, D) and the layers' states after the tile."""

@@ -159,6 +159,8 @@ def measure(
     the FASTA, and the boundary states of a few probes. Equal arguments give equal results.
     """
     settings = Settings() if settings is None else settings
+    if "influence" in settings.measure:
+        running_of(model).require_head()
     if "layers" in settings.measure and not running_of(model).streams:
         raise UsageError(
             f"{model.name} reads in both directions: memory functions are of causal models; ask "

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+# torch counts the levels of its forward mode for all threads together
+_FORWARD_MODE = Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +145,8 @@ def by_equations(function: Callable) -> Callable:
         def along(*dots: Tensor) -> Any:
             return torch.func.jvp(of_moving, tuple(args[i].value for i in moving), dots)
 
-        found = torch.func.vmap(along, out_dims=(None, 0))(*(args[i].dots for i in moving))
+        with _FORWARD_MODE:
+            found = torch.func.vmap(along, out_dims=(None, 0))(*(args[i].dots for i in moving))
         if isinstance(found[0], Tensor):
             return Dual(*found)
         return tuple(Dual(*pair) for pair in zip(*found, strict=True))

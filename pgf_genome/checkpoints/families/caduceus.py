@@ -87,9 +87,11 @@ class Caduceus(Family):
         configuration: Configuration,
     ) -> tuple[MambaConfig, dict[str, Tensor]]:
         complement = config.two_way.complement
+        for stated in (complement, _stated_map(configuration)):
+            if stated is not None:
+                _check_complement(stated, vocabulary.base_ids)
         if complement is None:
             return config, tensors
-        _check_complement(complement, vocabulary.base_ids)
         if _exchanges(configuration):
             tensors = single_strand(tensors, config.n_layer, complement)
         return replace(config, tied="lm_head.weight" not in tensors), tensors
@@ -102,7 +104,7 @@ class Caduceus(Family):
 
 FAMILY = Caduceus(
     name="caduceus",
-    title="masked models of the Caduceus line (Caduceus, PlantCaduceus)",
+    title="masked models of the Caduceus line (Caduceus, PlantCaduceus, PlantCAD2)",
     architectures={"caduceus": {"CaduceusForMaskedLM", "Caduceus"}},
     mixers=(mamba1.MIXER, mamba2.MIXER),
     prefixes=("caduceus.backbone.", "backbone."),
@@ -181,7 +183,7 @@ def _complement_map(stored: Stored) -> tuple[int, ...]:
     rows = stored.shape("embeddings.weight", 2)[0]
     tensors = stored.tensors
     found = {n: tuple(tensors[n].tolist()) for n in COMPLEMENT_MAPS if n in tensors}
-    short = _stated_map(stored.configuration.content.get("complement_map"))
+    short = _stated_map(stored.configuration)
     if short is not None:
         # padding rows that the configuration leaves out are their own complement
         found["complement_map in config.json"] = short + tuple(range(len(short), rows))
@@ -197,15 +199,19 @@ def _complement_map(stored: Stored) -> tuple[int, ...]:
     return chosen
 
 
-def _stated_map(value: Any) -> tuple[int, ...] | None:
-    """``complement_map``: an object from rows, as strings, to rows."""
+def _stated_map(configuration: Configuration) -> tuple[int, ...] | None:
+    """``complement_map``: a list of rows, or an object from rows, as strings, to rows."""
+    value = configuration.content.get("complement_map")
     if value is None:
         return None
     try:
-        rows = {int(row): partner for row, partner in value.items()}
+        pairs = enumerate(value) if isinstance(value, list) else value.items()
+        rows = {int(row): partner for row, partner in pairs}
         found = tuple(rows[row] for row in range(len(rows)))
     except (AttributeError, ValueError, KeyError):
         raise ModelError("complement_map in config.json does not map rows 0, 1, ..") from None
+    if len(rows) != len(value):
+        raise ModelError("complement_map in config.json names a row twice")
     if not all(type(partner) is int for partner in found):
         raise ModelError("complement_map in config.json does not map rows to rows")
     return found
@@ -214,10 +220,12 @@ def _stated_map(value: Any) -> tuple[int, ...] | None:
 def _check_complement(complement: Sequence[int], base_ids: Sequence[int]) -> None:
     """Raise a ModelError unless a complement map pairs A with T and C with G."""
     a, c, g, t = base_ids
-    if (complement[a], complement[c]) != (t, g):
+    # rows that the map leaves out are their own complement
+    of_a, of_c = (complement[row] if row < len(complement) else row for row in (a, c))
+    if (of_a, of_c) != (t, g):
         raise ModelError(
-            f"complement_map pairs row {a} (A) with {complement[a]} and row {c} (C) with "
-            f"{complement[c]}, but the tokenizer says that T is {t} and G is {g}"
+            f"complement_map pairs row {a} (A) with {of_a} and row {c} (C) with {of_c}, but the "
+            f"tokenizer says that T is {t} and G is {g}"
         )
 
 
