@@ -370,7 +370,7 @@ def test_double_precision_weights_reach_the_model_undiminished(hf):
 
 @pytest.mark.parametrize("device", ["gpu", "mps", "cuda:x", ""])
 def test_a_device_that_is_no_device_is_a_usage_error(device):
-    with pytest.raises(UsageError, match="--device must be auto, cpu, cuda"):
+    with pytest.raises(UsageError, match="`device` must be auto, cpu, cuda"):
         resolve_device(device)
 
 
@@ -379,14 +379,14 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("auto") == torch.device("cuda", 0)
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(ResourceError, match="--device cuda:2: this machine has 2 usable"):
+    with pytest.raises(ResourceError, match="`device` cuda:2: this machine has 2 usable"):
         resolve_device("cuda:2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == torch.device("cpu")
-    with pytest.raises(ResourceError, match=r"--device cuda: .* use --device cpu"):
+    with pytest.raises(ResourceError, match=r"`device` cuda: .* use `device` cpu"):
         load_model(ORACLES / "hf_mamba_tiny", device="cuda")
 
 
 def test_a_dtype_that_the_sweeps_cannot_use_is_refused():
-    with pytest.raises(UsageError, match="--dtype"):
+    with pytest.raises(UsageError, match="`dtype`"):
         load_model(ORACLES / "hf_mamba_tiny", dtype=torch.float16)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import pgf_genome as pgf
-from pgf_genome.attribution import causal, segment
+from pgf_genome.attribution import causal, run, segment
 from pgf_genome.attribution.task import Segment, Settings, Task
 from pgf_genome.engine.layout import TileLayout
 from pgf_genome.engine.plan import Cost
@@ -89,9 +89,10 @@ def test_resumed_run_does_not_repeat_finished_tiles(tmp_path, fasta, model, monk
             pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
     swept = []
     adjoint = causal.sweep.adjoint
+    monkeypatch.setattr(run, "warm_up", lambda model: None)
 
-    def recorded(*args):
-        for tile in adjoint(*args):
+    def recorded(*args, **options):
+        for tile in adjoint(*args, **options):
             swept.append(tile.k)
             yield tile
 
@@ -121,10 +122,10 @@ def test_changed_input_or_options_are_not_resumed_from(tmp_path, fasta, model):
         ),
         TileLayout(4, Cost(0, 0, 0)),
     )
-    same = task_of().identity()
-    assert task_of().identity() == same
+    same = task_of().identity
+    assert task_of().identity == same
     for change in ({"digest": "2"}, {"strands": "-"}, {"tile_length": 5}, {"method": "saliency"}):
-        assert task_of(**change).identity() != same
+        assert task_of(**change).identity != same
 
 
 def _genome(digests: dict[str, str]):
@@ -180,12 +181,12 @@ def test_sigkill_at_random_moments_leaves_the_same_bytes(tmp_path, model):
     subprocess.run([*command, "-o", tmp_path / "whole" / "x"], check=True, env=environment)
     whole = time.monotonic() - started
     for _ in range(10):
-        run = subprocess.Popen([*command, "-o", tmp_path / "part" / "x"], env=environment)
+        process = subprocess.Popen([*command, "-o", tmp_path / "part" / "x"], env=environment)
         try:
-            run.wait(chance.uniform(0.3, 0.5) * whole)
+            process.wait(chance.uniform(0.3, 0.5) * whole)
         except subprocess.TimeoutExpired:
-            run.send_signal(signal.SIGKILL)
-        run.wait()
-        shutil.rmtree(tmp_path / "part", ignore_errors=True) if run.returncode == 0 else None
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        shutil.rmtree(tmp_path / "part", ignore_errors=True) if process.returncode == 0 else None
     subprocess.run([*command, "-o", tmp_path / "part" / "x"], check=True, env=environment)
     assert outputs(tmp_path / "part") == outputs(tmp_path / "whole")

@@ -6,6 +6,7 @@ with the cotangent of the adjoint sweep, so that a killed run can continue where
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +21,8 @@ from pgf_genome.mamba.model import CausalMamba
 # Share of the primal sweep in the work on a base; replay and backward pass are the rest.
 PRIMAL_SHARE = 0.25
 
+log = logging.getLogger("pgf_genome")
+
 
 def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) -> Tensor:
     """Fill ``scores`` with gradient over the bases and log-probability of the base, by tile.
@@ -29,7 +32,7 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
     Tensor, (strands,) float64
         The objective.
     """
-    identity, batch = task.identity(), len(task.objectives)
+    identity, batch = task.identity, len(task.objectives)
     blank = _causal(task).initial_state(batch)
     size = nbytes(blank.tensors()) + 8 * batch
     with (
@@ -54,14 +57,24 @@ def _sweep(
     if records:
         k, (values, *bars) = min(records.items())
         cotangent, last = blank.filled(bars), k - 1
+        _log_where(task, "back", plan.bounds(k)[0])
         progress((1 - PRIMAL_SHARE) * (plan.length - plan.bounds(k)[0]))
         progress(PRIMAL_SHARE * plan.length)
     else:
         _store_states(task, states, progress)
     objectives, origins = task.objectives, task.origins()
     bases = list(model.vocabulary.base_ids)
+    rest = range(last, -1, -1)
     for tile in sweep.adjoint(
-        model, task.one_hot, plan, objectives, states, cotangent, range(last, -1, -1), origins
+        model,
+        task.one_hot,
+        plan,
+        objectives,
+        states,
+        cotangent,
+        rest,
+        origins,
+        threads=task.threads,
     ):
         start, stop = plan.bounds(tile.k)
         log_p = task.observed_log_p(tile.log_p, start, stop)
@@ -78,9 +91,11 @@ def _store_states(task: Task, states: StoredStates, progress: Progress) -> None:
     """Run the primal sweep from the last boundary state that is whole."""
     plan = task.plan
     first = states.whole(plan.replayed)
+    if first:
+        _log_where(task, "forth", plan.bounds(first)[0])
     progress(PRIMAL_SHARE * plan.bounds(first)[0])
-    rest = range(first, plan.replayed)
-    for step in sweep.primal(_causal(task), task.one_hot, plan, states[first], rest):
+    model, rest = _causal(task), range(first, plan.replayed)
+    for step in sweep.primal(model, task.one_hot, plan, states[first], rest, task.threads):
         states[step.k + 1] = step.state
         progress(PRIMAL_SHARE * plan.tile_length)
     progress(PRIMAL_SHARE * (plan.length - plan.bounds(plan.replayed)[0]))
@@ -89,3 +104,13 @@ def _store_states(task: Task, states: StoredStates, progress: Progress) -> None:
 def _causal(task: Task) -> CausalMamba:
     """The model of the task, which `running_of` has found to be causal."""
     return cast(CausalMamba, task.model)
+
+
+def _log_where(task: Task, direction: str, bases: int) -> None:
+    log.info(
+        "%s: the sweep %s goes on where it stopped, with %s of %s bases before it",
+        task.segment.contig,
+        direction,
+        f"{bases:,}",
+        f"{task.segment.length:,}",
+    )

@@ -40,6 +40,7 @@ class Options:
     halo: int | None = None
     max_memory: int | None = None
     scratch_dir: str | Path | None = None
+    threads: int | None = None
     resume: bool = True
 
     def __post_init__(self) -> None:
@@ -61,6 +62,7 @@ class Options:
             ("--window", self.window, 1),
             ("--halo", self.halo, 0),
             ("--context", self.context, 0),
+            ("--threads", self.threads, 1),
             *(("--bin", width, 2) for width in self.bins),
         ):
             if value is not None and value < least:

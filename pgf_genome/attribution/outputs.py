@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pgf_genome import __version__
 from pgf_genome.attribution.methods import strands_in_words
 from pgf_genome.attribution.prepare import Prepared
+from pgf_genome.attribution.replacing import remove_left_over, withdraw
 from pgf_genome.attribution.segment import Result
 from pgf_genome.attribution.selection import objective_name
 from pgf_genome.files import atomic_write_text
@@ -45,9 +45,20 @@ class Attribution:
 
 
 def write_outputs(
-    plan: Prepared, results: list[Result], prefix: Path, fasta: str, started: float
+    plan: Prepared,
+    results: list[Result],
+    prefix: Path,
+    fasta: str,
+    started: float,
+    scratch: Path,
 ) -> Attribution:
-    """Write all outputs of a run; no file appears under its name before it is whole."""
+    """Write all outputs of a run; no file appears under its name before it is whole.
+
+    The run.json of an earlier run of the same prefix is removed first and ours is written last, so
+    that no run.json ever lies beside files of another run. Files of the earlier run that this one
+    does not replace are removed.
+    """
+    earlier = withdraw(prefix, scratch / "earlier.json")
     files, gathered = _write_tracks(plan, results, prefix)
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
@@ -66,6 +77,7 @@ def write_outputs(
     run["fasta"]["path"] = None if fasta == "-" else os.path.abspath(fasta)
     run |= {"performance": _performance(plan, started)}
     run |= {"files": {kind: path.name for kind, path in files.items()}}
+    remove_left_over(earlier - set(files.values()))
     atomic_write_text(files["run"], json.dumps(run, indent=2) + "\n")
     return Attribution(files, run)
 
@@ -106,7 +118,7 @@ def _performance(plan: Prepared, started: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "bases_per_second": round(bases / seconds, 1),
         "peak_memory_bytes": peak_memory(),
-        "threads": torch.get_num_threads(),
+        "threads": plan.threads,
         "device": str(plan.model.device),
     }
 
@@ -122,7 +134,7 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
     arguments = {
         f.name: _plain(getattr(options, f.name))
         for f in fields(options)
-        if f.name not in ("resume", "scratch_dir")
+        if f.name not in ("resume", "scratch_dir", "threads")
     }
     return {
         "title": f"Sensitivity of {Path(fasta).name}",
@@ -139,6 +151,7 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
         "objective": objective_name(options.objective, model),
         "strand": options.strand,
         **plan.layout.facts(_halo_loci(results)),
+        "bases": {"written": plan.written, "read": plan.bases},
         "context": "whole segments" if options.context is None else f"{options.context} bases",
         "conventions": {
             "coordinates": "0-based half-open in bedGraph and bigWig",

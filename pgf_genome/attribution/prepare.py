@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
+
+import torch
 
 from pgf_genome.attribution.methods import METHODS, Description
 from pgf_genome.attribution.options import STRANDS, Options
@@ -42,6 +45,7 @@ class Prepared:
     targets: Mapping[str, tuple[Span, ...]] | None
     layout: Layout
     old_names: Mapping[str, str]
+    threads: int
 
     def old_name(self, contig: str) -> dict[str, str]:
         """The entry in ``run.json`` for a contig that has another name in the FASTA."""
@@ -61,21 +65,30 @@ class Prepared:
             for track in self.options.tracks
         }
 
-    def task(self, segment: Segment) -> Task:
-        options = self.options
-        positions = None if self.targets is None else self.targets[segment.contig]
-        objective = objective_of(options.objective, positions, self.model)
-        length = self.genome.lengths[segment.contig]
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """What is computed, segment by segment."""
+        options, tasks = self.options, []
         settings = Settings(
             self.strands, tuple(options.tracks), options.method, **self.layout.settings()
         )
-        objectives = on_strands(objective, self.strands, length)
-        return Task(self.model, self.genome, segment, objectives, settings, self.layout)
+        for contig, segments in groupby(self.segments, key=lambda segment: segment.contig):
+            positions = None if self.targets is None else self.targets[contig]
+            objective = objective_of(options.objective, positions, self.model)
+            objectives = on_strands(objective, self.strands, self.genome.lengths[contig])
+            shared = objectives, settings, self.layout, self.threads
+            tasks += [Task(self.model, self.genome, segment, *shared) for segment in segments]
+        return tasks
 
-    @property
+    @cached_property
     def bases(self) -> int:
-        """Bases that the model reads, both strands counted as one."""
-        return sum(self.task(segment).work for segment in self.segments)
+        """Bases that the model reads, both strands counted as one, halos counted every time."""
+        return sum(task.work for task in self.tasks)
+
+    @cached_property
+    def written(self) -> int:
+        """Bases in the spans that are written, those without a score among them."""
+        return sum(stop - start for segment in self.segments for start, stop in segment.write)
 
     @property
     def memory(self) -> int:
@@ -87,8 +100,7 @@ class Prepared:
         """Most bytes of scratch in use at once."""
         strands, itemsize = len(self.strands), self.model.dtype.itemsize
         largest = max((s.length for s in self.segments), default=1)
-        written = sum(stop - start for s in self.segments for start, stop in s.write)
-        tracks = 4 * written * len(self.options.tracks)
+        tracks = 4 * self.written * len(self.options.tracks)
         sequence = sum(contig.length for contig in self.genome.contigs)
         states = self.layout.spool_bytes(largest)
         return states + 5 * strands * largest * itemsize + tracks + sequence
@@ -105,7 +117,11 @@ def strands_of(model: LanguageModel, options: Options) -> str:
 
 @contextmanager
 def prepared(
-    fasta: str | Path, model: LanguageModel, options: Options, scratch: Path
+    fasta: str | Path,
+    model: LanguageModel,
+    options: Options,
+    scratch: Path,
+    threads: int | None = None,
 ) -> Iterator[Prepared]:
     """Decode the sequence and plan the run; the decoded copy is deleted when the context ends."""
     # Check the objective before the sequence is read, which may take minutes.
@@ -127,7 +143,8 @@ def prepared(
         genome, chosen, old_names = _renamed(whole.only(chosen.write), chosen, options)
         _warn_of_ambiguous(genome, fasta)
         segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
-        yield Prepared(model, genome, options, segments, chosen.targets, layout, old_names)
+        threads = threads or torch.get_num_threads()
+        yield Prepared(model, genome, options, segments, chosen.targets, layout, old_names, threads)
 
 
 def _renamed(

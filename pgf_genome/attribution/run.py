@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import torch
@@ -15,13 +17,21 @@ from pgf_genome.attribution.options import Options
 from pgf_genome.attribution.outputs import Attribution, write_outputs
 from pgf_genome.attribution.prepare import check_disk, prepared
 from pgf_genome.attribution.segment import run_segment
-from pgf_genome.attribution.workspace import require_folder, workspace
+from pgf_genome.attribution.workspace import (
+    log_what_is_resumed,
+    require_folder,
+    threads_of,
+    workspace,
+)
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.checkpoints.source import DEFAULT_MODEL
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.layout import Layout
+from pgf_genome.engine.objective import SquaredNorm
 from pgf_genome.errors import UsageError
 from pgf_genome.mamba.model import LanguageModel
+
+log = logging.getLogger("pgf_genome")
 
 
 def attribute(
@@ -64,15 +74,14 @@ def attribute(
     scratch_dir = None if chosen.scratch_dir is None else Path(chosen.scratch_dir)
     with (
         workspace(prefix, scratch_dir, chosen.resume) as scratch,
-        prepared(fasta, model, chosen, scratch) as plan,
+        prepared(fasta, model, chosen, scratch, threads_of(scratch, chosen.threads)) as plan,
     ):
         check_disk(plan, scratch)
-        report = progress or (lambda done, total: None)
-        results = [
-            run_segment(plan.task(segment), scratch, lambda n: report(n, plan.bases))
-            for segment in plan.segments
-        ]
-        return write_outputs(plan, results, prefix, str(fasta), started)
+        log_what_is_resumed(scratch, plan)
+        warm_up(model)
+        report, total = progress or (lambda done, total: None), plan.bases
+        results = [run_segment(task, scratch, lambda n: report(n, total)) for task in plan.tasks]
+        return write_outputs(plan, results, prefix, str(fasta), started, scratch)
 
 
 def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
@@ -89,10 +98,10 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
     ):
         seconds = plan.bases * len(plan.strands) * _seconds_per_base(model, plan.layout)
         lines: list[tuple[str, ...]] = [("contig", "start", "stop", "tiles", "write")]
-        for s in plan.segments:
+        for task in plan.tasks:
+            s = task.segment
             written = sum(stop - start for start, stop in s.write)
-            tiles = len(plan.task(s).tiles)
-            lines.append((s.contig, *map(str, (s.start, s.stop, tiles, written))))
+            lines.append((s.contig, *map(str, (s.start, s.stop, len(task.tiles), written))))
         name, cut = plan.layout.description()
         lines += [
             (f"# {name}", cut),
@@ -101,6 +110,18 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
             ("# time", f"{seconds:,.0f} s on {model.device}, about"),
         ]
     return "\n".join("\t".join(line) for line in lines)
+
+
+def warm_up(model: LanguageModel) -> None:
+    """Compile the kernels for a model, and say so if that takes time."""
+    announce = Timer(1.0, log.info, ["compiling kernels, once on this machine, for about a minute"])
+    announce.daemon = True
+    announce.start()
+    try:
+        bases = torch.tensor(model.vocabulary.base_ids)
+        adjoint(model, bases, SquaredNorm())
+    finally:
+        announce.cancel()
 
 
 def _seconds_per_base(model: LanguageModel, layout: Layout) -> float:

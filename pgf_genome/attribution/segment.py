@@ -57,12 +57,12 @@ def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
     progress : callable
         Called with the bases done since the last call; fractions of a base are fine.
     """
-    folder = scratch / task.identity()[:24]
+    folder = scratch / task.folder_name
     folder.mkdir(parents=True, exist_ok=True)
     kind = causal if running_of(task.model).streams else windowed
     done = _finished_value(task, folder)
     if done is None:
-        identity, size = task.identity(), nbytes(_score_template(task, 0))
+        identity, size = task.identity, nbytes(_score_template(task, 0))
         with RecordFile(folder / "scores", size, identity) as scores:
             values = kind.compute(task, scores, folder, progress)
             _derive(task, scores, folder)
@@ -77,11 +77,11 @@ def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
 
 
 def _tracks_file(task: Task, folder: Path) -> RecordFile:
-    return RecordFile(folder / "tracks", 4 * BLOCK * len(task.settings.tracks), task.identity())
+    return RecordFile(folder / "tracks", 4 * BLOCK * len(task.settings.tracks), task.identity)
 
 
 def _objective_file(task: Task, folder: Path) -> RecordFile:
-    return RecordFile(folder / "objective", 8 * len(task.objectives), task.identity())
+    return RecordFile(folder / "objective", 8 * len(task.objectives), task.identity)
 
 
 def _finished_value(task: Task, folder: Path) -> float | None:

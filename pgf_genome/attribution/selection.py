@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +114,9 @@ def segments_to_run(
         wanted = spans.get(contig.name, ())
         pieces = segments(genome, contig.name, gap_length) if wanted else []
         for start, stop in pieces:
-            inside = tuple(_overlap(span, start, stop) for span in wanted)
-            inside = tuple(span for span in inside if span[0] < span[1])
+            first = bisect_right(wanted, start, key=lambda span: span[1])
+            last = bisect_left(wanted, stop, key=lambda span: span[0])
+            inside = tuple(_overlap(span, start, stop) for span in wanted[first:last])
             if context is None and inside:
                 found.append(Segment(contig.name, start, stop, inside))
             elif context is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -85,20 +86,32 @@ class Settings:
     halo: int = 0
 
 
-class Task(NamedTuple):
-    """A segment with everything needed to compute it."""
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A segment with everything needed to compute it.
+
+    Attributes
+    ----------
+    objectives : tuple of Objective
+        One per strand.
+    threads : int, optional
+        Threads in all; torch's count if None.
+    """
 
     model: LanguageModel
     genome: Genome
     segment: Segment
-    objectives: tuple[Objective, ...]  # one per strand
+    objectives: tuple[Objective, ...]
     settings: Settings
     layout: Layout
+    threads: int | None = None
 
+    @cached_property
     def identity(self) -> str:
-        """Digest of all that the result depends on, and of the number of threads.
+        """Digest of all that the result depends on; it names the segment's folder.
 
-        It names the segment's folder.
+        The number of threads is not in it, because a run goes on with the number that it began
+        with. An objective without an ``identity`` makes every identity a new one.
         """
         contig = self.genome.contig(self.segment.contig)
         parts = (
@@ -107,20 +120,24 @@ class Task(NamedTuple):
             str(self.model.dtype),
             str(self.model.precision),
             str(self.model.device),
-            torch.get_num_threads(),
             contig.digest,
             self.segment,
-            self.objectives,
+            tuple(getattr(f, "identity", None) or uuid.uuid4().hex for f in self.objectives),
             self.settings,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @property
+    def folder_name(self) -> str:
+        """The name of the segment's folder in the work folder of a run."""
+        return self.identity[:24]
 
     @property
     def plan(self) -> Plan:
         """The pieces in which scores are computed and kept."""
         return self.layout.plan(self.segment.length)
 
-    @property
+    @cached_property
     def tiles(self) -> list[int]:
         """The pieces that must be computed to get the bases to write."""
         segment = self.segment
@@ -137,7 +154,7 @@ class Task(NamedTuple):
         """Bases that the model reads for tile k."""
         return self.layout.bases_read(self.segment.length, k)
 
-    @property
+    @cached_property
     def work(self) -> int:
         """Bases that the model reads for the segment."""
         return sum(map(self.work_on, self.tiles))

@@ -25,7 +25,7 @@ _BLANK = torch.empty(len(engine.HaloError._fields), dtype=torch.float64)
 def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) -> Tensor:
     """Fill ``scores`` as `causal.compute` does; F is the sum over the cores that are computed."""
     total = torch.zeros(len(task.objectives), dtype=torch.float64)
-    with RecordFile(folder / "values", nbytes([total]), task.identity()) as values:
+    with RecordFile(folder / "values", nbytes([total]), task.identity) as values:
         for k in task.tiles:
             record = values.read(k, [total])
             if record is None:
@@ -49,9 +49,8 @@ def _bidirectional(task: Task) -> BidirectionalMamba:
 
 def _window(task: Task, scores: RecordFile, k: int) -> Tensor:
     origins, bases = task.origins(), list(task.model.vocabulary.base_ids)
-    tile = engine.adjoint(
-        _bidirectional(task), task.one_hot, _windows(task), task.objectives, k, origins
-    )
+    given = _bidirectional(task), task.one_hot, _windows(task), task.objectives
+    tile = engine.adjoint(*given, k, origins, task.threads)
     log_p = task.observed_log_p(tile.log_p, *task.plan.bounds(k))
     scores.write(k, [tile.gradient[..., bases], log_p])
     return tile.values.cpu()
@@ -62,10 +61,8 @@ def _measure_halos(task: Task, folder: Path) -> None:
     with _errors_file(task, folder) as file:
         for i, core in enumerate(_loci(task)):
             if file.read(i, [_BLANK]) is None:
-                error = engine.halo_error(
-                    *(_bidirectional(task), task.one_hot, windows, objectives, core),
-                    task.origins(),
-                )
+                given = _bidirectional(task), task.one_hot, windows, objectives, core
+                error = engine.halo_error(*given, task.origins(), task.threads)
                 file.write(i, [torch.tensor(error, dtype=torch.float64)])
 
 
@@ -88,4 +85,4 @@ def halo_errors(task: Task, folder: Path) -> list[engine.HaloError]:
 
 
 def _errors_file(task: Task, folder: Path) -> RecordFile:
-    return RecordFile(folder / "halos", nbytes([_BLANK]), task.identity())
+    return RecordFile(folder / "halos", nbytes([_BLANK]), task.identity)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
+from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.errors import ResourceError
-from pgf_genome.files import naming
+from pgf_genome.files import atomic_write_text, naming
+
+log = logging.getLogger("pgf_genome")
 
 
 @contextmanager
@@ -48,7 +54,7 @@ def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[
         try:
             yield folder
         except BaseException:
-            if not any(path.is_dir() for path in folder.iterdir()):
+            if not _segments(folder):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder)
@@ -74,7 +80,52 @@ def require_folder(folder: Path, option: str) -> None:
         ) from error
 
 
+def threads_of(folder: Path, wanted: int | None) -> int:
+    """Choose the number of threads of a run, and keep it for whoever resumes the run.
+
+    Large matrix products can differ in the last bit with the number of threads, so a run goes on
+    with the number that it began with, and ends in the same bytes.
+    """
+    kept, wanted = folder / "threads", wanted or torch.get_num_threads()
+    if _segments(folder) and kept.is_file() and kept.read_text().strip().isdigit():
+        before = int(kept.read_text())
+        if before != wanted:
+            log.info("going on with %d threads, not %d, as the stopped run had", before, wanted)
+        return max(before, 1)
+    atomic_write_text(kept, f"{wanted}\n")
+    return wanted
+
+
+def log_what_is_resumed(folder: Path, plan: Prepared) -> None:
+    """Say how much of a run is there already, and why something that is there is not used."""
+    there = {path.name for path in _segments(folder)}
+    if not there:
+        return
+    if not all(getattr(f, "identity", None) for f in plan.tasks[0].objectives):
+        log.warning(
+            "the objective has no `identity`, so the stopped run in %s is not resumed: give the "
+            "callable an attribute `identity`, a text that no other objective has",
+            folder,
+        )
+        return
+    ours = {task.folder_name for task in plan.tasks}
+    if there & ours:
+        log.info(
+            "going on with the stopped run in %s: %d of %d segments are done or begun",
+            *(folder, len(there & ours), len(ours)),
+        )
+    if there - ours:
+        log.info(
+            "%s holds %d segments of a stopped run with another sequence, model, objective or "
+            "option; they are not used, and are removed when this run is done",
+            *(folder, len(there - ours)),
+        )
+
+
+def _segments(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()]
+
+
 def _clear(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
+    for path in _segments(folder):
+        shutil.rmtree(path)

@@ -110,7 +110,7 @@ def load_model(
         If the device is not there, or device or dtype is not one of those above.
     """
     if dtype not in DTYPES:
-        raise UsageError(f"--dtype must be float32, float64 or bfloat16, not {dtype}")
+        raise UsageError(f"`dtype` must be float32, float64 or bfloat16, not {dtype}")
     place = resolve_device(device)
     found = resolve_source(source)
     checkpoint = read_checkpoint(found.directory, n_as_pad=n_as_pad)
@@ -135,7 +135,7 @@ def skeleton(
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Find the device that ``--device`` means: see `load_model`."""
+    """Find the device that `device` means: see `load_model`."""
     if str(device) == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:
@@ -143,11 +143,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except RuntimeError:
         place = None
     if place is None or place.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device must be auto, cpu, cuda or cuda:INDEX, not {str(device)!r}")
+        raise UsageError(f"`device` must be auto, cpu, cuda or cuda:INDEX, not {str(device)!r}")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if place.type == "cuda" and (place.index or 0) >= count:
         raise ResourceError(
-            f"--device {device}: this machine has {count} usable CUDA devices; use --device cpu"
+            f"`device` {device}: this machine has {count} usable CUDA devices; use `device` cpu"
         )
     return place
 

@@ -62,7 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _with_options(message: str) -> str:
     """Name the library's arguments in a message as the options of the command line."""
-    return re.sub(r"`([a-z_]+)`", lambda name: "--" + name[1].replace("_", "-"), message)
+    options = (each for command in commands.commands.values() for each in command.params)
+    spelled = {each.name: max(each.opts, key=len) for each in options if each.opts[0][0] == "-"}
+    return re.sub(
+        r"`([a-z_]+)`",
+        lambda name: spelled.get(name[1], "--" + name[1].replace("_", "-")),
+        message,
+    )
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -1,7 +1,9 @@
 """Objectives: sums over the positions of one sequence, evaluated tile by tile.
 
 An objective is any callable that maps a ``Tile`` to a scalar tensor, its share of the sum. Write
-it with differentiable torch operations and the sweeps do the rest.
+it with differentiable torch operations and the sweeps do the rest. It may have a ``unit`` and an
+``identity``, texts that name the unit of F and tell it from every other objective: a stopped run of
+an objective without an identity is not resumed.
 """
 
 from __future__ import annotations
@@ -106,6 +108,11 @@ class Positional:
                 raise UsageError(f"objective positions {start}..{stop} are not a span")
         if self.positions is not None:
             object.__setattr__(self, "positions", _merged(self.positions))
+
+    @property
+    def identity(self) -> str:
+        """Text that is equal for equal objectives only; a run is resumed if it is the same."""
+        return repr(self)
 
     def weights(self, like: Tensor, start: int) -> Tensor:
         """1 where positions ``start, start + 1, ..`` count, else 0; as long as ``like``."""

@@ -96,11 +96,14 @@ class RecordFile:
         return found[1] if found and found[0] == number else None
 
     def _read(self, slot: int, like: Sequence[Tensor]) -> tuple[int, list[Tensor]] | None:
-        record = os.pread(self._file, self._stride, slot * self._stride)
+        offset = slot * self._stride
+        record = os.pread(self._file, _HEADER.size + nbytes(like) + _DIGEST, offset)
         if len(record) < _HEADER.size:
             return None
         number, size = _HEADER.unpack_from(record)
         end = _HEADER.size + size
+        if len(record) < end + _DIGEST <= self._stride:
+            record = os.pread(self._file, end + _DIGEST, offset)
         head, payload = record[: _HEADER.size], record[_HEADER.size : end]
         if size > self._slot_bytes or record[end : end + _DIGEST] != self._digest(head, payload):
             return None

@@ -1,0 +1,173 @@
+"""What a stopped run is resumed by, what is said of it, and what it replaces."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pgf_genome as pgf
+from pgf_genome.engine.spool import Journal
+
+ORACLE = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
+OPTIONS = {"tile": 64, "report": False, "tracks": ("contribution",)}
+
+
+class KilledError(Exception):
+    pass
+
+
+class Weighted:
+    """An objective of a user: a plain callable."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def __call__(self, tile):
+        return self.weight * tile.hidden.square().sum(dtype=torch.float64)
+
+
+class Named(Weighted):
+    unit = "points"
+
+    @property
+    def identity(self) -> str:
+        return f"weighted {self.weight}"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return pgf.load_model(ORACLE)
+
+
+def fasta_of(folder: Path, seed: int = 3, length: int = 600) -> Path:
+    bases = np.random.default_rng(seed).choice(list("ACGT"), length)
+    path = folder / f"{seed}.fa"
+    path.write_text(f">a\n{''.join(bases)}\n>b\n{''.join(bases[:300])}\n")
+    return path
+
+
+def stop_at(monkeypatch, number: int, fasta: Path, model, prefix: Path, **options) -> None:
+    """Run until the sweep back over the first contig has done a tile, and be killed there."""
+    write = Journal.write
+
+    def killed(self, k, tensors):
+        write(self, k, tensors)
+        if k == number:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "write", killed)
+        with pytest.raises(KilledError):
+            pgf.attribute(fasta, model, prefix, **(OPTIONS | options))
+
+
+def tracks(done) -> dict[str, bytes]:
+    return {kind: path.read_bytes() for kind, path in done.files.items() if kind != "run"}
+
+
+def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path, model, monkeypatch, caplog):
+    fasta = fasta_of(tmp_path)
+    caplog.set_level(logging.INFO, "pgf_genome")
+    whole = pgf.attribute(fasta, model, tmp_path / "whole", threads=2, **OPTIONS)
+    stop_at(monkeypatch, 5, fasta, model, tmp_path / "part", threads=2)
+    caplog.clear()
+    part = pgf.attribute(fasta, model, tmp_path / "part", threads=1, **OPTIONS)
+    assert "going on with 2 threads, not 1, as the stopped run had" in caplog.text
+    assert "1 of 2 segments are done or begun" in caplog.text
+    assert "a: the sweep back goes on where it stopped, with 320 of 600 bases before" in caplog.text
+    assert tracks(part) == tracks(whole)
+    assert part.run["performance"]["threads"] == 2
+
+
+def test_a_callable_with_an_identity_is_resumed_and_names_its_unit(
+    tmp_path, model, monkeypatch, caplog
+):
+    fasta = fasta_of(tmp_path)
+    caplog.set_level(logging.INFO, "pgf_genome")
+    whole = pgf.attribute(fasta, model, tmp_path / "whole", objective=Named(2.0), **OPTIONS)
+    stop_at(monkeypatch, 5, fasta, model, tmp_path / "part", objective=Named(2.0))
+    part = pgf.attribute(fasta, model, tmp_path / "part", objective=Named(2.0), **OPTIONS)
+    assert "going on with the stopped run" in caplog.text
+    assert tracks(part) == tracks(whole)
+    assert part.run["tracks"]["contribution"]["unit"].startswith("points of F per unit change")
+
+
+def test_a_callable_of_another_identity_does_not_take_over_a_stopped_run(
+    tmp_path, model, monkeypatch, caplog
+):
+    fasta = fasta_of(tmp_path)
+    caplog.set_level(logging.INFO, "pgf_genome")
+    stop_at(monkeypatch, 5, fasta, model, tmp_path / "part", objective=Named(2.0))
+    part = pgf.attribute(fasta, model, tmp_path / "part", objective=Named(3.0), **OPTIONS)
+    assert "1 segments of a stopped run with another sequence, model, objective" in caplog.text
+    whole = pgf.attribute(fasta, model, tmp_path / "whole", objective=Named(3.0), **OPTIONS)
+    assert tracks(part) == tracks(whole)
+
+
+def test_a_callable_without_an_identity_is_not_resumed_and_that_is_said(
+    tmp_path, model, monkeypatch, caplog
+):
+    fasta = fasta_of(tmp_path)
+    stop_at(monkeypatch, 5, fasta, model, tmp_path / "part", objective=Weighted(2.0))
+    part = pgf.attribute(fasta, model, tmp_path / "part", objective=Weighted(3.0), **OPTIONS)
+    assert "the objective has no `identity`" in caplog.text
+    whole = pgf.attribute(fasta, model, tmp_path / "whole", objective=Named(3.0), **OPTIONS)
+    assert tracks(part) == tracks(whole)
+
+
+def test_a_new_run_removes_what_an_earlier_one_left_and_says_so(tmp_path, model, caplog):
+    caplog.set_level(logging.INFO, "pgf_genome")
+    both = {"tracks": ("contribution", "surprisal")}
+    pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", **(OPTIONS | both))
+    (tmp_path / "x.notes.txt").write_text("mine")
+    assert (tmp_path / "x.surprisal.bw").exists()
+    done = pgf.attribute(fasta_of(tmp_path, seed=4), model, tmp_path / "x", **OPTIONS)
+    left = {path.name for path in tmp_path.glob("x.*")}
+    written = {path.name for path in done.files.values()}
+    assert left == written | {"x.notes.txt", "x.contribution.bedgraph.gz.tbi"}
+    assert "removed of an earlier run under this prefix: x.surprisal.bedgraph.gz" in caplog.text
+
+
+def test_no_run_json_lies_beside_the_files_of_another_run(tmp_path, model, monkeypatch):
+    """The new run is killed while it writes its tracks, and then goes on."""
+    both = {"tracks": ("contribution", "surprisal")}
+    pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", **(OPTIONS | both))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "pgf_genome.attribution.outputs.write_chrom_sizes",
+            lambda *_: (_ for _ in ()).throw(KilledError()),
+        )
+        with pytest.raises(KilledError):
+            pgf.attribute(fasta_of(tmp_path, seed=4), model, tmp_path / "x", **OPTIONS)
+    assert not (tmp_path / "x.run.json").exists()
+    pgf.attribute(fasta_of(tmp_path, seed=4), model, tmp_path / "x", **OPTIONS)
+    assert json.loads((tmp_path / "x.run.json").read_text())["fasta"]["name"] == "4.fa"
+    assert not (tmp_path / "x.surprisal.bw").exists()
+
+
+def test_a_run_json_of_someone_else_cannot_name_files_elsewhere(tmp_path, model):
+    (tmp_path / "folder").mkdir()
+    for name in ("precious.txt", "folder/x.precious"):
+        (tmp_path / name).write_text("kept")
+    names = ["../precious.txt", "precious.txt", str(tmp_path / "precious.txt"), 3, None, "x."]
+    files = {str(i): name for i, name in enumerate(names)}
+    (tmp_path / "folder" / "x.run.json").write_text(json.dumps({"files": files}))
+    pgf.attribute(fasta_of(tmp_path), model, tmp_path / "folder" / "x", **OPTIONS)
+    assert (tmp_path / "precious.txt").read_text() == "kept"
+    assert (tmp_path / "folder" / "x.precious").read_text() == "kept"
+
+
+def test_bases_written_and_read_are_counted(tmp_path, model):
+    fasta = fasta_of(tmp_path)
+    whole = pgf.attribute(fasta, model, tmp_path / "whole", **OPTIONS)
+    assert whole.run["bases"] == {"written": 900, "read": 900}
+    part = pgf.attribute(fasta, model, tmp_path / "part", region=["a:11-30"], **OPTIONS)
+    assert part.run["bases"] == {"written": 20, "read": 600}
+    seen = {"region": ["a:11-30"], "context": 100}
+    near = pgf.attribute(fasta, model, tmp_path / "near", **(OPTIONS | seen))
+    assert near.run["bases"] == {"written": 20, "read": 130}
