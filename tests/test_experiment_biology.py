@@ -110,7 +110,7 @@ def test_verdicts_are_read_from_the_table(expected, result):
         claims = biology_text.claims(doctored)
         claim, text = claims[rank], biology_text.paragraph(doctored, claims)
         assert f"{values[0]:.3f}" in claim.measured
-        missing = text.partition("What does not come out: ")[2]
+        missing = text.partition("Expected but not found: ")[2]
         assert (expected.label in missing) == (claim.verdict == "does not hold")
         return claim.verdict
 
@@ -119,11 +119,11 @@ def test_verdicts_are_read_from_the_table(expected, result):
     assert verdict(good, good - 0.05, good + 0.05) == "holds"
     assert verdict(bad, bad - 0.05, bad + 0.05) == "does not hold"
     slight = expected.null + 0.02 * expected.sign
-    against_prototype = expected.enough == expected.null
+    against_reference = expected.enough == expected.null
     narrow = verdict(slight, slight - 0.01, slight + 0.01)
-    assert narrow == ("holds" if against_prototype else "holds in part")
+    assert narrow == ("holds" if against_reference else "holds in part")
     wide = verdict(slight, slight - 0.5, slight + 0.5)
-    assert wide == ("holds in part" if against_prototype else "does not hold")
+    assert wide == ("holds in part" if against_reference else "does not hold")
 
 
 def test_what_was_not_measured_is_not_tested(result):

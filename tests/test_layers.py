@@ -172,6 +172,22 @@ def test_a_circle_is_found() -> None:
     assert home("torch.nn") is None
 
 
+def test_measurements_do_not_import_their_presentation() -> None:
+    """An experiment's text and figure import what was measured; the runner alone joins the two."""
+    home, presentation = "pgf_genome.experiments.", ("_text", "_figure")
+    found = {
+        module: [
+            name
+            for name in imports(module, path.read_text(encoding="utf-8"))
+            if name.startswith(home) and name.split(".")[2].endswith(presentation)
+        ]
+        for module, path in MODULES.items()
+        if module.startswith(home) and not module.endswith((*presentation, ".runner"))
+    }
+    assert len(found) > 20
+    assert {module: names for module, names in found.items() if names} == {}
+
+
 def test_every_unit_has_its_layer() -> None:
     units = {module.split(".")[1] for module in MODULES} - {"__init__"}
     assert units == UNITS

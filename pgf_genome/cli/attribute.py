@@ -127,9 +127,10 @@ def attribute(
     with Progress(quiet) as progress:
         done = attribution.attribute(fasta, loaded, out_prefix, progress, **options)
     run, speed = done.run, done.run["performance"]
+    written, read = (f"{run['bases'][what]:,} bases" for what in ("written", "read"))
     logging.getLogger("pgf_genome").info(
-        "%s bases, strand %s, %.1f s, %.2f kbp/s of strand, peak memory %d MiB; %d files: %s.*",
-        f"{sum(contig['length'] for contig in run['contigs']):,}",
+        "%s, strand %s, %.1f s, %.2f kbp/s of strand, peak memory %d MiB; %d files: %s.*",
+        written if written == read else f"{written} written of {read} read",
         run["strand"],
         speed["seconds"],
         speed["bases_per_second"] / 1e3,

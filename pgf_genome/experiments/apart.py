@@ -1,9 +1,9 @@
-"""Any work in a process of its own: its time, its memory, its results.
+"""Time, memory and results of any work, measured in a process of its own.
 
 ``python -m pgf_genome.experiments.apart TASK FOLDER``, with a `Task` as JSON, carries out its cases
 one after the other and prints a `Measurement` of each as a line of JSON. Memory is counted from a
-baseline that is taken after a first tiny run, so that what is compiled or loaded at first use is
-not in it, and that has nothing of the case before.
+baseline that is taken after a first tiny run, so that it leaves out what is compiled or loaded at
+first use, and what is left of the case before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +41,21 @@ Work = Callable[[], Result]
 
 @dataclass(frozen=True)
 class Task:
-    """What to do.
+    """Work for another process: a function, and the cases to call it with.
 
     Attributes
     ----------
     work : str
-        "MODULE:FUNCTION". Called with the arguments of a case and with ``device``, the function
-        loads what it needs, does the same at a tiny size once, and returns the work: a callable
-        without arguments that gives named arrays.
+        ``"MODULE:FUNCTION"``. The function is called with the arguments of a case and with
+        ``device``. It loads what it needs, does the work once at a tiny size, and returns the work
+        itself: a callable without arguments that returns named arrays.
     cases : sequence of mapping
-        Arguments, whatever JSON holds; the most expensive last, for none is tried after one that
-        fails.
+        Arguments in types that JSON has; the most expensive last, because no case is tried after
+        one that fails.
     device : str
-        "cpu" or "cuda[:INDEX]".
+        ``"cpu"`` or ``"cuda[:INDEX]"``.
     threads : int
-        Of torch, and so of our kernels.
+        Number of threads of torch and of the kernels.
     """
 
     work: str
@@ -66,13 +65,13 @@ class Task:
 
 
 def carry_out(task: Task, limits: Limits) -> list[tuple[Measurement, Result]]:
-    """Do a task in a new process; whatever happens there, this returns.
+    """Do a task in a new process; this returns even if that process dies.
 
     Returns
     -------
     list of (Measurement, dict of str to ndarray)
-        For every case what was measured, ``seconds`` being those of the work itself, and what the
-        work gave: nothing if it did not end well.
+        The measurement of every case, with the seconds of the work itself, and the arrays that the
+        work returned: none if it did not succeed.
     """
     with tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
         arguments = ["-m", __name__, json.dumps(asdict(task)), scratch]
@@ -81,9 +80,8 @@ def carry_out(task: Task, limits: Limits) -> list[tuple[Measurement, Result]]:
         done = [Measurement(**json.loads(line)) for line in lines]
         if len(done) < len(task.cases) and (not done or done[-1].status == OK):
             done.append(_failure(ended))
-        files = [Path(scratch) / f"{k}.npz" for k in range(len(task.cases))]
-        untried = Measurement(NOT_TRIED)
-        return [(m, _loaded(f)) for m, f in zip_longest(done, files, fillvalue=untried)]
+        done += [Measurement(NOT_TRIED)] * (len(task.cases) - len(done))
+        return [(m, _loaded(Path(scratch) / f"{k}.npz")) for k, m in enumerate(done)]
 
 
 def _failure(ended: Ended) -> Measurement:
@@ -101,7 +99,7 @@ def _loaded(file: Path) -> Result:
 
 
 def carry_out_here(task: Task, folder: Path) -> Iterator[Measurement]:
-    """Do a task in this process, and write what case k gives as ``k.npz``."""
+    """Do a task in this process, and write the result of case k as ``k.npz``."""
     module, function = task.work.split(":")
     prepare = getattr(import_module(module), function)
     import torch
@@ -115,8 +113,9 @@ def carry_out_here(task: Task, folder: Path) -> Iterator[Measurement]:
                 raise
             yield Measurement(OUT_OF_MEMORY)
             return
-        # under another name first: who is killed while writing has written nothing
-        np.savez(folder / "part.npz", **result)
+        # Write under another name first, so that a process killed meanwhile has written nothing.
+        arrays: dict[str, Any] = dict(result)
+        np.savez(folder / "part.npz", **arrays)
         (folder / "part.npz").rename(folder / f"{k}.npz")
         yield measured
 
@@ -134,7 +133,7 @@ def _carry_out(
 
 
 def _from_here_on(device: str) -> int:
-    """Bytes held now; the peak is counted anew."""
+    """Reset the peak of memory, and return the bytes held now."""
     if device.startswith("cuda"):
         import torch
 

@@ -1,4 +1,4 @@
-"""What a model knows of genes: codons, start sites, substitutions, and what first order misses."""
+"""Tests of what a model knows of genes: codons, start sites, substitutions, first order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pgf_genome.intervals import Interval, parse_region
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.sequence import Genome, decode_fasta
 
-# From where on the bundled model was not trained: its model card.
+# The bundled model was not trained on this contig from this position on, says its model card.
 HELD_OUT = ("NC_000913.3", 4_000_000)
 PACKAGES = ("torch", "numba")
 QUICK: Mapping[str, Any] = {
@@ -44,7 +44,7 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and on what.
+    """Options of the experiment.
 
     Attributes
     ----------
@@ -53,24 +53,25 @@ class Settings:
     model : str
         Bundled name, checkpoint directory or hub id of a causal model.
     region : str, optional
-        Samtools region. Default: for the bundled model on *E. coli* K-12 what it was not trained
-        on, else the first contig.
+        Samtools region. If None, the part of *E. coli* K-12 that the bundled model was not trained
+        on, or for other models and genomes the first contig.
     bases : int
-        At most so many of them, from the start of the region.
+        Largest number of bases, from the start of the region.
     snvs : int
         Substitutions, drawn uniformly, whose exact effect is computed.
     per_kind : int
-        Further ones, until there are so many that are synonymous, missense and stop-gained.
-    horizon, tolerance
-        How far mutants are run: see `mutations.Reach`.
+        More substitutions are drawn until so many are synonymous, missense and stop-gained.
+    horizon : int
+    tolerance : float
+        See `mutations.Reach`.
     resamples : int
-        Of the genes, for the confidence intervals.
+        Resamples of the genes, for the confidence intervals.
     threads : int
         0 is all cores.
     device : str
-        "cpu", "cuda[:INDEX]" or "auto".
+        ``"cpu"``, ``"cuda[:INDEX]"`` or ``"auto"``.
     seed : int
-        Of the draws.
+        Seed of all draws.
     """
 
     fasta: str
@@ -98,16 +99,16 @@ class Settings:
             raise UsageError(f"--tolerance must not be negative, not {self.tolerance:g}")
 
     def interval(self, lengths: Mapping[str, int]) -> Interval:
-        """The stretch that is looked at, of a genome whose contigs have these lengths."""
+        """Return the stretch to examine, in a genome whose contigs have these lengths."""
         contig, first = HELD_OUT
         known = self.model == DEFAULT_MODEL and lengths.get(contig, 0) > first
         default = f"{{{contig}}}:{first + 1}-" if known else next(iter(lengths))
-        found = parse_region(self.region or default, lengths)
-        return replace(found, stop=min(found.stop, found.start + self.bases))
+        region = parse_region(self.region or default, lengths)
+        return replace(region, stop=min(region.stop, region.start + self.bases))
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """What the model knows of the genes of a stretch, panel by panel.
+    """Measure what the model knows of the genes of a stretch, panel by panel.
 
     Raises
     ------
@@ -155,7 +156,7 @@ def score(
     annotation: Annotation,
     scratch: Path,
 ) -> Scored:
-    """Tracks of a stretch that the model sees alone, mean of both strands, and its genes."""
+    """Compute the tracks of a stretch by itself, mean of both strands, and find its genes."""
     span = (interval.start, interval.stop)
     segment = Segment(interval.contig, *span, write=(span,))
     layout = running_of(model).layout(batch=2, tile=TILE_LENGTH)
@@ -169,13 +170,13 @@ def score(
 
 
 def _is_unseen(model: str, interval: Interval) -> bool:
-    """Whether it is known that a model was not trained on a stretch."""
+    """Return whether the model is known not to have been trained on a stretch."""
     contig, first = HELD_OUT
     return model == DEFAULT_MODEL and interval.contig == contig and interval.start >= first
 
 
 def _drawn(snvs: Snvs, settings: Settings, rng: np.random.Generator) -> np.ndarray:
-    """Indices of a uniform draw, and after them of more until the kinds have enough."""
+    """Draw indices uniformly, and after these more until every kind has enough."""
     order = rng.permutation(len(snvs))
     chosen = order[: settings.snvs]
     for kind in range(3):

@@ -16,10 +16,10 @@ PANELS = (
     "Sensitivity by codon position",
     "Contribution around start codons",
     "Surprisal around start codons",
-    "Surprisal, means of genes and of stretches between",
+    "Surprisal, mean of each gene and stretch between genes",
     "First-order effects of all substitutions in genes",
     "First order against exact",
-    "Told from synonymous",
+    "Distinguished from synonymous",
 )
 AREAS = {
     "first order, all": ("first order", "first order"),
@@ -30,7 +30,7 @@ AREAS = {
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """Eight panels; points with 95 % intervals, boxes from the 5 % to the 95 % quantile."""
+    """Draw eight panels: points with 95 % intervals, boxes from the 5 % to the 95 % quantile."""
     drawn = make_subplots(
         rows=4, cols=2, subplot_titles=PANELS, horizontal_spacing=0.11, vertical_spacing=0.085
     )
@@ -109,7 +109,7 @@ def _boxes(drawn: go.Figure, rows: pd.DataFrame, colours: dict[str, str], col: i
 
 
 def _scatter(drawn: go.Figure, rows: pd.DataFrame) -> None:
-    """Every substitution that was run, and the diagonal on which the two would agree."""
+    """Draw every substitution that was run, and the diagonal on which the two would agree."""
     for kind, colour in (RARE | KINDS).items():
         of_kind = rows[rows["group"] == kind]
         first, exact = (of_kind[of_kind["quantity"] == q] for q in ("first order", "exact"))
@@ -136,7 +136,7 @@ def _scatter(drawn: go.Figure, rows: pd.DataFrame) -> None:
 
 
 def _areas(drawn: go.Figure, table: pd.DataFrame) -> None:
-    """AUROC by what the effects were computed with."""
+    """Draw the AUROC of every way to compute effects."""
     areas = table[table["statistic"] == "AUROC, synonymous"]
     for kind, shift in (("stop-gained", -0.1), ("missense", 0.1)):
         rows = pd.concat(

@@ -45,7 +45,7 @@ COMPARED = {"stop-gained": STOP_GAINED, "missense": MISSENSE}
 
 
 class Sizes(NamedTuple):
-    """How much of the sample is uniform, and how often genes are drawn again."""
+    """Size of the uniform part of the sample, number of resamples of the genes, and seed."""
 
     uniform: int
     resamples: int
@@ -66,7 +66,7 @@ class Scored:
     owner : ndarray of int, (L,)
         Gene of every base that is in one CDS of the annotation and no other, else -1.
     genic : ndarray of bool, (L,)
-        Whether any gene, of RNA too, is annotated there.
+        Whether any gene, RNA genes included, is annotated there.
     """
 
     interval: Interval
@@ -85,7 +85,8 @@ class Scored:
         annotation: Annotation,
     ) -> Self:
         """Find the genes of an annotation that lie in a stretch."""
-        length, genes = len(codes), []
+        length = len(codes)
+        genes: list[Gene] = []
         covered, owner = np.zeros(length, np.int64), np.full(length, -1)
         genic = np.zeros(length, bool)
         for other in (each for each in annotation.genic if each.contig == interval.contig):
@@ -94,48 +95,49 @@ class Scored:
             here = gene.positions - interval.start
             inside = (here >= 0) & (here < length)
             np.add.at(covered, here[inside], 1)
-            moved = replace(gene, positions=here)
-            if inside.all() and is_whole(moved, codes):
+            shifted = replace(gene, positions=here)
+            if inside.all() and is_whole(shifted, codes):
                 owner[here] = len(genes)
-                genes.append(moved)
+                genes.append(shifted)
         owner[covered != 1] = -1
         return cls(interval, codes, tracks, tuple(genes), owner, genic)
 
     @cached_property
     def place(self) -> np.ndarray:
-        """Which base of its codon every base is, (L,): 0, 1 or 2; -1 outside genes."""
+        """Place of every base in its codon, (L,): 0, 1 or 2; -1 outside genes."""
         place = np.full(len(self.codes), -1)
         for gene in self.genes:
             place[gene.positions] = np.arange(len(gene.positions)) % 3
         return np.where(self.owner >= 0, place, -1)
 
     def substitutions(self) -> Snvs:
-        """All of the bases that are in one gene only."""
+        """Return all substitutions of bases that are in one gene only."""
         parts = [substitutions(gene, self.codes, i) for i, gene in enumerate(self.genes)]
         joined = Snvs.joined(parts)
         return joined.at(self.owner[joined.position] >= 0)
 
     def first_order(self, snvs: Snvs) -> np.ndarray:
-        """Effect on F by the gradient, (n,)."""
+        """Compute the effects on F by the gradient, (n,)."""
         tism = np.stack([self.tracks[f"tism.{base}"] for base in BASES])
         return tism[snvs.alt, snvs.position].astype(np.float64)
 
     def bases(self, track: str, position: np.ndarray, gene: np.ndarray) -> Sample:
-        """Values of a track, each with the gene it counts for."""
+        """Return values of a track, each with the gene it counts for."""
         return Sample(self.tracks[track][position], gene)
 
 
 def panels(
     scored: Scored, snvs: Snvs, chosen: np.ndarray, effects: Effects, sizes: Sizes
 ) -> Iterator[dict[str, Any]]:
-    """Every row of the table, panel by panel.
+    """Yield every row of the table, panel by panel.
 
     Parameters
     ----------
     snvs : Snvs
         All substitutions.
     chosen : ndarray of int, (n,)
-        Those whose exact effects are given; the first ``sizes.uniform`` were drawn uniformly.
+        Indices of the substitutions whose exact effects are given; the first ``sizes.uniform``
+        were drawn uniformly.
     """
     rng = np.random.default_rng(sizes.seed)
     weights = weights_of(len(scored.genes), sizes.resamples, rng)
@@ -166,7 +168,7 @@ def _row(
 
 
 def codon_rows(scored: Scored, weights: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Means by codon position, and each position against the two others."""
+    """Yield means by codon position, and each position against the two others."""
     at = [np.flatnonzero(scored.place == k) for k in range(3)]
     for track, unit in UNITS.items():
         for k in range(3):
@@ -181,7 +183,7 @@ def codon_rows(scored: Scored, weights: np.ndarray) -> Iterator[dict[str, Any]]:
 
 
 def start_rows(scored: Scored, weights: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Profiles around start codons, and their sites against the flanks."""
+    """Yield profiles around start codons, and their sites against the flanks."""
     around = np.arange(-FLANK, FLANK + 1)
     sign = np.array([1 if gene.strand == "+" else -1 for gene in scored.genes])
     first = np.array([gene.positions[0] for gene in scored.genes])
@@ -209,7 +211,7 @@ def start_rows(scored: Scored, weights: np.ndarray) -> Iterator[dict[str, Any]]:
 def between_rows(
     scored: Scored, weights: np.ndarray, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
-    """Surprisal in genes and between them; stretches between genes are drawn like genes."""
+    """Yield the surprisal in genes and between them; stretches between are resampled like genes."""
     free = ~scored.genic
     run = np.cumsum(np.diff(free, prepend=False) & free) - 1
     runs, genes = int(run.max(initial=-1)) + 1, weights.shape[1]
@@ -225,16 +227,17 @@ def between_rows(
         yield _row("between", name, "surprisal", "mean", mean(sample, both), BITS)
         count, total, _ = sample.moments(np.eye(genes + runs)).T
         yield from _quantiles("between", name, "surprisal", total[count > 0] / count[count > 0])
-    d = cohens_d(*groups.values(), both)
+    in_genes, between = groups.values()
+    d = cohens_d(in_genes, between, both)
     yield _row("between", "in genes", "surprisal", "Cohen's d, between genes", d, NONE)
-    less = difference(*groups.values(), both)
+    less = difference(in_genes, between, both)
     yield _row("between", "in genes", "surprisal", "difference, between genes", less, BITS)
 
 
 def kind_rows(
     panel: str, quantity: str, effect: np.ndarray, snvs: Snvs, weights: np.ndarray
 ) -> Iterator[dict[str, Any]]:
-    """Effects by kind, and how well they tell two kinds from synonymous ones."""
+    """Yield effects by kind, and how well they distinguish two kinds from synonymous ones."""
     samples = [Sample(effect[snvs.kind == k], snvs.gene[snvs.kind == k]) for k in range(len(KINDS))]
     for name, sample in zip(KINDS, samples, strict=True):
         if len(sample.values):
@@ -251,7 +254,7 @@ def kind_rows(
 def exact_rows(
     snvs: Snvs, first: np.ndarray, effects: Effects, weights: np.ndarray, uniform: int
 ) -> Iterator[dict[str, Any]]:
-    """Exact effects of the drawn substitutions, and what stands in for them."""
+    """Yield exact effects of the drawn substitutions, and of their approximations."""
     within = {f"exact over {n} bases": effects.within[:, i] for i, n in enumerate(WITHIN) if n > 1}
     stand_ins = {FIRST_ORDER: first, LOG_ODDS: effects.within[:, 0], **within}
     for quantity, effect in {EXACT: effects.total, **stand_ins}.items():
@@ -275,7 +278,7 @@ def exact_rows(
 def single_rows(
     scored: Scored, snvs: Snvs, first: np.ndarray, effects: Effects
 ) -> Iterator[dict[str, Any]]:
-    """The drawn substitutions one by one; their positions are 1-based, as in VCF."""
+    """Yield the drawn substitutions one by one; their positions are 1-based, as in VCF."""
     for i in range(len(snvs)):
         position = int(snvs.position[i])
         change = f"{BASES[scored.codes[position]]}>{BASES[snvs.alt[i]]}"

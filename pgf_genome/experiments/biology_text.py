@@ -1,4 +1,4 @@
-"""What the table of ``experiment biology`` says: rows for people, claims, a paragraph."""
+"""Presentation of ``experiment biology``: table, claims, paragraph."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from pgf_genome.experiments.frame import Claim, Findings
 
 TITLE = "What the model knows of genes"
 EXPECTED = "expected of genes"
-PROTOTYPE_AUROC, PROTOTYPE_PEARSON = 0.68, 0.66
-# Smaller than these, an effect is real but slight (Cohen 1988: d = 0.2; the same as an AUROC).
+# Results of an earlier model of this kind, which first order is expected to exceed.
+REFERENCE_AUROC, REFERENCE_PEARSON = 0.68, 0.66
+# An effect below these is slight (Cohen 1988: d = 0.2; the same as an AUROC).
 SLIGHT_D, SLIGHT_AUROC = 0.2, 0.556
 SHOWN = {
     "codon": "codon positions",
     "start": "around start codons",
-    "between": "genes and between",
+    "between": "genes and stretches between",
     "first order": "all substitutions in genes",
-    "third positions": "all at third codon positions",
-    "exact": "substitutions drawn",
+    "third positions": "those at third codon positions",
+    "exact": "drawn substitutions",
 }
 STATISTICS = ("mean", "Cohen's d", "AUROC", "Pearson", "Spearman")
 
 
 class Expectation(NamedTuple):
-    """What a row of the table is held against.
+    """An expectation that a row of the table is compared with.
 
     Attributes
     ----------
     label, statement, paper : str
-        In few words and in full, and who says so or what the prototype gave.
+        The expectation in few words and in full, and its source or reference value.
     where : tuple of str
         Panel, group, quantity and statistic, as for `find`.
     sign : int
         1 if more than ``null`` is expected, -1 if less.
     null, enough : float
-        Value of no effect, or that of the prototype; distance from zero that is not slight.
+        Value of no effect, or the reference value; distance from zero that is not slight.
     """
 
     label: str
@@ -69,57 +70,56 @@ EXPECTATIONS = (
     ),
     Expectation(
         "genes being easier to predict",
-        "Genes are easier to predict than what lies between them",
+        "Genes are easier to predict than the stretches between them",
         EXPECTED, ("between", "in genes", "surprisal", "Cohen's d"), -1, 0.0, SLIGHT_D,
     ),
     Expectation(
-        "more than the prototype for stops",
-        "First order tells stop-gained from synonymous, better than the prototype did",
-        "prototype: AUROC 0.68; means -0.58, -0.23",
-        (FIRST, "stop-gained", FIRST, "AUROC"), 1, PROTOTYPE_AUROC, PROTOTYPE_AUROC,
+        "stops by first order",
+        "First order distinguishes stop-gained from synonymous",
+        f"AUROC above {REFERENCE_AUROC}",
+        (FIRST, "stop-gained", FIRST, "AUROC"), 1, REFERENCE_AUROC, REFERENCE_AUROC,
     ),
     Expectation(
         "stops by exact effects",
-        "Exact effects tell stop-gained from synonymous",
+        "Exact effects distinguish stop-gained from synonymous",
         EXPECTED, (EXACT, "stop-gained", EXACT, "AUROC"), 1, 0.5, SLIGHT_AUROC,
     ),
     Expectation(
         "missense by first order",
-        "First order tells missense from synonymous",
-        "prototype: means -0.12, -0.23, the wrong way round",
-        (FIRST, "missense", FIRST, "AUROC"), 1, 0.5, SLIGHT_AUROC,
+        "First order distinguishes missense from synonymous",
+        EXPECTED, (FIRST, "missense", FIRST, "AUROC"), 1, 0.5, SLIGHT_AUROC,
     ),
     Expectation(
         "missense among third positions",
-        "First order tells missense from synonymous at third positions",
+        "First order distinguishes missense from synonymous at third positions",
         EXPECTED, ("third positions", "missense", FIRST, "AUROC"), 1, 0.5, SLIGHT_AUROC,
     ),
     Expectation(
         "missense by exact effects",
-        "Exact effects tell missense from synonymous",
+        "Exact effects distinguish missense from synonymous",
         EXPECTED, (EXACT, "missense", EXACT, "AUROC"), 1, 0.5, SLIGHT_AUROC,
     ),
     Expectation(
-        "more than the prototype's correlation",
-        "First order follows exact effects, better than the prototype's did",
-        "prototype: Pearson 0.66",
-        (EXACT, "all", FIRST, "Pearson"), 1, PROTOTYPE_PEARSON, PROTOTYPE_PEARSON,
+        "first order following exact effects",
+        "First order follows exact effects",
+        f"Pearson above {REFERENCE_PEARSON}",
+        (EXACT, "all", FIRST, "Pearson"), 1, REFERENCE_PEARSON, REFERENCE_PEARSON,
     ),
 )  # fmt: skip
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
-    told = claims(table)
+    """Make everything that is shown of the stored table."""
+    judged = claims(table)
     return Findings(
-        "biology", TITLE, table, shown(table), figure(table), paragraph(table, told), told
+        "biology", TITLE, table, shown(table), figure(table), paragraph(table, judged), judged
     )
 
 
 def find(
     table: pd.DataFrame, panel: str, group: str, quantity: str, statistic: str
 ) -> pd.Series | None:
-    """The row of a statistic, if it was measured."""
+    """Find the row of a statistic; None if it was not measured."""
     named = zip(("panel", "group", "quantity"), (panel, group, quantity), strict=True)
     rows = table[table["statistic"].str.startswith(statistic)]
     for column, name in named:
@@ -128,7 +128,7 @@ def find(
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """A line per group and quantity; estimates with their 95 % intervals."""
+    """Make a line per group and quantity: estimates with their 95 % intervals."""
     kept = table[table["panel"].isin(list(SHOWN)) & (table["group"] != "profile")]
     lines = []
     for (panel, group, quantity), rows in kept.groupby(["panel", "group", "quantity"], sort=False):
@@ -146,15 +146,15 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """What one would expect of a model that knows genes, and what the prototype gave."""
+    """Compare the table with what is expected of a model that knows genes."""
     return tuple(Claim(e.statement, e.paper, *_judged(table, e)) for e in EXPECTATIONS)
 
 
 def _judged(table: pd.DataFrame, expected: Expectation) -> tuple[str, str]:
-    """What was measured, and a verdict.
+    """State what was measured, and a verdict.
 
-    It holds when the 95 % interval lies wholly on the right side and the estimate is not slight;
-    in part when it is slight, or the estimate alone is on the right side of a prototype's figure.
+    An expectation holds when the 95 % interval lies wholly on the right side and the estimate is
+    not slight; in part when it is slight, or the estimate alone exceeds a reference value.
     """
     row = find(table, *expected.where)
     if row is None:
@@ -169,23 +169,23 @@ def _judged(table: pd.DataFrame, expected: Expectation) -> tuple[str, str]:
     return measured, "holds in part" if clear or (enough == null and better) else "does not hold"
 
 
-def paragraph(table: pd.DataFrame, told: Sequence[Claim]) -> str:
-    """Question, measurement, machine; every number read from the table."""
+def paragraph(table: pd.DataFrame, judged: Sequence[Claim]) -> str:
+    """Write question, measurement and machine; every number is read from the table."""
     facts = table.iloc[0]
     unseen = " (held out)" if facts["unseen"] else ""
     where = f"{facts['contig']}:{facts['start'] + 1:,}-{facts['stop']:,}"
     failed = [
         expected.label
-        for expected, claim in zip(EXPECTATIONS, told, strict=True)
+        for expected, claim in zip(EXPECTATIONS, judged, strict=True)
         if claim.verdict == "does not hold"
     ]
     parts = [
-        f"Does {facts['model']} know genes? Looked at: {where}{unseen}, {facts['genes']} genes, "
+        f"Does {facts['model']} know genes? Examined: {where}{unseen}, {facts['genes']} genes, "
         "likelihood of both strands.",
         _genes(table),
         _substitutions(table),
         _orders(table),
-        f"What does not come out: {'; '.join(failed)}." if failed else "",
+        f"Expected but not found: {'; '.join(failed)}." if failed else "",
         _third(table),
         f"{facts['machine']}.",
     ]
@@ -205,7 +205,7 @@ def _genes(table: pd.DataFrame) -> str:
 
 
 def _substitutions(table: pd.DataFrame) -> str:
-    """Means by kind, and how well they are told apart."""
+    """State the means by kind, and how well the kinds are distinguished."""
     kinds = ("stop-gained", "missense", "synonymous")
     means = {k: find(table, "first order", k, "first order", "mean") for k in kinds}
     listed = [f"{row['value']:+.2f} ({k})" for k, row in means.items() if row is not None]
@@ -215,24 +215,24 @@ def _substitutions(table: pd.DataFrame) -> str:
         first, exact = (find(table, *place, "AUROC") for place in where)
         if first is not None and exact is not None:
             areas.append(f"{kind} {first['value']:.2f} (exact {exact['value']:.2f})")
-    told = f"; AUROC against synonymous: {', '.join(areas)}" if areas else ""
-    return f"First-order effects: {', '.join(listed)} nats{told}."
+    distinguished = f"; AUROC against synonymous: {', '.join(areas)}" if areas else ""
+    return f"First-order effects: {', '.join(listed)} nats{distinguished}."
 
 
 def _third(table: pd.DataFrame) -> str:
-    """Where third bases are predicted best, that is a reason, which their own comparison tests."""
+    """Compare among third bases alone where these are predicted best, as a possible reason."""
     surprisal = find(table, "codon", "position 3", "surprisal", "Cohen's d")
     alone = find(table, "third positions", "missense", FIRST, "AUROC")
     if surprisal is None or alone is None or not surprisal["high"] < 0:
         return ""
     return (
-        f"Third bases are the best predicted (surprisal, d {surprisal['value']:+.2f}); among "
-        f"substitutions there alone missense has AUROC {alone['value']:.2f}."
+        f"Third bases are predicted best (surprisal, d {surprisal['value']:+.2f}); among "
+        f"substitutions of third bases, missense has AUROC {alone['value']:.2f}."
     )
 
 
 def _orders(table: pd.DataFrame) -> str:
-    """How well first order, and less than that, follow exact effects."""
+    """State how well first order and other approximations follow exact effects."""
     names = ("first order", "log-odds", "exact over 16 bases")
     found = {name: find(table, "exact", "all", name, "Pearson") for name in names}
     listed = [f"{name} {row['value']:.2f}" for name, row in found.items() if row is not None]

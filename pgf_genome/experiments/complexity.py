@@ -12,13 +12,22 @@ from typing import Any, ClassVar
 
 from pgf_genome.experiments import growth, scaling
 from pgf_genome.experiments.apart import Task, carry_out
-from pgf_genome.experiments.complexity_text import LABELS, SWEEPS
 from pgf_genome.experiments.measure import OK
 from pgf_genome.experiments.process import Limits
 from pgf_genome.experiments.recurrences import WAYS, Tally, costs, random_problem
 from pgf_genome.experiments.trial import Trial, write_random_bases
 from pgf_genome.pretrain import save_model
 
+SWEEPS = ("sweep-tangent", "sweep-adjoint")
+LABELS = {
+    "rtrl-dense": "dense RTRL",
+    "tangent-dense": "dense tangent",
+    "rtrl-diagonal": "diagonal RTRL",
+    "tangent": "diagonal tangent",
+    "adjoint": "diagonal adjoint",
+    "sweep-tangent": "tangent sweep, whole model",
+    "sweep-adjoint": "adjoint sweep, whole model",
+}
 REPEAT = 3  # runs of a recurrence, of which the shortest counts
 LIMITS = Limits(seconds=300, bytes=8 * 2**30)
 QUICK: Mapping[str, Any] = {"states": (4, 8, 16, 32), "steps": 8, "length": 1024, "tile": 512}
@@ -28,16 +37,16 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Trial):
-    """What is measured.
+    """Options of the experiment.
 
     Attributes
     ----------
     states : tuple of int
         Numbers of states, N.
     steps : int
-        Of the recurrence that is differentiated in every way.
+        Steps of the recurrence that is differentiated in every way.
     length, tile : int
-        Bases of the sweeps of a whole model, and of their tiles.
+        Bases of a whole model's sweep, and of its tiles.
     """
 
     LEAST: ClassVar[Mapping[str, float]] = {
@@ -57,14 +66,14 @@ class Settings(Trial):
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Every way of differentiating, counted and timed."""
+    """Count and time every way of differentiating."""
     facts = {"steps": settings.steps, "length": settings.length, "tile": settings.tile}
     facts |= settings.facts()
     yield from (facts | row for row in (*_recurrences(settings), *_sweeps(settings, scratch)))
 
 
 def _recurrences(settings: Settings) -> Iterator[dict[str, Any]]:
-    """The ways of `recurrences`, on one channel."""
+    """Yield the ways of `recurrences`, on one channel."""
     for states in settings.states:
         problem = random_problem(states, settings.steps, settings.seed)
         for way, run_plainly in WAYS.items():
@@ -84,7 +93,7 @@ def _recurrences(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def _sweeps(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Our sweeps of a whole model, each in a process of its own."""
+    """Yield the sweeps of a whole model, each in a process of its own."""
     bases = write_random_bases(scratch / "bases", settings.length, settings.seed)
     shared = {"bases": str(bases), "length": settings.length, "tile": settings.tile}
     cases = []
@@ -98,6 +107,7 @@ def _sweeps(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
         outcomes = carry_out(task, LIMITS)
         for states, (measured, result) in zip(settings.states, outcomes, strict=True):
             done = measured.status == OK
+            seconds = measured.seconds if done else None
             log.info("N = %d, %s: %s", states, LABELS[sweep], measured.status)
             yield {
                 "method": sweep,
@@ -105,7 +115,7 @@ def _sweeps(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
                 "status": measured.status,
                 "operations_per_step": None,
                 "numbers_carried": None,
-                "seconds_per_step": measured.seconds / settings.length if done else None,
+                "seconds_per_step": None if seconds is None else seconds / settings.length,
                 "derivative": float(result["derivative"]) if done else None,
                 "memory_bytes": growth.memory(measured),
             }

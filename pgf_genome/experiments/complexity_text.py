@@ -1,4 +1,4 @@
-"""What the table of ``experiment complexity`` says."""
+"""Presentation of ``experiment complexity``: table, figure, claims, paragraph."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
+from pgf_genome.experiments.complexity import LABELS, SWEEPS
 from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.growth import verdict
 from pgf_genome.experiments.loglog import Curve, Panel, exponent
@@ -14,30 +15,21 @@ from pgf_genome.experiments.loglog import figure as drawn
 from pgf_genome.experiments.trial import on_machine
 
 TITLE = "Cost of a derivative against the number of states"
-SWEEPS = ("sweep-tangent", "sweep-adjoint")
-LABELS = {
-    "rtrl-dense": "dense RTRL",
-    "tangent-dense": "dense tangent",
-    "rtrl-diagonal": "diagonal RTRL",
-    "tangent": "diagonal tangent",
-    "adjoint": "diagonal adjoint",
-    "sweep-tangent": "tangent sweep, whole model",
-    "sweep-adjoint": "adjoint sweep, whole model",
-}
+
 OURS, DENSE = ("tangent", "adjoint"), "rtrl-dense"
-ONE = 0.1  # how far a fitted exponent may be from 1
-LARGE = 16  # N from which on a fit begins, if there are two
+ONE = 0.1  # tolerance of a fitted exponent of 1
+LARGE = 16  # a fit uses the N from here on, if there are at least two
 OPERATIONS, CARRIED, SECONDS = "operations_per_step", "numbers_carried", "seconds_per_step"
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
-    told = paragraph(table)
-    return Findings("complexity", TITLE, table, shown(table), figure(table), told, claims(table))
+    """Make everything that is shown of the stored table."""
+    words = paragraph(table)
+    return Findings("complexity", TITLE, table, shown(table), figure(table), words, claims(table))
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, a row per method and number of states."""
+    """Format the table, a row per method and number of states."""
 
     def cell(value: float, form: str, scale: float = 1) -> str:
         return "" if pd.isna(value) else f"{value / scale:{form}}"
@@ -59,7 +51,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def fitted(table: pd.DataFrame, method: str, column: str) -> float:
-    """Exponent of a column in N, over the larger N."""
+    """Fit the exponent of a column in N, over the larger N."""
     rows = table[table["method"] == method]
     large = rows[rows["states"] >= LARGE]
     rows = large if len(large) > 1 else rows
@@ -67,7 +59,7 @@ def fitted(table: pd.DataFrame, method: str, column: str) -> float:
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """Operations, numbers and time against N."""
+    """Draw operations, numbers and time against N."""
     counts = sorted(table["states"].unique().tolist())
     panels = []
     for title, column, unit in (
@@ -84,7 +76,7 @@ def figure(table: pd.DataFrame) -> go.Figure:
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """What App. C of the paper says, beside the fitted exponents."""
+    """Compare App. C of the paper with the fitted exponents."""
     ours = [fitted(table, m, c) for m in OURS for c in (OPERATIONS, CARRIED)]
     dense = [fitted(table, DENSE, c) for c in (OPERATIONS, CARRIED)]
     times = [fitted(table, m, SECONDS) for m in SWEEPS]
@@ -111,28 +103,28 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
 
 
 def _in_words(table: pd.DataFrame, methods: tuple[str, ...], *columns: tuple[str, str]) -> str:
-    told = []
+    parts = []
     for method in methods:
         powers = [f"{name} N^{fitted(table, method, column):.2f}" for name, column in columns]
-        told.append(f"{LABELS[method]}: {', '.join(powers)}")
-    return "; ".join(told)
+        parts.append(f"{LABELS[method]}: {', '.join(powers)}")
+    return "; ".join(parts)
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """Claim, measurement, machine; every number of ours read from the table."""
+    """Write claim, measurement and machine; every number of ours is read from the table."""
     facts, most = table.iloc[0], table["states"].max()
     largest = table[table["states"] == most].set_index("method")
     times = largest.loc[DENSE, OPERATIONS] / largest.loc["tangent", OPERATIONS]
-    found = [largest.loc[m, "derivative"] for m in LABELS if m not in SWEEPS]
-    spread = max(abs(x / found[0] - 1) for x in found)
+    derivatives = [largest.loc[m, "derivative"] for m in LABELS if m not in SWEEPS]
+    spread = max(abs(x / derivatives[0] - 1) for x in derivatives)
     return (
         "The paper (arXiv 2512.23068, App. C) lowers the cost from that of dense real-time "
-        "recurrent learning (RTRL) to O(N) in the number of states. Counted here, as it was done: "
-        f"every operation on one channel of N states over {facts['steps']} steps. At N = {most} "
+        "recurrent learning (RTRL) to O(N) in the number of states. Counted here: every operation "
+        f"as it is executed, on one channel of N states over {facts['steps']} steps. At N = {most} "
         f"dense RTRL needs {times:,.0f} times the operations of a diagonal tangent, and "
         f"{largest.loc[DENSE, CARRIED] / largest.loc['tangent', CARRIED]:,.0f} times the numbers; "
-        f"all ways find the same derivative to {spread:.0e}. The gain comes of knowing "
-        "that the recurrence is diagonal; diagonal RTRL has it too. Timed as well: the sweeps of a "
+        f"all ways find the same derivative to {spread:.0e}. The gain comes from the diagonal "
+        "recurrence, and diagonal RTRL has it too. Timed as well: the sweeps of a "
         f"model with D = {facts['width']}, layers: {facts['layers']}, over "
         f"{facts['length']:,} bases, whose other parts do not depend on N; {on_machine(table)}."
     )

@@ -15,12 +15,12 @@ from torch import Tensor
 from pgf_genome.scan.function import selective_scan
 
 Scan = Callable[[Tensor, Tensor, Tensor], Tensor]
-# Where softplus and SiLU are 1, so that step size and gate leave the recurrence alone.
+# Arguments at which softplus and SiLU are 1, so that step size and gate do not change the scan.
 UNIT_STEP, UNIT_GATE = math.log(math.e - 1), 1.2784645427610738
 
 
 def decaying_products(log_a: Tensor, b: Tensor, before: Tensor) -> Tensor:
-    """The compiled scan of this package: products of factors below one, never their inverses."""
+    """Run the compiled scan of this package: products of factors below one, not their inverses."""
     one = torch.ones_like(b[None, :, :1])  # B and C: one state per channel
     constant = torch.ones_like(b[None])
     out, _ = selective_scan(
@@ -31,7 +31,7 @@ def decaying_products(log_a: Tensor, b: Tensor, before: Tensor) -> Tensor:
 
 
 def log_shift(log_a: Tensor, b: Tensor, before: Tensor) -> Tensor:
-    """The scan of the paper's published code: two cumulative sums and a shift by the largest.
+    """Run the scan of the paper's published code: two cumulative sums, shifted by the largest.
 
         h_t = exp(L_t - m) sum_{s <= t} b_s exp(m - L_s),   L_t = t log a,  m = max L
 
@@ -44,7 +44,7 @@ def log_shift(log_a: Tensor, b: Tensor, before: Tensor) -> Tensor:
 
 
 def log_space(log_a: Tensor, b: Tensor, before: Tensor) -> Tensor:
-    """A scan in logarithms (Heinsen 2023, arXiv 2311.06281), positive and negative parts apart.
+    """Scan in logarithms (Heinsen 2023, arXiv 2311.06281), positive and negative parts apart.
 
         log h_t = L_t + logcumsumexp(log b_s - L_s)
 
@@ -61,7 +61,7 @@ def log_space(log_a: Tensor, b: Tensor, before: Tensor) -> Tensor:
 
 
 def in_blocks(scan: Scan, log_a: Tensor, b: Tensor, before: Tensor, block: int) -> Tensor:
-    """Run a scan block by block, the state handed on."""
+    """Run a scan block by block, and pass the state on."""
     parts = []
     for piece in b.split(block):
         parts.append(scan(log_a, piece, before))

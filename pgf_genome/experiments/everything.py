@@ -1,4 +1,4 @@
-"""All experiments, and one page of them."""
+"""All experiments in one run, and one page of them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def run(
     Parameters
     ----------
     directory : path
-        Each experiment's own files go there too.
+        Folder for these and for the files of every experiment.
     quick : bool
-        Tiny sizes.
+        Use tiny sizes.
     inputs : mapping of str to str
-        Files by name: "fasta", "gff", "model". An experiment that lacks one is left out, and the
-        page says so; a model is never lacking, for there is a bundled one.
+        Files by name: ``"fasta"``, ``"gff"``, ``"model"``. An experiment that lacks one is left
+        out, and the page says so; a model never lacks, because there is a bundled one.
     **options
-        Of all experiments: ``threads``, ``device``.
+        Options of all experiments: ``threads``, ``device``.
     """
     folder = prepared_directory(directory)
     found, left_out = [], []
@@ -59,7 +59,7 @@ def run(
 
 
 def claims(found: Sequence[Findings]) -> pd.DataFrame:
-    """The claims of several experiments, with the name of each."""
+    """Join the claims of several experiments, with the name of each."""
     tables = [claims_table(f.claims).assign(experiment=f.name) for f in found]
     joined = pd.concat(tables, ignore_index=True)
     return joined[["experiment", *(c for c in joined.columns if c != "experiment")]]

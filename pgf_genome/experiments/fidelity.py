@@ -13,13 +13,13 @@ from torch import Tensor
 
 from pgf_genome.engine.arrays import adjoint, tangent
 from pgf_genome.engine.objective import Likelihood
-from pgf_genome.experiments.fidelity_text import ADJOINT, TANGENT
 from pgf_genome.experiments.trial import Trial
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.pretrain.initial import TOKENS
 
+ADJOINT, TANGENT = "adjoint", "tangent"
 OBJECTIVE = Likelihood(targets="fixed")
-# Type of the weights, states and sums, and of the products inside the blocks.
+# Types of weights, states and sums, and of the products inside the blocks.
 TYPES = {
     "float64": (torch.float64, None),
     "float32": (torch.float32, None),
@@ -30,12 +30,12 @@ QUICK: Mapping[str, Any] = {"lengths": (256, 1024), "tiles": (16, 256), "width":
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Trial):
-    """What is computed.
+    """Options of the experiment.
 
     Attributes
     ----------
     lengths, tiles : tuple of int
-        The grid; a tile longer than the sequence is the sequence.
+        The grid; a tile longer than the sequence is cut to it.
     """
 
     LEAST: ClassVar[Mapping[str, float]] = {**Trial.LEAST, "lengths": 2, "tiles": 1}
@@ -47,7 +47,7 @@ class Settings(Trial):
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Both derivatives over the grid."""
+    """Compute both derivatives over the grid."""
     facts = settings.facts()
     yield from (row | facts for row in _rows(settings))
 
@@ -64,10 +64,10 @@ def _rows(settings: Settings) -> Iterator[dict[str, Any]]:
         for name in TYPES:
             model = _model(settings, name)
             for tile in sorted({min(tile, length) for tile in settings.tiles}, reverse=True):
-                found = derivatives(model, ids, direction, tile)
-                # the longest tile in float64 is the truth of all others
-                truth = truth or found
-                for method, value in found.items():
+                computed = derivatives(model, ids, direction, tile)
+                # The longest tile in float64 comes first, and is the truth for all others.
+                truth = truth or computed
+                for method, value in computed.items():
                     yield {
                         "method": method,
                         "type": name,
@@ -78,7 +78,7 @@ def _rows(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def _model(settings: Settings, name: str) -> CausalMamba:
-    """The same weights, rounded to the type."""
+    """Make the model, always with the same weights, rounded to the type."""
     dtype, products = TYPES[name]
     model = settings.model().to(settings.device, dtype).requires_grad_(False)
     if products is not None:
@@ -89,7 +89,7 @@ def _model(settings: Settings, name: str) -> CausalMamba:
 def derivatives(
     model: CausalMamba, ids: Tensor, direction: Tensor, tile: int
 ) -> dict[str, np.ndarray]:
-    """Gradient of the likelihood, and response of all predictions to a direction; both (L, V)."""
+    """Compute the gradient of the likelihood, and the response to a direction; both (L, V)."""
     return {
         ADJOINT: adjoint(model, ids, OBJECTIVE, tile).gradient.astype(np.float64),
         TANGENT: tangent(model, ids, direction, tile).astype(np.float64),
@@ -97,7 +97,7 @@ def derivatives(
 
 
 def _errors(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Of the largest entry, and of the median position relative to itself."""
+    """Errors relative to the largest entry, and of the median position relative to its own size."""
     gap, size = np.linalg.norm(found - truth, axis=1), np.linalg.norm(truth, axis=1)
     known = size > 1e-6 * size.max()
     return {

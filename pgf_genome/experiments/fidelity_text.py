@@ -1,32 +1,32 @@
-"""What the table of ``experiment fidelity`` says."""
+"""Presentation of ``experiment fidelity``: table, figure, paragraph, claims."""
 
 from __future__ import annotations
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from pgf_genome.experiments.fidelity import ADJOINT, TANGENT
 from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.loglog import Curve, Panel, exponent
 from pgf_genome.experiments.loglog import figure as drawn
 from pgf_genome.experiments.trial import on_machine
 
 TITLE = "Error of the sweeps over lengths and tiles"
-ADJOINT, TANGENT = "adjoint", "tangent"
 METHODS = (ADJOINT, TANGENT)
-# An error that is rounding, and an exponent of growth that is none.
+# Largest error that counts as rounding, and largest exponent that counts as no growth.
 ROUNDING = {"float64": 1e-11, "float32": 2e-5, "bfloat16 products": 5e-2}
 FLAT = 0.25
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
+    """Make everything that is shown of the stored table."""
     return Findings(
         "fidelity", TITLE, table, shown(table), figure(table), paragraph(table), claims(table)
     )
 
 
 def growth(table: pd.DataFrame, method: str, type_: str, along: str) -> float:
-    """Fitted exponent of the error in the length, or in the tile at the greatest length."""
+    """Fit the exponent of the error in the length, or in the tile at the greatest length."""
     rows = table[(table["method"] == method) & (table["type"] == type_)]
     if along == "tile":
         rows = rows[rows["length"] == rows["length"].max()]
@@ -35,7 +35,7 @@ def growth(table: pd.DataFrame, method: str, type_: str, along: str) -> float:
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text."""
+    """Format the table."""
     return pd.DataFrame(
         {
             "sweep": table["method"],
@@ -49,7 +49,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """Error against length, and against the tile at the greatest length."""
+    """Draw the error against length, and against the tile at the greatest length."""
     types = list(dict.fromkeys(table["type"]))
     names = [f"{method}, {type_}" for type_ in types for method in METHODS]
     by_length, by_tile = [], []
@@ -71,9 +71,9 @@ def figure(table: pd.DataFrame) -> go.Figure:
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """What was claimed, what was measured and on what machine."""
+    """Write claim, measurement and machine."""
     worst = table.groupby(["type", "method"], sort=False)["error"].max()
-    told = "; ".join(
+    errors = "; ".join(
         f"{type_}: adjoint {worst[type_, ADJOINT]:.0e}, tangent {worst[type_, TANGENT]:.0e}"
         for type_ in dict.fromkeys(table["type"])
     )
@@ -84,21 +84,21 @@ def paragraph(table: pd.DataFrame) -> str:
         "and the response of all predictions to one substitution (tangent) were compared with "
         f"float64 in one tile, from {table['length'].min():,} to {table['length'].max():,} bases "
         f"in tiles of {table['tile'].min():,} to {table['tile'].max():,}. Largest errors, relative "
-        f"to the largest entry, anywhere on the grid: {told}. In float32 they grow with length by "
-        f"an exponent of {fits[0]:+.2f} (adjoint) and {fits[1]:+.2f} (tangent). "
+        f"to the largest entry, anywhere on the grid: {errors}. In float32 they grow with length "
+        f"by an exponent of {fits[0]:+.2f} (adjoint) and {fits[1]:+.2f} (tangent). "
         f"{on_machine(table)}."
     )
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """That the error is rounding, whatever the length and the tile."""
-    found = []
+    """Judge whether the error is rounding, whatever the length and the tile."""
+    judged = []
     for method in METHODS:
         rows = table[(table["method"] == method) & (table["type"] == "float32")]
         fits = {along: growth(table, method, "float32", along) for along in ("length", "tile")}
         small = rows["error"].max() <= ROUNDING["float32"]
         flat = max(fits.values()) <= FLAT
-        found.append(
+        judged.append(
             Claim(
                 f"error of the {method} sweep grows neither with length nor with the tile",
                 "flat surface",
@@ -107,4 +107,4 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
                 "holds" if small and flat else "holds in part" if small else "does not hold",
             )
         )
-    return tuple(found)
+    return tuple(judged)

@@ -1,4 +1,4 @@
-"""What every experiment hands back, and the files it becomes."""
+"""Findings of an experiment, and the files that are made of them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from pgf_genome.files import atomic_write_text
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of a paper beside what was measured.
+    """A statement of a paper beside the measured value.
 
     Attributes
     ----------
     statement, paper : str
-        What is claimed, and the value that the paper gives.
+        The claim, and the value that the paper gives.
     measured : str
-        Ours, read from the table.
+        The value measured here, read from the table.
     verdict : str
-        "holds", "holds in part" or "does not hold"; "not tested" where this machine cannot.
+        ``"holds"``, ``"holds in part"`` or ``"does not hold"``; ``"not tested"`` if it could not
+        be measured.
     """
 
     statement: str
@@ -50,17 +51,16 @@ class Findings:
     Attributes
     ----------
     name, title : str
-        Name on the command line, which is also that of the files; heading.
+        Name on the command line and of the files; heading.
     table : DataFrame
-        As it was read back from the CSV file.
+        The measurements, as read back from the CSV file.
     shown : DataFrame
-        The table for people: text, numbers with their units in the heading.
+        The table formatted for reading, with units in the headings.
     figure : Figure
-        Drawn from the table.
     paragraph : str
-        What was claimed, what was measured and on what machine; numbers come from the table.
+        Claim, measurement and machine in words; numbers come from the table.
     claims : tuple of Claim
-        Statements of the paper that the table speaks to.
+        Statements of the paper that the table tests.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Findings:
     claims: tuple[Claim, ...] = ()
 
     def write(self, directory: Path) -> tuple[Path, Path]:
-        """Write ``NAME.html``, which needs no network, and ``NAME.md``; give their paths."""
+        """Write ``NAME.html``, which needs no network, and ``NAME.md``; return their paths."""
         html, text = directory / f"{self.name}.html", directory / f"{self.name}.md"
         atomic_write_text(html, page(self.title, f"<h1>{escape(self.title)}</h1>", self.section()))
         tables = [markdown(t) for t in (claims_table(self.claims), self.shown) if len(t)]
@@ -80,7 +80,7 @@ class Findings:
         return html, text
 
     def section(self) -> str:
-        """Paragraph, claims, figure and table as HTML."""
+        """Format paragraph, claims, figure and table as HTML."""
         figure = self.figure.to_html(
             include_plotlyjs=False,
             full_html=False,
@@ -93,7 +93,7 @@ class Findings:
 
 
 def page(title: str, *parts: str) -> str:
-    """An HTML page with plotly in it, so that it needs no network."""
+    """Make an HTML page that contains plotly, so that it needs no network."""
     template = files("pgf_genome.experiments") / "page.html"
     return Template(template.read_text(encoding="utf-8")).substitute(
         title=escape(title), plotly=get_plotlyjs(), body="\n".join(parts)
@@ -101,18 +101,18 @@ def page(title: str, *parts: str) -> str:
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
-    """Claims for people, one a row."""
+    """Make a table of claims, one per row."""
     rows = [(c.statement, c.paper, c.measured, c.verdict) for c in claims]
     return pd.DataFrame(rows, columns=["claim", "paper", "measured here", "verdict"])
 
 
 def html_table(table: pd.DataFrame) -> str:
-    """A table that scrolls sideways where it is too wide."""
+    """Format a table as HTML that scrolls sideways where it is too wide."""
     return f'<div class="scroll">{table.to_html(index=False, border=0, justify="left")}</div>'
 
 
 def prepared_directory(path: str | Path) -> Path:
-    """The folder of the outputs, made if it is not there.
+    """Make the folder of the outputs if it does not exist.
 
     Raises
     ------
@@ -130,13 +130,13 @@ def prepared_directory(path: str | Path) -> Path:
 
 
 def stored(rows: Sequence[Mapping[str, Any]], path: Path) -> pd.DataFrame:
-    """Write rows as CSV and read them back: what is told afterwards is what the file holds."""
+    """Write rows as CSV and read them back, so that text and figure use what the file holds."""
     text = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
     atomic_write_text(path, text)
     return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A pipe table."""
+    """Format a table as a Markdown pipe table."""
     rows = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)

@@ -1,4 +1,4 @@
-"""Genes of a GFF3 file: where their codons lie, and what these stand for."""
+"""Genes of a GFF3 file: positions of their codons, and the genetic code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pysam
@@ -20,7 +20,7 @@ from pgf_genome.errors import SequenceError
 from pgf_genome.intervals import Interval, unknown_contig
 from pgf_genome.sequence import BASES, N_CODE, complement
 
-# The code of bacteria and plastids, where a CDS does not name another one.
+# The code of bacteria and plastids, for a CDS that does not name another one.
 DEFAULT_TABLE = 11
 # Types of features that are genes, or parts of them.
 GENIC = re.compile(r"CDS|exon|.*gene|.*RNA")
@@ -36,7 +36,7 @@ class Gene:
     ----------
     name, contig, strand : str
     positions : ndarray of int, (n,)
-        Its bases, 0-based on the plus strand, in the order in which they are translated.
+        Positions of its bases, 0-based on the plus strand, in the order of translation.
     table : int
         NCBI's number of the translation table.
     """
@@ -48,13 +48,13 @@ class Gene:
     table: int
 
     def bases(self, codes: np.ndarray) -> np.ndarray:
-        """Its bases (n,) on its own strand, of the contig's codes (L,)."""
+        """Read its bases (n,), on its own strand, from the contig's codes (L,)."""
         read = codes[self.positions]
         return read if self.strand == "+" else complement(read)
 
 
 class Annotation(NamedTuple):
-    """What is of use here of a GFF3 file."""
+    """The genes of a GFF3 file, and everything that is genic."""
 
     genes: tuple[Gene, ...]
     genic: tuple[Interval, ...]  # every feature that is a gene or a part of one
@@ -69,7 +69,7 @@ class Code(NamedTuple):
 
 @cache
 def code_of(table: int) -> Code:
-    """NCBI's translation table of that number."""
+    """Return NCBI's translation table of that number."""
     known = CodonTable.unambiguous_dna_by_id[table]
     codons = [a + b + c for a in BASES for b in BASES for c in BASES]
     amino = [known.forward_table.get(codon, "*") for codon in codons]
@@ -77,7 +77,7 @@ def code_of(table: int) -> Code:
 
 
 def is_whole(gene: Gene, codes: np.ndarray) -> bool:
-    """Whether a gene reads from a start codon to its one stop codon, with no N."""
+    """Return whether a gene reads from a start codon to its one stop codon, with no N."""
     bases = gene.bases(codes)
     if len(bases) % 3 or len(bases) < 6 or (bases == N_CODE).any():
         return False
@@ -90,21 +90,21 @@ def is_whole(gene: Gene, codes: np.ndarray) -> bool:
 def read_annotation(path: str | Path, lengths: Mapping[str, int]) -> Annotation:
     """Read the genes of a GFF3 file (plain, gzip or bgzip), in file order.
 
-    CDS features of one ID are one coding sequence, in as many parts. Pseudogenes count as genic
-    but are no genes. The stop codon belongs to the CDS, as GFF3 has it. Format: Sequence Ontology,
-    "GFF3", 1.26.
+    CDS features of one ID are the parts of one coding sequence. Pseudogenes count as genic but are
+    no genes. The stop codon belongs to the CDS, as GFF3 defines it (Sequence Ontology, "GFF3",
+    1.26).
 
     Parameters
     ----------
-    path
+    path : path
         The GFF3 file.
-    lengths
+    lengths : mapping of str to int
         Length in bases of every contig.
 
     Raises
     ------
     SequenceError
-        If the file cannot be read or is no GFF3, names a contig that `lengths` does not have, or
+        If the file cannot be read or is no GFF3, names a contig that ``lengths`` does not have, or
         a feature lies outside its contig.
     """
     parts: dict[str, list[tuple[Interval, str, int]]] = {}
@@ -116,13 +116,14 @@ def read_annotation(path: str | Path, lengths: Mapping[str, int]) -> Annotation:
             name = str(attributes.get("ID") or attributes.get("Parent") or number)
             table = _table(attributes, path, interval)
             parts.setdefault(name, []).append((interval, record.strand, table))
-    return Annotation(tuple(_gene(name, found) for name, found in parts.items()), tuple(genic))
+    return Annotation(tuple(_gene(name, cds) for name, cds in parts.items()), tuple(genic))
 
 
 def _genic_records(path: str | Path) -> Iterator[tuple[pysam.libctabixproxies.GFF3Proxy, dict]]:
-    """Features that are genes or parts of them, and the attributes of the CDS among them."""
+    """Yield features that are genes or parts of them, and the attributes of those that are CDS."""
     features = _text(path).partition(b"\n##FASTA")[0]
-    whole_lines = io.BytesIO(features + b"\n")  # pysam refuses a last line without an end
+    # pysam refuses a last line without an end; its stub asks for a file's name, wrongly
+    whole_lines: Any = io.BytesIO(features + b"\n")
     try:
         for record in pysam.tabix_iterator(whole_lines, pysam.asGFF3()):
             if GENIC.fullmatch(record.feature):
@@ -143,8 +144,8 @@ def _text(path: str | Path) -> bytes:
         ) from error
 
 
-def _interval(record, lengths: Mapping[str, int], path: str | Path) -> Interval:
-    """Where a feature lies; pysam has made it 0-based half-open."""
+def _interval(record: Any, lengths: Mapping[str, int], path: str | Path) -> Interval:
+    """Return the interval of a feature, which pysam has made 0-based half-open."""
     contig, start, stop = record.contig, record.start, record.end
     if contig not in lengths:
         raise unknown_contig(contig, lengths, str(path))

@@ -1,4 +1,4 @@
-"""One pulse at 0.8 L, and how far behind it it can still be seen (paper, Fig. 4)."""
+"""A pulse at 0.8 L, and how far the response to it can be followed (paper, Fig. 4)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 
 from pgf_genome.experiments import pulse
 from pgf_genome.experiments.apart import Result, Task, carry_out
-from pgf_genome.experiments.ghost_pulse_text import (
-    AUTOGRAD,
-    DIFFERENCE,
-    LABELS,
-    TANGENT,
-    TANGENT32,
-)
 from pgf_genome.experiments.growth import memory
 from pgf_genome.experiments.measure import Measurement
 from pgf_genome.experiments.process import Limits
 from pgf_genome.experiments.scaling import pulse_position
 from pgf_genome.experiments.trial import Trial, write_random_bases
 
+TANGENT, TANGENT32, DIFFERENCE, AUTOGRAD = "tangent", "tangent32", "difference", "autograd"
+LABELS = {
+    TANGENT: "tangent sweep, float64",
+    TANGENT32: "tangent sweep, float32",
+    DIFFERENCE: "two runs and their difference, float32",
+    AUTOGRAD: "autograd in one piece, float64",
+}
 QUICK: Mapping[str, Any] = {"lengths": (2_000, 8_000), "compared": 2_000, "tile": 1_024}
 
 log = logging.getLogger("pgf_genome")
@@ -32,20 +32,20 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Trial):
-    """What is measured.
+    """Options of the experiment.
 
     Attributes
     ----------
     lengths : tuple of int
-        Bases, L. Around the pulse all sequences are the shortest one.
+        Lengths of the sequences in bases, L. Around the pulse all equal the shortest one.
     compared : int
         Longest L at which a finite difference and autograd are tried too.
     size : float
-        Of the pulse in the finite difference; 1 is a whole substitution.
+        Size of the pulse in the finite difference; 1 is a whole substitution.
     tile : int
         Bases of a tile.
     timeout : float
-        Seconds of wall time of one method, all its lengths.
+        Seconds of wall time for one method at all its lengths.
     max_memory : int
         Resident bytes at which a method is stopped.
     """
@@ -73,13 +73,13 @@ class Settings(Trial):
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Every method at every length; one that fails is a row too."""
+    """Measure every method at every length; one that fails is a row too."""
     facts = settings.facts()
     yield from (row | facts for row in _rows(settings, scratch))
 
 
 def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
-    """One method after the other; each length has a row for every bin of lags."""
+    """Measure one method after the other; each length has a row for every bin of lags."""
     weights, shortest = settings.saved_model(folder / "model"), settings.lengths[0]
     shared = {"weights": str(weights), "tile": settings.tile}
     shared["near"] = shortest - pulse_position(shortest)
@@ -99,15 +99,16 @@ def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
 def _measured(
     settings: Settings, method: str, cases: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[int, Measurement, Result]]:
-    """One method at the lengths at which it is tried, in a process of its own."""
+    """Measure one method at the lengths at which it is tried, in a process of its own."""
     if method in (DIFFERENCE, AUTOGRAD):
         cases = [case for case in cases if case["length"] <= settings.compared]
-    work, more = {
+    ways: dict[str, tuple[str, dict[str, Any]]] = {
         TANGENT: ("by_tangent", {"dtype": "float64"}),
         TANGENT32: ("by_tangent", {"dtype": "float32"}),
         DIFFERENCE: ("by_difference", {"size": settings.size}),
         AUTOGRAD: ("by_autograd", {}),
-    }[method]
+    }
+    work, more = ways[method]
     cases = [{**case, **more} for case in cases]
     task = Task(f"{pulse.__name__}:{work}", cases, settings.device, settings.cores)
     outcomes = carry_out(task, Limits(settings.timeout, settings.max_memory))
@@ -138,10 +139,11 @@ def _rows_of(
 def _comparisons(
     found: Result, truth: Mapping[int, Result], length: int
 ) -> dict[str, float | None]:
-    """How far a response is off those in float64, and a float32 prediction off its own.
+    """Compare a response with float64, and a float32 prediction with its own in float64.
 
-    ``off_same`` compares with the tangent at the same length, ``off_shortest`` with the tangent
-    at the shortest, both over the lags of the shortest, in units of the largest response.
+    ``off_same`` is the difference from the tangent at the same length, ``off_shortest`` that from
+    the tangent at the shortest, both over the lags of the shortest, in units of the largest
+    response. ``floor`` is the root mean square error of a prediction.
     """
     off: dict[str, float | None] = {"off_same": None, "off_shortest": None, "floor": None}
     if not found or length not in truth:
@@ -158,7 +160,7 @@ def _comparisons(
 
 
 def write_bases(path: Path, length: int, shortest: int, seed: int) -> Path:
-    """Random bases that around 0.8 L are those of the shortest sequence."""
+    """Write random bases that around 0.8 L equal those of the shortest sequence."""
     write_random_bases(path, length, seed + length)
     common = write_random_bases(path.with_suffix(".common"), shortest, seed).read_bytes()
     with open(path, "r+b") as file:

@@ -1,4 +1,4 @@
-"""What the table of ``experiment ghost-pulse`` says."""
+"""Presentation of ``experiment ghost-pulse``: table, figure, claims, paragraph."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pgf_genome.experiments.frame import Claim, Findings
+from pgf_genome.experiments.ghost_pulse import (
+    AUTOGRAD,
+    DIFFERENCE,
+    LABELS,
+    TANGENT,
+    TANGENT32,
+)
 from pgf_genome.experiments.growth import verdict
 from pgf_genome.experiments.loglog import Curve, Panel
 from pgf_genome.experiments.loglog import figure as drawn
 from pgf_genome.experiments.measure import OK
 from pgf_genome.experiments.trial import on_machine
 
-TITLE = "A pulse at 0.8 L, and how far behind it it can still be seen"
-TANGENT, TANGENT32, DIFFERENCE, AUTOGRAD = "tangent", "tangent32", "difference", "autograd"
-LABELS = {
-    TANGENT: "tangent sweep, float64",
-    TANGENT32: "tangent sweep, float32",
-    DIFFERENCE: "two runs and their difference, float32",
-    AUTOGRAD: "autograd in one piece, float64",
-}
+TITLE = "A pulse at 0.8 L, and how far the response can be followed"
 NOISE = "error of a float32 prediction"
 PAPER_LENGTH = 128_000
-SAME_SHAPE = 1e-3  # of the largest response
-SAME = 1e-9  # in float64
+SAME_SHAPE = 1e-3  # tolerance, in units of the largest response
+SAME = 1e-9  # tolerance in float64
 CLOSE = 0.1  # relative difference up to which two responses are alike
-FAINTEST = 1e-20  # of what is drawn
+FAINTEST = 1e-20  # responses below this are not drawn
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
-    told = paragraph(table)
-    return Findings("ghost-pulse", TITLE, table, shown(table), figure(table), told, claims(table))
+    """Make everything that is shown of the stored table."""
+    words = paragraph(table)
+    return Findings("ghost-pulse", TITLE, table, shown(table), figure(table), words, claims(table))
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, a row per method and length."""
+    """Format the table, a row per method and length."""
 
     def cell(value: float, form: str, scale: float = 1) -> str:
         return "" if pd.isna(value) else f"{value / scale:{form}}"
@@ -65,7 +65,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def runs(table: pd.DataFrame, *methods: str) -> pd.DataFrame:
-    """For every method and length the row of the largest response."""
+    """Select the row of the largest response for every method and length."""
     rows = table[table["method"].isin(methods or tuple(LABELS))]
     order = rows.assign(size=rows["response"].fillna(0)).sort_values("size", ascending=False)
     best = order.drop_duplicates(["method", "length"]).drop(columns="size")
@@ -73,7 +73,7 @@ def runs(table: pd.DataFrame, *methods: str) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """Response against lag: for every length, and by every method at one of them."""
+    """Draw the response against lag, for every length, and by every method at one of them."""
     lengths = table["length"].unique().tolist()
     longest = table[table["method"] == DIFFERENCE]["length"].max()
     longest = lengths[0] if pd.isna(longest) else int(longest)
@@ -89,7 +89,7 @@ def figure(table: pd.DataFrame) -> go.Figure:
     ]
     floor = noise(table, longest)
     if not pd.isna(floor):
-        lags = by_method[0].x
+        lags, _ = _drawn(table, TANGENT, longest)
         by_method.append(Curve(NOISE, [lags.min(), lags.max()], [floor, floor], dash="dot"))
     x, y = "bases after the pulse", "change of log p for a substitution, nats"
     panels = [
@@ -101,7 +101,7 @@ def figure(table: pd.DataFrame) -> go.Figure:
 
 
 def _drawn(table: pd.DataFrame, method: str, length: int) -> tuple[pd.Series, pd.Series]:
-    """Lags and responses that logarithmic axes show."""
+    """Select lags and responses that logarithmic axes can show."""
     rows = _response(table, method, length)
     rows = rows[(rows["lag"] > 0) & (rows["response"] > FAINTEST)]
     return rows["lag"], rows["response"]
@@ -113,13 +113,13 @@ def _response(table: pd.DataFrame, method: str, length: int) -> pd.DataFrame:
 
 
 def noise(table: pd.DataFrame, length: int) -> float:
-    """Root mean square error of a log-probability in float32."""
+    """Return the root mean square error of a log-probability in float32."""
     rows = table[(table["method"] == TANGENT32) & (table["length"] == length)]
     return rows["floor"].max()
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """What Fig. 4 of the paper says, beside what the table says."""
+    """Compare Fig. 4 of the paper with the table."""
     sweeps = runs(table, TANGENT, TANGENT32)
     done = sweeps[sweeps["status"] == OK]
     longest = int(done["length"].max()) if len(done) else 0
@@ -155,23 +155,23 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """Claim, measurement, machine; every number of ours read from the table."""
+    """Write claim, measurement and machine; every number of ours is read from the table."""
     facts = table.iloc[0]
     return " ".join(
         [
             "The paper (arXiv 2512.23068, Fig. 4) finds a pulse at 0.8 L for L to "
-            f"{PAPER_LENGTH:,}. Measured here: how a substitution there moves all predictions, by "
-            f"tangent sweep; random Mamba-1, layers: {facts['layers']}, "
+            f"{PAPER_LENGTH:,}. Measured here: how a substitution there changes all predictions, "
+            f"by tangent sweep; random Mamba-1, layers: {facts['layers']}, "
             f"D = {facts['width']}, N = {facts['states']}, {on_machine(table)}.",
             *_visibility(table),
-            "Before the pulse nothing moves, by causality, so finding it is no test; how far it "
-            "carries is up to the model's poles, not to L.",
+            "By causality nothing changes before the pulse, so finding it is no test; how far the "
+            "response reaches depends on the model's poles, not on L.",
         ]
     )
 
 
 def _visibility(table: pd.DataFrame) -> Iterator[str]:
-    """How small and how far a pulse can be seen, at the longest sequence in both precisions."""
+    """State how small and how far a pulse can be seen, at the longest sequence in both types."""
     done = table[(table["status"] == OK) & (table["method"] == TANGENT32)]
     if done.empty or done["floor"].isna().all():
         return

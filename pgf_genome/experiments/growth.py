@@ -1,4 +1,4 @@
-"""Memory and time of several methods against length: settings, rows, fits, figure, words."""
+"""Memory and time of several methods against length: settings, rows, fits, figure, wording."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from pgf_genome.experiments.measure import OK, Measurement
 from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits
 from pgf_genome.experiments.trial import Trial, on_machine
 
-SHORT = 64  # bases of the runs that are not counted
-FLAT, LINEAR = 0.1, 0.15  # how far a fitted exponent may be from 0, and from 1
-SEVERAL = 4  # tiles, from which on a fit begins: shorter sequences need less than one tile
+SHORT = 64  # bases of the warm-up runs
+FLAT, LINEAR = 0.1, 0.15  # tolerance of a fitted exponent of 0, and of 1
+SEVERAL = 4  # a fit leaves out sequences of fewer tiles
 
 
 @dataclass(frozen=True, kw_only=True)
 class Growth(Trial):
-    """What is measured.
+    """Options of an experiment that measures growth with length.
 
     Attributes
     ----------
     lengths : tuple of int
-        Bases, L.
+        Lengths of the sequences in bases, L.
     methods : tuple of str
-        Keys of ``LABELS``.
+        Keys of `LABELS`.
     tile : int
         Bases of a tile of the sweeps.
     timeout : float
-        Seconds of wall time of one method, all its lengths.
+        Seconds of wall time for one method at all its lengths.
     max_memory : int
         Resident bytes at which a method is stopped.
     """
@@ -66,13 +66,13 @@ class Growth(Trial):
     def measured(
         self, work: str, cases: Sequence[Mapping[str, Any]]
     ) -> list[tuple[Measurement, Result]]:
-        """Every case of one method in turn, in one process of its own; see `apart.Task`."""
+        """Measure the cases of one method in turn, in a process of its own; see `apart.Task`."""
         limits = Limits(self.timeout, self.max_memory)
         return carry_out(Task(work, cases, self.device, self.cores), limits)
 
 
 def row(method: str, length: int, measured: Measurement) -> dict[str, Any]:
-    """What the table says of a measurement."""
+    """Make a row of the table from a measurement."""
     return {
         "method": method,
         "length": length,
@@ -86,14 +86,15 @@ def row(method: str, length: int, measured: Measurement) -> dict[str, Any]:
 
 
 def memory(measured: Measurement) -> int | None:
-    """Bytes that the work needed beside software and weights; None if it did not end well."""
-    if measured.status != OK:
+    """Return the bytes that the work needed beside software and weights; None if it failed."""
+    peak, baseline = measured.peak_bytes, measured.baseline_bytes
+    if measured.status != OK or peak is None or baseline is None:
         return None
-    return measured.peak_bytes - measured.baseline_bytes
+    return peak - baseline
 
 
 def cells(row: Any, labels: Mapping[str, str]) -> dict[str, str]:
-    """A row of the stored table for people."""
+    """Format a row of the stored table."""
     done = row.status == OK
     return {
         "L": f"{row.length:,}",
@@ -106,12 +107,12 @@ def cells(row: Any, labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def finished(table: pd.DataFrame, method: str) -> pd.DataFrame:
-    """Rows of the lengths that a method finished."""
+    """Select the rows of the lengths that a method finished."""
     return table[(table["method"] == method) & (table["status"] == OK)]
 
 
 def fitted(table: pd.DataFrame, methods: Sequence[str]) -> dict[str, float]:
-    """Exponent of memory in L of every method that has enough lengths of several tiles."""
+    """Fit the exponent of memory in L for every method with enough lengths of several tiles."""
     fits = {}
     for method in methods:
         rows = finished(table, method)
@@ -121,13 +122,13 @@ def fitted(table: pd.DataFrame, methods: Sequence[str]) -> dict[str, float]:
 
 
 def in_words(fits: Mapping[str, float], labels: Mapping[str, str]) -> str:
-    """Fitted exponents of several methods."""
-    told = [f"{fit:.2f} ({labels[method]})" for method, fit in fits.items()]
-    return f"exponent {', '.join(told)}" if told else "too few lengths for a fit"
+    """State the fitted exponents of several methods."""
+    parts = [f"{fit:.2f} ({labels[method]})" for method, fit in fits.items()]
+    return f"exponent {', '.join(parts)}" if parts else "too few lengths for a fit"
 
 
 def verdict(held: Sequence[bool], far_enough: bool = True) -> str:
-    """Of a claim about several methods, and about lengths that were reached or not."""
+    """Judge a claim from whether it held for each method, and at lengths that were far enough."""
     if not held:
         return "not tested"
     if all(held):
@@ -136,7 +137,7 @@ def verdict(held: Sequence[bool], far_enough: bool = True) -> str:
 
 
 def figure(table: pd.DataFrame, labels: Mapping[str, str], what: str) -> go.Figure:
-    """Memory and time against length; a cross where a method met its limit."""
+    """Draw memory and time against length; a cross shows where a method met its limit."""
     lengths = sorted(table["length"].unique().tolist())
     sides = (
         ("Memory beside software and weights", "memory_bytes", "MiB", 2**20, OUT_OF_MEMORY,
@@ -157,7 +158,7 @@ def figure(table: pd.DataFrame, labels: Mapping[str, str], what: str) -> go.Figu
 
 
 def setup(table: pd.DataFrame) -> str:
-    """Sizes, limits and machine."""
+    """State sizes, limits and machine."""
     facts = table.iloc[0]
     return (
         f"random Mamba-1, layers: {facts['layers']}, D = {facts['width']}, "
@@ -167,10 +168,10 @@ def setup(table: pd.DataFrame) -> str:
 
 
 def longest_runs(table: pd.DataFrame, labels: Mapping[str, str]) -> str:
-    """Of each method memory and time at its longest sequence, and where and why it ended."""
+    """State each method's memory and time at its longest sequence, and where and why it ended."""
     ends = table[table["status"].isin([OUT_OF_MEMORY, OUT_OF_TIME])]
     ends = ends.drop_duplicates("method").set_index("method")
-    told = []
+    parts = []
     for method in table["method"].unique():
         rows, words = finished(table, method), []
         if len(rows):
@@ -180,5 +181,5 @@ def longest_runs(table: pd.DataFrame, labels: Mapping[str, str]) -> str:
         if method in ends.index:
             words.append(f"{ends['status'][method]} at {ends['length'][method]:,}")
         if words:
-            told.append(f"{labels[method]} {', '.join(words)}")
-    return f"Found: {'; '.join(told)}." if told else "No method finished."
+            parts.append(f"{labels[method]} {', '.join(words)}")
+    return f"Found: {'; '.join(parts)}." if parts else "No method finished."

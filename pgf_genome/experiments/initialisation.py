@@ -21,7 +21,7 @@ from pgf_genome.memory import measure
 from pgf_genome.pretrain import Training, bits_per_base, new_model, train
 from pgf_genome.sequence import Genome, decode_fasta
 
-HELD_OUT = 0.1  # of the first contig, from its end
+HELD_OUT = 0.1  # part of the first contig, at its end
 QUICK: Mapping[str, Any] = {
     "bases": 30_000,
     "width": 8,
@@ -37,22 +37,22 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is trained, and how it is judged.
+    """Options of the experiment.
 
     Attributes
     ----------
     fasta : str
-        Trained on, but for the last tenth of its first contig.
+        Genome to train on, without the last tenth of its first contig.
     inits : tuple of str
         Initialisations of `pretrain.Training`, each with free and with frozen poles.
     layers, width, bases, tile : int
         Sizes of the models, bases that each is trained on, positions per step and stream.
     target_length : int
-        Bases that the initialisation "long" reaches.
+        Bases that the initialisation ``"long"`` spans.
     span, probes : int
-        How far back influence is measured, and from how many predictions.
+        Largest distance at which influence is measured, and number of predictions.
     held_out : int
-        At most so many held-out bases are scored.
+        Largest number of held-out bases to score.
     threads, device, seed
         As in the other experiments.
     """
@@ -79,7 +79,7 @@ class Settings:
             self.training(init, False)
 
     def training(self, init: str, frozen: bool) -> Training:
-        """The same for all but what is compared."""
+        """Return the training options, equal for all but what is compared."""
         return Training(
             d_model=self.width,
             n_layer=self.layers,
@@ -94,7 +94,7 @@ class Settings:
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Every variant, trained and measured."""
+    """Train and measure every variant."""
     facts = {
         "fasta": Path(settings.fasta).name,
         "bases": settings.bases,
@@ -137,27 +137,28 @@ def _rows(settings: Settings, genome: Genome) -> Iterator[dict[str, Any]]:
 
 def _time_constants(model: CausalMamba) -> dict[str, float]:
     """Bases in which the slowest state of a channel falls to 1/e, at the step size of its bias."""
+    blocks: Any = model.layers  # a ModuleList does not know the type of its modules
     slowest = torch.cat(
         [
             1 / (softplus(m.dt_proj.bias) * m.A_log.exp().min(dim=1).values)
-            for m in (block.mixer for block in model.layers)
+            for m in (block.mixer for block in blocks)
         ]
     )
     return {"tau_median": slowest.median().item(), "tau_max": slowest.max().item()}
 
 
 def _context(settings: Settings, model: CausalMamba) -> dict[str, float]:
-    """How far predictions on the sequence look back."""
-    asked = MemorySettings(
+    """Measure how far back predictions on the sequence look."""
+    options = MemorySettings(
         measure=("influence",),
         drives=("real",),
         span=settings.span,
         probes=settings.probes,
         seed=settings.seed,
     )
-    (found,) = measure(settings.fasta, model, asked).influences
+    (influence,) = measure(settings.fasta, model, options).influences
     return {
-        "ecl_0.5": found.reach(0.5),
-        "ecl_0.9": found.reach(0.9),
-        "mean_distance": found.mean_distance,
+        "ecl_0.5": influence.reach(0.5),
+        "ecl_0.9": influence.reach(0.9),
+        "mean_distance": influence.mean_distance,
     }

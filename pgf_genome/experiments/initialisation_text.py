@@ -1,6 +1,8 @@
-"""What the table of ``experiment initialisation`` says."""
+"""Presentation of ``experiment initialisation``: table, figure, paragraph, claims."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,7 +12,7 @@ from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.loglog import COLOURS
 
 TITLE = "Initialisations and frozen poles, trained alike"
-# Bits per base that two trainings of one kind differ by anyway.
+# Two trainings of one kind may differ by this many bits per base.
 ALIKE = 0.002
 PANELS = (
     ("bits_per_base", "held-out bits per base"),
@@ -20,19 +22,19 @@ PANELS = (
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
+    """Make everything that is shown of the stored table."""
     table = table.assign(variant=[_variant(r) for r in table.itertuples()])
     return Findings(
         "initialisation", TITLE, table, shown(table), figure(table), paragraph(table), claims(table)
     )
 
 
-def _variant(row) -> str:
+def _variant(row: Any) -> str:
     return f"{row.init}, {'frozen' if row.frozen else 'free'}"
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text."""
+    """Format the table."""
     return pd.DataFrame(
         {
             "poles": table["variant"],
@@ -48,7 +50,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """Every variant before and after training."""
+    """Draw every variant before and after training."""
     drawn = make_subplots(cols=len(PANELS), subplot_titles=[title for _, title in PANELS])
     for column, (name, _) in enumerate(PANELS, 1):
         for rank, when in enumerate(("before", "after")):
@@ -75,10 +77,10 @@ def _after(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """What was claimed, what was measured and on what machine."""
+    """Write claim, measurement and machine."""
     facts, after = table.iloc[0], _after(table)
     before = table[table["when"] == "before"].set_index("variant")
-    told = "; ".join(
+    variants = "; ".join(
         f"{name}: {row['bits_per_base']:.4f} bits, nine tenths of the influence within "
         f"{row['ecl_0.9']:,.0f} bases ({before.loc[name, 'ecl_0.9']:,.0f} before)"
         for name, row in after.iterrows()
@@ -87,19 +89,20 @@ def paragraph(table: pd.DataFrame) -> str:
         "The theory advises to begin with the longest memory, because training does not extend it, "
         f"and finds frozen poles as good as free ones. Models of {facts['layers']} layers and "
         f"width {facts['width']} were trained on {facts['bases']:,} bases of {facts['fasta']}, "
-        "equal but for initialisation and freezing, and judged on the held-out tenth of its first "
-        f"contig: {told}. One seed and small models: differences below {ALIKE} bits mean nothing. "
+        "alike except for initialisation and freezing, and scored on the held-out tenth of its "
+        f"first contig: {variants}. With one seed and small models, differences below {ALIKE} bits "
+        "mean nothing. "
         f"Machine: {facts['machine']}."
     )
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """Long before short, and frozen as good as free."""
+    """Judge whether frozen poles are as good as free ones, and long memory better than short."""
     after = _after(table)
-    found = []
+    judged = []
     for init in dict.fromkeys(after["init"]):
         free, frozen = (after.loc[f"{init}, {k}", "bits_per_base"] for k in ("free", "frozen"))
-        found.append(
+        judged.append(
             Claim(
                 f"frozen poles are as good as free ones ({init})",
                 "comparable or better",
@@ -111,9 +114,9 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
         short, long = (after.loc[f"{i}, free"] for i in ("mamba", "long"))
         better = long["bits_per_base"] < short["bits_per_base"] - ALIKE
         longer = long["mean_distance"] > short["mean_distance"]
-        found.append(
+        judged.append(
             Claim(
-                "the longest memory is the best beginning",
+                "the longest memory is the best initialisation",
                 "better",
                 f"{long['bits_per_base']:.4f} bits long, {short['bits_per_base']:.4f} default; "
                 f"mean influence distance {long['mean_distance']:.1f} and "
@@ -121,4 +124,4 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
                 "holds" if better else "holds in part" if longer else "does not hold",
             )
         )
-    return tuple(found)
+    return tuple(judged)

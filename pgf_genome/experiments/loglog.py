@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -32,19 +33,19 @@ SYMBOLS = (
     "pentagon",
     "star-square",
 )
-CROWD = 20  # points of a curve, more than which are not marked
+CROWD = 20  # a curve of more points is drawn without markers
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:
-    """The b of y = a x^b by least squares in the logarithms; NaN for fewer than two points.
+    """Fit b of y = a x^b by least squares in the logarithms; NaN for fewer than two points.
 
     Points that have no logarithm are left out.
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    known = (x > 0) & (y > 0) & np.isfinite(y)
-    if len(np.unique(x[known])) < 2:
+    xs, ys = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    known = (xs > 0) & (ys > 0) & np.isfinite(ys)
+    if len(np.unique(xs[known])) < 2:
         return math.nan
-    return float(np.polyfit(np.log(x[known]), np.log(y[known]), 1)[0])
+    return float(np.polyfit(np.log(xs[known]), np.log(ys[known]), 1)[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +55,12 @@ class Curve:
     Attributes
     ----------
     name : str
-        Its entry in the legend; curves of the same name have one look and one entry.
+        Entry in the legend; curves of the same name share one look and one entry.
     x, y : sequence of float
     dash : str
-        Of the line, as plotly names it.
+        Dash style, as plotly names it.
     note : str
-        "" for a line; else single crosses with this text beside them.
+        Empty for a line; else single crosses with this text beside them.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One pair of axes; ``x_ticks`` are the labelled values, those of plotly if there are none."""
+    """A pair of axes; ``x_ticks`` are the labelled values, plotly's own if empty."""
 
     title: str
     x_title: str
@@ -83,12 +84,15 @@ class Panel:
 
 
 def figure(panels: Sequence[Panel], names: Sequence[str], height: int = 480) -> go.Figure:
-    """Panels side by side over one legend.
+    """Draw panels side by side over one legend.
 
     Parameters
     ----------
+    panels : sequence of Panel
     names : sequence of str
-        Every name of a curve; its place here is its colour and symbol.
+        The names of all curves; the place of a name decides colour and symbol.
+    height : int
+        Height in pixels.
     """
     drawn = make_subplots(
         cols=len(panels), subplot_titles=[p.title for p in panels], horizontal_spacing=0.1
@@ -126,7 +130,7 @@ def figure(panels: Sequence[Panel], names: Sequence[str], height: int = 480) -> 
 def _trace(curve: Curve, names: Sequence[str], first: bool) -> go.Scatter:
     rank = names.index(curve.name)
     colour = COLOURS[rank % len(COLOURS)]
-    look = {
+    look: dict[str, Any] = {
         "mode": "lines+markers" if len(curve.x) <= CROWD else "lines",
         "marker": {"symbol": SYMBOLS[rank % len(SYMBOLS)], "size": 8, "color": colour},
         "line": {"color": colour, "width": 2.5, "dash": curve.dash},
@@ -147,7 +151,7 @@ def _trace(curve: Curve, names: Sequence[str], first: bool) -> go.Scatter:
 
 
 def _decades(panel: Panel) -> dict[str, object]:
-    """A logarithmic axis from the power of ten below all values to the one above."""
+    """Set up a logarithmic axis from the power of ten below all values to the one above."""
     values = np.concatenate([np.asarray(c.y, np.float64) for c in panel.curves] or [np.ones(1)])
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (0, 1) if not len(values) else np.log10([values.min(), values.max()])
@@ -156,12 +160,12 @@ def _decades(panel: Panel) -> dict[str, object]:
 
 
 def _step(bounds: Sequence[int]) -> int:
-    """Powers of ten between two labels."""
+    """Return the powers of ten between two labels."""
     return max(1, math.ceil((bounds[1] - bounds[0]) / 8))
 
 
 def _short(number: float) -> str:
-    """1,024 as 1 k: lengths are powers of two as often as of ten."""
+    """Abbreviate a length, a power of two (1,024 is 1 Ki) or of ten (1,000 is 1 K)."""
     for scale, letter in ((2**20, "M"), (2**10, "K")):
         if number >= scale and number % scale == 0:
             return f"{number // scale:g} {letter}i"

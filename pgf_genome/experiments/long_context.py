@@ -1,4 +1,4 @@
-"""What windows miss of the sensitivities of a real sequence (paper, App. H)."""
+"""Sensitivities of a real sequence, window by window against the whole (paper, App. H)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pgf_genome.engine.plan import TILE_LENGTH
 from pgf_genome.engine.running import require_causal
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import machine
-from pgf_genome.experiments.long_context_text import EDGES, WHOLE
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.sequence import decode_fasta
 
-# A position whose gradient is this far off is not what the whole sequence says.
+WHOLE, EDGES = "whole", ("left", "right")
+# Relative error from which on a position counts as wrong.
 OFF = 0.01
 QUICK: Mapping[str, Any] = {"length": 4096, "windows": (256, 1024)}
 
@@ -31,16 +31,16 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is computed.
+    """Options of the experiment.
 
     Attributes
     ----------
     fasta : str
-        The middle of its first contig is analysed, its plus strand.
+        Genome; the plus strand of the middle of its first contig is analysed.
     model : str
         Bundled name, checkpoint directory or hub id of a causal model.
     length : int
-        Bases; the whole contig if it is shorter.
+        Bases to analyse; the whole contig if it is shorter.
     windows : tuple of int
         Lengths of the windows that the sequence is cut into.
     threads, device, seed
@@ -62,7 +62,7 @@ class Settings:
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Windows of every length against the whole."""
+    """Compare windows of every length with the whole sequence."""
     model = require_causal(load_model(settings.model, settings.device), "long-context")
     where, ids = _stretch(settings, model, scratch)
     facts = {
@@ -75,7 +75,7 @@ def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
 
 
 def _stretch(settings: Settings, model: CausalMamba, scratch: Path) -> tuple[str, Tensor]:
-    """The middle of the first contig: its region, 1-based, and token ids."""
+    """Read the middle of the first contig: its region, 1-based, and token ids."""
     with decode_fasta(settings.fasta, scratch / "codes") as genome:
         contig = genome.contigs[0]
         length = min(settings.length, contig.length)
@@ -102,7 +102,7 @@ def _rows(model: CausalMamba, ids: Tensor, windows: Sequence[int]) -> Iterator[d
         stops = np.minimum((np.arange(len(ids)) // window + 1) * window, len(ids))
         distances = (place, stops - 1 - np.arange(len(ids)))
         for edge, distance in zip(EDGES, distances, strict=True):
-            # the sequence's own ends are no edges of a cut
+            # The ends of the sequence itself are not edges that a cut has made.
             cut = slice(window, None) if edge == EDGES[0] else slice(None, len(ids) - window)
             yield from _by_distance(off[cut], distance[cut], window, edge)
 
@@ -110,7 +110,7 @@ def _rows(model: CausalMamba, ids: Tensor, windows: Sequence[int]) -> Iterator[d
 def _by_distance(
     off: np.ndarray, distance: np.ndarray, window: int, edge: str
 ) -> Iterator[dict[str, Any]]:
-    """Errors in octaves of the distance to an edge: 0, 1, 2-3, 4-7, .."""
+    """Yield errors in octaves of the distance to an edge: 0, 1, 2-3, 4-7, .."""
     octave = np.ceil(np.log2(distance + 1)).astype(int)
     for k in np.unique(octave):
         middle = float(distance[octave == k].mean())
@@ -127,12 +127,12 @@ def _summary(off: np.ndarray) -> dict[str, float]:
 
 
 def corrected_gradient(model: CausalMamba, ids: Tensor) -> np.ndarray:
-    """Simplex-corrected gradient (L, 4) of the default likelihood, of a sequence by itself."""
+    """Compute the simplex-corrected gradient (L, 4) of a sequence's likelihood by itself."""
     gradient = adjoint(model, ids, tile_length=TILE_LENGTH).gradient[:, model.vocabulary.base_ids]
     return gradient - gradient.mean(axis=1, keepdims=True)
 
 
 def relative_error(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """(L,) how far each position's gradient is off, relative to its own size."""
+    """Return the error of each position's gradient relative to its own size, (L,)."""
     size = np.linalg.norm(exact, axis=1)
     return np.linalg.norm(found - exact, axis=1) / np.maximum(size, 1e-12)

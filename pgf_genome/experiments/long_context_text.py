@@ -1,4 +1,4 @@
-"""What the table of ``experiment long-context`` says."""
+"""Presentation of ``experiment long-context``: table, figure, paragraph, claims."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import plotly.graph_objects as go
 from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.loglog import Curve, Panel
 from pgf_genome.experiments.loglog import figure as drawn
+from pgf_genome.experiments.long_context import EDGES, WHOLE
 
 TITLE = "What windows miss of a long sequence"
-WHOLE, EDGES = "whole", ("left", "right")
-# Rounding: what is below is not drawn, and counts as agreement.
+# Errors below this are rounding; they are drawn as this.
 FLOOR = 1e-6
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
+    """Make everything that is shown of the stored table."""
     return Findings(
         "long-context", TITLE, table, shown(table), figure(table), paragraph(table), claims(table)
     )
 
 
 def reach(table: pd.DataFrame, window: int, edge: str, off: float = 0.01) -> float:
-    """Distance to an edge within which at least ``off`` of the positions are 1 % off; else 0."""
+    """Return the distance from an edge at which ``off`` of the positions are still 1 % off."""
     rows = table[(table["window"] == window) & (table["edge"] == edge)]
     touched = rows[rows["off"] >= off]["distance"]
     return float(touched.max()) if len(touched) else 0.0
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per window."""
+    """Format the table, a row per window."""
     rows = []
     for row in table[table["edge"] == WHOLE].itertuples():
         left, right = (reach(table, row.window, edge) for edge in EDGES)
@@ -41,15 +41,15 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
                 "positions off by > 1 %": f"{row.off:.2%}",
                 "median error": f"{row.median:.1e}",
                 "99th percentile": f"{row.upper:.1e}",
-                "felt from the left edge to": f"{left:,.0f}",
-                "and from the right edge to": f"{right:,.0f}",
+                "reach of the left edge": f"{left:,.0f}",
+                "reach of the right edge": f"{right:,.0f}",
             }
         )
     return pd.DataFrame(rows)
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """99th percentile of the error against the distance to the left and to the right edge."""
+    """Draw the 99th percentile of the error against the distance to the left and right edge."""
     windows = table[table["edge"] == WHOLE]["window"].tolist()
     names = [f"windows of {window:,}" for window in windows]
     panels = []
@@ -65,16 +65,16 @@ def figure(table: pd.DataFrame) -> go.Figure:
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """What was claimed, what was measured and on what machine."""
+    """Write claim, measurement and machine."""
     facts, whole = table.iloc[0], table[table["edge"] == WHOLE]
-    told = ", ".join(f"{row.off:.2%} in windows of {row.window:,}" for row in whole.itertuples())
+    shares = ", ".join(f"{row.off:.2%} in windows of {row.window:,}" for row in whole.itertuples())
     longest = int(whole["window"].max())
     left, right = (reach(table, longest, edge) for edge in EDGES)
     return (
         "The paper argues that long sequences should be differentiated whole. Here the gradient of "
         f"the likelihood of {facts['sequence']} ({facts['length']:,} bases, plus strand, model "
         f"{facts['model']}) was computed in one sweep and again window by window, every window by "
-        f"itself. Positions whose gradient is off by more than 1 %: {told}. A window is wrong at "
+        f"itself. Positions whose gradient is off by more than 1 %: {shares}. A window is wrong at "
         "its left edge, where predictions lack their past, and at its right edge, beyond which a "
         f"base's effects are cut off. With windows of {longest:,}, one in a hundred positions is "
         f"1 % off as far as {left:,.0f} bases from the left edge and {right:,.0f} from the right: "
@@ -84,7 +84,7 @@ def paragraph(table: pd.DataFrame) -> str:
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """That windows lose what the whole sequence has, and that longer ones lose less."""
+    """Judge whether windows lose part of the sensitivities, and longer ones less."""
     whole = table[table["edge"] == WHOLE].sort_values("window")
     shortest, longest = whole.iloc[0], whole.iloc[-1]
     lost = shortest["off"] > 0

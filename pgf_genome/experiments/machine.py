@@ -16,7 +16,7 @@ from pgf_genome.process import usable_cores
 
 
 def memory_bytes() -> int:
-    """Memory that this process may use: that of the machine, or of the container if it is less."""
+    """Return the memory of the machine, or of the container if that is less."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = Path("/sys/fs/cgroup/memory.max")
     stated = limit.read_text().strip() if limit.exists() else "max"
@@ -24,7 +24,7 @@ def memory_bytes() -> int:
 
 
 def describe(device: str, packages: Sequence[str]) -> str:
-    """One line: processor, cores, memory, accelerator in use, versions of what is installed."""
+    """Describe the machine in one line: processor, cores, memory, accelerator, versions."""
     parts = [f"{_cpu()}, {usable_cores()} cores, {memory_bytes() / 2**30:.0f} GiB"]
     if device.startswith("cuda"):
         parts.append(torch.cuda.get_device_name(device))
@@ -34,8 +34,9 @@ def describe(device: str, packages: Sequence[str]) -> str:
 
 def _cpu() -> str:
     facts = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", facts.read_text(), re.M) if facts.exists() else 0
-    return found[1].strip() if found else platform.processor() or platform.machine()
+    text = facts.read_text() if facts.exists() else ""
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return name[1].strip() if name else platform.processor() or platform.machine()
 
 
 def _installed(package: str) -> str:

@@ -10,7 +10,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,22 +29,22 @@ OK, FAILED = "ok", "failed"
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure.
+    """A method to measure, and how.
 
     Attributes
     ----------
     method : str
-        A key of ``peers.METHODS``.
+        A key of `peers.METHODS`.
     weights, ids, gradient : str
         Directory of the model; token ids to read and gradient to write, as .npy.
     device : str
-        "cpu" or "cuda[:INDEX]".
+        ``"cpu"`` or ``"cuda[:INDEX]"``.
     threads : int
-        Of torch, and so of our kernels.
+        Number of threads of torch and of the kernels.
     runs : int
         Timed runs, after one that is not counted; 0 for a single run, which then counts.
     seconds : float
-        No further run is begun that would end later than so many seconds after the first.
+        No run is begun that would end later than so many seconds after the start of the first.
     setting : mapping
         Further arguments of the method.
     """
@@ -62,23 +62,24 @@ class Request:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured, or why nothing was.
+    """Figures of a measurement, or the reason why there are none.
 
     Attributes
     ----------
     status : str
-        "ok", "failed", "out of memory" or "out of time".
+        ``"ok"``, ``"failed"``, ``"out of memory"`` or ``"out of time"``; also ``"not installed"``
+        or ``"not tried"``.
     note : str
         More about a failure.
-    seconds : float
-        Median of the counted runs.
-    first_seconds : float
-        The run before them, with whatever it compiles.
+    seconds : float, optional
+        Median time of the counted runs.
+    first_seconds : float, optional
+        Time of the run before them, with whatever it compiles.
     runs : int
-        Runs counted.
-    peak_bytes, baseline_bytes : int
-        Most memory held in the whole process, and what was held once software and weights were
-        loaded: resident memory, or on a GPU what its allocator held.
+        Number of counted runs.
+    peak_bytes, baseline_bytes : int, optional
+        Largest memory of the whole process, and its memory once software and weights were loaded:
+        resident memory, or on a GPU the memory of the allocator.
     """
 
     status: str
@@ -91,7 +92,7 @@ class Measurement:
 
 
 def measure_apart(request: Request, limits: Limits, environment: Mapping[str, str]) -> Measurement:
-    """Carry out a request in a new process; whatever happens there, this returns."""
+    """Carry out a request in a new process; this returns even if that process dies."""
     arguments = ["-m", __name__, json.dumps(asdict(request))]
     ended = run_python(arguments, limits, environment)
     if ended.reason:
@@ -124,12 +125,14 @@ def measure_here(request: Request) -> Measurement:
     return Measurement(OK, "", statistics.median(times), first, len(times), peak, baseline)
 
 
-def _timed(gradient, runs: int, seconds: float):
-    """Seconds of the first run, of those counted, and the last result."""
+def _timed(
+    gradient: Callable[[], Any], runs: int, seconds: float
+) -> tuple[float, list[float], Any]:
+    """Return the seconds of the first run, those of the counted runs, and the last result."""
     began = time.monotonic()
     result = gradient()
     first = time.monotonic() - began
-    times = []
+    times: list[float] = []
     while len(times) < runs and (not times or time.monotonic() - began + max(times) < seconds):
         started = time.monotonic()
         result = gradient()
@@ -138,7 +141,7 @@ def _timed(gradient, runs: int, seconds: float):
 
 
 def _memory(device: str) -> tuple[int, int]:
-    """Bytes held now, and the most so far."""
+    """Return the bytes held now, and the most so far."""
     if not device.startswith("cuda"):
         return own_memory()
     import torch

@@ -1,4 +1,4 @@
-"""Initialisations, what they remember, and what can be learned from them (arXiv 2510.00563)."""
+"""Memory of initialisations, and what can be learned from them (arXiv 2510.00563)."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import torch
 
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments import machine
-from pgf_genome.experiments.memory_init_text import EQUAL, LEARNING, SPECTRUM, TRADE_OFF
 from pgf_genome.experiments.spectra import SPECTRA, is_real
 from pgf_genome.memory.closed_form import memory_function, reachable_poles
 
+SPECTRUM, TRADE_OFF, EQUAL, LEARNING = "spectrum", "trade-off", "equality", "learning"
 LEVELS = (0.5, 0.1, 0.01)
 QUICK: Mapping[str, Any] = {"lags": 2000, "steps": 60, "delays": (4, 64)}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is computed.
+    """Options of the experiment.
 
     Attributes
     ----------
     states : int
         Real dimensions of the state, N.
     deltas : tuple of float
-        Step sizes of the spectra, and of what is trained.
+        Step sizes of the spectra, and of the trained models.
     lags : int
-        Of the memory functions.
+        Number of lags of the memory functions.
     delays : tuple of int
-        Of the copy task: the output shall be the input so many steps ago.
+        Delays of the copy task, whose target is the input so many steps ago.
     steps : int
-        Of gradient descent, Adam.
+        Steps of gradient descent with Adam.
     threads, device, seed
         As in the other experiments.
     """
@@ -56,14 +56,14 @@ class Settings:
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """The four parts, one after the other."""
+    """Compute the four parts, one after the other."""
     where = {"states": settings.states, "machine": machine.describe("cpu", ("torch",))}
     for part in (_spectra, _trade_off, _equality, _learning):
         yield from (row | where for row in part(settings))
 
 
 def _spectra(settings: Settings) -> Iterator[dict[str, Any]]:
-    """Memory functions of the spectra."""
+    """Compute the memory functions of the spectra."""
     for name, spectrum in SPECTRA.items():
         for delta in settings.deltas:
             poles = reachable_poles(np.exp(delta * spectrum(settings.states)))
@@ -86,7 +86,7 @@ def _first_below(function: np.ndarray, level: float) -> int:
 
 
 def _trade_off(settings: Settings) -> Iterator[dict[str, Any]]:
-    """Rings of poles: what is gained in length is lost in accuracy."""
+    """Compute rings of poles, which gain length and lose accuracy with their radius."""
     N = settings.states
     for radius in (0.5, 0.9, 0.97, 0.99, 0.997, 0.999):
         poles = radius * np.exp(2j * np.pi * np.arange(N) / N)
@@ -102,7 +102,7 @@ def _trade_off(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def _equality(settings: Settings) -> Iterator[dict[str, Any]]:
-    """A dense state matrix (S4) against the diagonal one of its eigenvalues (S4D)."""
+    """Compare a dense state matrix (S4) with the diagonal one of its eigenvalues (S4D)."""
     draws = np.random.default_rng(settings.seed)
     for size in (2, 4, 6):
         pairs = draws.uniform(0.6, 0.95, size // 2) * np.exp(
@@ -123,20 +123,20 @@ def _equality(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def by_covariance(A: np.ndarray, b: np.ndarray, lags: int) -> np.ndarray:
-    """MF of x_t = A x_{t-1} + b u_t with a dense A, white u, from its stationary covariance."""
+    """Compute MF of x_t = A x_{t-1} + b u_t, dense A, white u, from the stationary covariance."""
     n = len(b)
     # C = A C A^T + b b^T, as n^2 linear equations
     covariance = np.linalg.solve(np.eye(n * n) - np.kron(A, A), np.outer(b, b).ravel())
     inverse = np.linalg.inv(covariance.reshape(n, n))
-    found, v = [], b
+    function, v = [], b
     for _ in range(lags):
-        found.append(v @ inverse @ v)
+        function.append(v @ inverse @ v)
         v = A @ v
-    return np.array(found)
+    return np.array(function)
 
 
 def _learning(settings: Settings) -> Iterator[dict[str, Any]]:
-    """Delayed copy, learned with poles free and frozen."""
+    """Learn a delayed copy with free and with frozen poles."""
     for name, spectrum in SPECTRA.items():
         for delta in settings.deltas:
             start = np.exp(delta * spectrum(settings.states))
@@ -155,20 +155,20 @@ def _learning(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def copied(poles: np.ndarray, delay: int, frozen: bool, steps: int) -> float:
-    """R^2 of y_t = Re sum_i w_i x_t,i for u_{t - delay}, after gradient descent from w = 0.
+    """Train y_t = Re sum_i w_i x_t,i to be u_{t - delay}, from w = 0; return the best R^2.
 
-    White input, so that the error is that of the impulse response h_k = Re sum_i c_i p_i^k, in
-    closed form: 1 - R^2 = |h|^2 - 2 h_delay + 1, |h|^2 = sum_ij c_i conj(c_j) / (1 - p_i conj(p_j))
+    For white input the error is that of the impulse response h_k = Re sum_i c_i p_i^k, in closed
+    form: 1 - R^2 = |h|^2 - 2 h_delay + 1, |h|^2 = sum_ij c_i conj(c_j) / (1 - p_i conj(p_j))
     over the poles and their conjugates. The states are scaled to unit variance.
     """
     logs = torch.view_as_real(torch.log(torch.from_numpy(poles.astype(np.complex128)))).clone()
     weights = torch.zeros(len(poles), 2, dtype=torch.float64, requires_grad=True)
-    groups = [{"params": [weights]}]
+    groups: list[dict[str, Any]] = [{"params": [weights]}]
     if not frozen:
         groups.append({"params": [logs.requires_grad_()], "lr": 1e-3})
     optimizer, best = torch.optim.Adam(groups, lr=0.02), 1.0
     for _ in range(steps):
-        decay = -logs[:, 0].abs()  # never a growing state
+        decay = -logs[:, 0].abs()  # so that no state grows
         p = torch.exp(torch.complex(decay, logs[:, 1]))
         c = torch.view_as_complex(weights) * torch.sqrt(-torch.expm1(2 * decay)) / 2
         p, c = torch.cat([p, p.conj()]), torch.cat([c, c.conj()])

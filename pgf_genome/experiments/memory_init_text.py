@@ -1,4 +1,4 @@
-"""What the table of ``experiment memory-init`` says."""
+"""Presentation of ``experiment memory-init``: table, figure, paragraph, claims."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import plotly.graph_objects as go
 from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.loglog import Curve, Panel
 from pgf_genome.experiments.loglog import figure as drawn
+from pgf_genome.experiments.memory_init import EQUAL, LEARNING, SPECTRUM, TRADE_OFF
 
 TITLE = "Initialisations and what they remember"
-SPECTRUM, TRADE_OFF, EQUAL, LEARNING = "spectrum", "trade-off", "equality", "learning"
-# A lag that is as good as absent from the state, and one that has been learned.
+# MF below which a lag is absent from the state, and R² above which it has been learned.
 ABSENT, LEARNED = 0.01, 0.1
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
+    """Make everything that is shown of the stored table."""
     return Findings(
         "memory-init", TITLE, table, shown(table), figure(table), paragraph(table), claims(table)
     )
 
 
 def part(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows and columns of one of the four parts."""
+    """Select the rows and columns of one of the four parts."""
     return table[table["part"] == name].dropna(axis=1, how="all")
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The spectra, and the best that was learned from each at the longest delay."""
+    """Format the spectra, with what was learned from each at the longest delay."""
     learned = part(table, LEARNING)
     longest = learned[learned["delay"] == learned["delay"].max()]
     best = longest.pivot_table(index=["name", "delta"], columns="frozen", values="learned")
@@ -57,7 +57,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """Accuracy against length of rings, and what was learned against what was in the state."""
+    """Draw accuracy against length of rings, and what was learned against the initial memory."""
     rings, learned = part(table, TRADE_OFF), part(table, LEARNING)
     names = ["rings of poles", "frozen", "free"]
     panels = [
@@ -79,7 +79,7 @@ def figure(table: pd.DataFrame) -> go.Figure:
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """What was claimed, what was measured and on what machine."""
+    """Write claim, measurement and machine."""
     spectra, learned = part(table, SPECTRUM), part(table, LEARNING)
     gap, rings = part(table, EQUAL)["gap"].max(), part(table, TRADE_OFF)
     real = ", ".join(spectra[spectra["real"].astype(bool)]["name"].unique())
@@ -87,35 +87,35 @@ def paragraph(table: pd.DataFrame) -> str:
     return (
         "The theory says that the memory of a linear state-space model is fixed by its poles. "
         f"Dense and diagonal models of one spectrum agree to {gap:.0e}; rings of "
-        f"{table['states'].iloc[0]} poles always hold {rings['capacity'].min():.1f} to "
-        f"{rings['capacity'].max():.1f} inputs' worth, so that length costs accuracy. Of the "
+        f"{table['states'].iloc[0]} poles always hold a total of {rings['capacity'].min():.1f} to "
+        f"{rings['capacity'].max():.1f} inputs, so that length costs accuracy. Of the "
         f"spectra only {real} has a real A, as Mamba's is. It also says that what the state does "
         "not hold at initialisation cannot be learned. In a delayed copy trained by gradient "
         f"descent, lags that were absent (MF below {ABSENT}) were learned to R² above {LEARNED} in "
         f"{absent['free']:.0%} of the cases with free poles and {absent['frozen']:.0%} with frozen "
-        f"ones; lags that were present in {present['free']:.0%} and {present['frozen']:.0%}. "
+        f"ones; lags that were present, in {present['free']:.0%} and {present['frozen']:.0%}. "
         f"Machine: {table['machine'].iloc[0]}."
     )
 
 
 def _by_presence(learned: pd.DataFrame) -> tuple[dict[str, float], dict[str, float]]:
-    """How often a lag was learned, where it was absent before and where not; NaN if never tried."""
-    found = []
+    """Share of lags that were learned, of those absent before and of those present; or NaN."""
+    shares = []
     for rows in (learned[learned["mf_before"] < ABSENT], learned[learned["mf_before"] >= ABSENT]):
         hits = rows.assign(hit=rows["learned"] > LEARNED).groupby("frozen")["hit"].mean()
-        found.append({"frozen": hits.get(True, math.nan), "free": hits.get(False, math.nan)})
-    return found[0], found[1]
+        shares.append({"frozen": hits.get(True, math.nan), "free": hits.get(False, math.nan)})
+    return shares[0], shares[1]
 
 
 def _not_learned(share: float) -> str:
-    """Verdict on "what is absent is not learned", from the share of cases in which it was."""
+    """Judge "what is absent is not learned" by the share of cases in which it was learned."""
     if math.isnan(share):
         return "not tested"
     return "holds" if share == 0 else "holds in part" if share < 0.5 else "does not hold"
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """The paper's three statements."""
+    """Judge the paper's four statements."""
     rings, learned = part(table, TRADE_OFF), part(table, LEARNING)
     gap, states = part(table, EQUAL)["gap"].max(), table["states"].iloc[0]
     absent, _ = _by_presence(learned)

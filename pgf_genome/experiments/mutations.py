@@ -1,4 +1,4 @@
-"""Single-nucleotide substitutions in genes: what they do to the protein, and to the likelihood."""
+"""Single-nucleotide substitutions in genes: their kind, and their exact effect on likelihood."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -24,9 +24,9 @@ from pgf_genome.sequence import N_CODE, complement, reverse_complement
 
 SYNONYMOUS, MISSENSE, STOP_GAINED, STOP_LOST, START_LOST = range(5)
 KINDS = ("synonymous", "missense", "stop-gained", "stop-lost", "start-lost")
-# Bases after a substitution, itself included, within which its effect is told as well.
+# The effect is also given within these numbers of bases, from the substituted one on.
 WITHIN = (1, 4, 16, 64)
-# Positions that mutants run before it is asked whether anything of their effect is left.
+# Positions that mutants run between two checks of whether any effect is left.
 STEP = 256
 # Mutants that run side by side.
 BATCH = 64
@@ -34,12 +34,12 @@ BATCH = 64
 
 @dataclass(frozen=True, eq=False)
 class Snvs:
-    """Substitutions, n of them.
+    """A set of n substitutions.
 
     Attributes
     ----------
     position : ndarray of int64, (n,)
-        0-based on the plus strand of the sequence that they are in.
+        Positions, 0-based on the plus strand of the sequence.
     alt : ndarray of uint8, (n,)
         Code of the new base, on the plus strand.
     kind : ndarray of int64, (n,)
@@ -57,27 +57,28 @@ class Snvs:
         return len(self.position)
 
     def at(self, chosen: np.ndarray) -> Self:
-        """Those of an index or mask."""
+        """Select by an index or mask."""
         return type(self)(*(getattr(self, f.name)[chosen] for f in fields(self)))
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """All of several."""
+        """Join several sets."""
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 
 
 def substitutions(gene: Gene, codes: np.ndarray, index: int = 0) -> Snvs:
-    """Every substitution in a whole gene, three per base, in the order of its positions.
+    """List every substitution in a whole gene, three per base, in the order of its positions.
 
     A start codon that becomes another start codon of the table, and a stop codon that becomes
     another one, are synonymous.
 
     Parameters
     ----------
+    gene : Gene
     codes : ndarray of uint8, (L,)
-        Of the contig, or of the stretch that the gene's positions refer to.
+        Codes of the contig, or of the stretch that the gene's positions refer to.
     index : int
-        What the result calls the gene.
+        Index of the gene in the result.
     """
     bases, code = gene.bases(codes).astype(np.int64), code_of(gene.table)
     codon = np.repeat(bases.reshape(-1, 3) @ PLACES, 3)  # of every base
@@ -105,10 +106,10 @@ class Effects(NamedTuple):
     ----------
     total : ndarray, (n,)
     within : ndarray, (n, len(WITHIN))
-        Of the predictions of the first bases alone, the substituted one included. The first
-        column is the log-odds log p(alt) - log p(ref), the target term.
+        Change within the first bases alone, the substituted one included. The first column is the
+        log-odds log p(alt) - log p(ref), the target term.
     left : ndarray, (n,)
-        What the last `STEP` bases that were run added.
+        Change that the last `STEP` bases of the run added.
     """
 
     total: np.ndarray
@@ -118,12 +119,12 @@ class Effects(NamedTuple):
 
 @dataclass(frozen=True)
 class Reach:
-    """How far mutants are run.
+    """Limits on how far mutants are run.
 
     Attributes
     ----------
     horizon : int
-        Bases after a substitution that are run at most.
+        Largest number of bases to run after a substitution.
     tolerance : float
         A batch stops when the last `STEP` bases added less than this, in nats (root mean square).
     """
@@ -135,20 +136,23 @@ class Reach:
 def exact_effects(
     model: CausalMamba, codes: np.ndarray, snvs: Snvs, settings: Reach | None = None
 ) -> Effects:
-    """F of the mutant less F of the sequence, F being the mean log-likelihood of its two strands.
+    """Compute F of every mutant less F of the sequence, the mean log-likelihood of its strands.
 
-    Everything before a substitution is common to both, so that one primal sweep per strand
-    stores the state before each, and mutants go on from there, many at a time.
+    Everything before a substitution is common to both. So one primal sweep per strand stores the
+    state before each substitution, and mutants continue from there, many at a time.
 
     Parameters
     ----------
+    model : CausalMamba
     codes : ndarray of uint8, (L,)
-        The model starts from its blank state at either end.
+        The sequence; on each strand the model starts from its blank state.
+    snvs : Snvs
+    settings : Reach, optional
 
     Notes
     -----
-    Cost: two primal sweeps, and 2 n times as many bases as it takes. Memory: `BATCH` states and
-    tiles, and 8 bytes a base. Disk: a state per substitution.
+    Time is that of two primal sweeps, and of 2 n runs of as many bases as `Reach` lets mutants run.
+    Memory is `BATCH` states and tiles, and 8 bytes per base. Disk holds a state per substitution.
     """
     last = len(codes) - 1
     strands = (
@@ -170,7 +174,7 @@ def _on_strand(model: CausalMamba, settings: Reach, strand: _Strand) -> Effects:
     order = np.argsort(strand.position, kind="stable")
     sorted_ = strand._replace(position=strand.position[order], alt=strand.alt[order])
     blank = model.initial_state(1)
-    found = []
+    batches = []
     with (
         tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
         RecordFile(Path(scratch) / "states", nbytes(blank.tensors()), "mutations") as states,
@@ -183,21 +187,21 @@ def _on_strand(model: CausalMamba, settings: Reach, strand: _Strand) -> Effects:
             before = State.joined(
                 [blank.filled(states.require(k, blank.tensors())) for k in stored]
             )
-            found.append(_batch(model, settings, part, log_p, before))
+            batches.append(_batch(model, settings, part, log_p, before))
     back = np.argsort(order)
-    return Effects(*(np.concatenate(parts)[back] for parts in zip(*found, strict=True)))
+    return Effects(*(np.concatenate(parts)[back] for parts in zip(*batches, strict=True)))
 
 
 @torch.no_grad()
 def _reference(model: CausalMamba, strand: _Strand, states: RecordFile) -> np.ndarray:
-    """Store the state before every substitution; log p of every base (L,), zero for N."""
+    """Store the state before every substitution; return log p of every base (L,), zero for N."""
     state, at, log_p = model.initial_state(1), 0, np.zeros(len(strand.codes))
     for slot, stop in enumerate([*strand.position.tolist(), len(strand.codes)]):
         for start in range(at, stop, TILE_LENGTH):
             tile = strand.codes[start : min(start + TILE_LENGTH, stop)]
             log_probs, after = model(_one_hot(model, tile[None]), state)
-            ahead = torch.cat([state.log_probs[:, None], log_probs[:, :-1]], dim=1)
-            log_p[start : start + len(tile)] = _of_observed(model, ahead, tile[None])[0]
+            ahead = torch.cat([_next(state), log_probs[:, :-1]], dim=1)
+            log_p[start : start + len(tile)] = _observed_log_p(model, ahead, tile[None])[0]
             state = after
         at = stop
         if slot < len(strand.position):
@@ -208,10 +212,10 @@ def _reference(model: CausalMamba, strand: _Strand, states: RecordFile) -> np.nd
 def _batch(
     model: CausalMamba, settings: Reach, strand: _Strand, log_p: np.ndarray, before: State
 ) -> Effects:
-    """Run mutants from the states before them until what they add is negligible."""
+    """Run mutants from the states before them until further changes are negligible."""
     length = max(min(settings.horizon, len(log_p) - int(strand.position.min())), 1)
     mutants, reference = _from_each(strand, log_p, length + 1)
-    odds = _of_observed(model, before.log_probs[:, None], mutants[:, :1]) - reference[:, :1]
+    odds = _observed_log_p(model, _next(before), mutants[:, :1]) - reference[:, :1]
     added, total = [odds], odds.sum(axis=1)
     for change, left in _changes(model, mutants, reference, before, length):
         added.append(change)
@@ -236,7 +240,7 @@ def _from_each(strand: _Strand, log_p: np.ndarray, length: int) -> tuple[np.ndar
 def _changes(
     model: CausalMamba, mutants: np.ndarray, reference: np.ndarray, before: State, length: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Change of log p of the bases that follow, (n, `STEP`) and its sum, piece by piece."""
+    """Yield the change of log p of the bases that follow, (n, `STEP`) and its sum, by pieces."""
 
     def read(start: int, stop: int) -> Tensor:
         return _one_hot(model, mutants[:, start:stop])
@@ -245,7 +249,7 @@ def _changes(
     for tile in sweep.primal(model, read, plan, before):
         start, stop = plan.bounds(tile.k)
         predicted = slice(start + 1, stop + 1)
-        change = _of_observed(model, tile.log_probs, mutants[:, predicted])
+        change = _observed_log_p(model, tile.log_probs, mutants[:, predicted])
         change = change - reference[:, predicted]
         yield change, change.sum(axis=1)
 
@@ -254,8 +258,13 @@ def _one_hot(model: CausalMamba, codes: np.ndarray) -> Tensor:
     return model.one_hot(model.vocabulary.encode(codes))
 
 
-def _of_observed(model: CausalMamba, log_probs: Tensor, codes: np.ndarray) -> np.ndarray:
-    """Of log-probabilities (n, T, V) those of the bases (n, T) that stand there; zero for N."""
+def _next(state: State) -> Tensor:
+    """Log-probabilities of the next base (n, 1, V), which the state of a whole model has."""
+    return cast(Tensor, state.log_probs)[:, None]
+
+
+def _observed_log_p(model: CausalMamba, log_probs: Tensor, codes: np.ndarray) -> np.ndarray:
+    """Pick from log-probabilities (n, T, V) those of the observed bases (n, T); zero for N."""
     rows = model.vocabulary.encode(codes)[..., None].to(log_probs.device)
     picked = log_probs.gather(2, rows)[..., 0].double().cpu().numpy()
     return np.where(codes == N_CODE, 0.0, picked)

@@ -16,14 +16,20 @@ from torch.nn.functional import nll_loss
 from pgf_genome import process
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.engine.arrays import parameter_gradient
+from pgf_genome.engine.running import require_causal
 from pgf_genome.experiments import growth, peer_models
 from pgf_genome.experiments.apart import NOT_INSTALLED, Result, Work
 from pgf_genome.experiments.growth import SHORT, Growth
 from pgf_genome.experiments.measure import Measurement
-from pgf_genome.experiments.parameter_gradient_text import AUTOGRAD, LABELS, MAMBAPY, SWEEP
 from pgf_genome.experiments.peers import METHODS
 from pgf_genome.experiments.trial import read_bases, write_random_bases
 
+SWEEP, AUTOGRAD, MAMBAPY = "sweep", "autograd", "mambapy"
+LABELS = {
+    SWEEP: "adjoint sweep",
+    AUTOGRAD: "autograd, our kernels",
+    MAMBAPY: "autograd, mambapy",
+}
 QUICK: Mapping[str, Any] = {"lengths": (512, 2048, 8192), "tile": 512}
 
 log = logging.getLogger("pgf_genome")
@@ -31,7 +37,7 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Growth):
-    """Settings as of `Growth`; the full run goes to a quarter of a million bases."""
+    """Options of `Growth`; the full run goes to a quarter of a million bases."""
 
     LABELS = LABELS
 
@@ -41,13 +47,13 @@ class Settings(Growth):
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Every method at every length; one that fails is a row too."""
+    """Measure every method at every length; one that fails is a row too."""
     facts = settings.facts()
     yield from (row | facts for row in _rows(settings, scratch))
 
 
 def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
-    """One method after the other; the first that finished a length is what others compare with."""
+    """Measure the methods in turn; the first that finishes a length is the reference for others."""
     weights = settings.saved_model(folder / "model")
     bases = write_random_bases(folder / "bases", max(settings.lengths), settings.seed)
     expected: dict[int, Result] = {}
@@ -64,18 +70,18 @@ def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
 def _measured(
     settings: Settings, method: str, weights: Path, bases: Path
 ) -> list[tuple[Measurement, Result]]:
-    """One method at all lengths."""
+    """Measure one method at all lengths."""
     lacks = METHODS[MAMBAPY].lacks(settings.device) if method == MAMBAPY else ""
     if lacks:
         return [(Measurement(NOT_INSTALLED, lacks), {})] * len(settings.lengths)
-    shared = {"method": method, "weights": str(weights), "bases": str(bases)}
-    shared |= {"tile": settings.tile}
+    files = {"weights": str(weights), "bases": str(bases)}
+    shared = {"method": method, **files, "tile": settings.tile}
     cases = [{**shared, "length": length} for length in settings.lengths]
     return settings.measured(f"{__name__}:by_source", cases)
 
 
 def difference(gradient: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
-    """Largest difference of any weight's gradient, relative to the largest entry of its tensor."""
+    """Return the largest difference of any gradient, relative to its tensor's largest entry."""
     return max(
         float(np.abs(gradient[name] - value).max() / np.abs(value).max())
         for name, value in expected.items()
@@ -88,13 +94,13 @@ Gradient = Callable[[Tensor], tuple[float, Result]]
 
 
 def by_sweep(weights: str, tile: int, dtype: torch.dtype, device: str) -> tuple[Weights, Gradient]:
-    """The adjoint sweep."""
+    """Differentiate by the adjoint sweep."""
     process.tune()
     model = load_model(weights, device, dtype)
 
     def gradient(ids: Tensor) -> tuple[float, Result]:
-        found = parameter_gradient(model, ids, tile_length=tile)
-        return found.value, found.gradient
+        result = parameter_gradient(model, ids, tile_length=tile)
+        return result.value, result.gradient
 
     return dict(model.named_parameters()), gradient
 
@@ -102,9 +108,9 @@ def by_sweep(weights: str, tile: int, dtype: torch.dtype, device: str) -> tuple[
 def by_autograd(
     weights: str, tile: int, dtype: torch.dtype, device: str
 ) -> tuple[Weights, Gradient]:
-    """One tape through our kernels over the whole sequence."""
+    """Differentiate by one tape through our kernels over the whole sequence."""
     process.tune()
-    model = load_model(weights, device, dtype).requires_grad_(True)
+    model = require_causal(load_model(weights, device, dtype), "autograd").requires_grad_(True)
 
     def log_probs(ids: Tensor) -> Tensor:
         return model(model.one_hot(ids[None]), model.initial_state(1))[0][0]
@@ -115,7 +121,7 @@ def by_autograd(
 def by_mambapy(
     weights: str, tile: int, dtype: torch.dtype, device: str
 ) -> tuple[Weights, Gradient]:
-    """One tape through mambapy's blocks, which keep A and D in float32 whatever the type."""
+    """Differentiate by one tape through mambapy's blocks, which keep A and D in float32."""
     model = peer_models.MambapyModel(Path(weights), device).to(dtype).requires_grad_(True)
 
     def log_probs(ids: Tensor) -> Tensor:
@@ -139,8 +145,8 @@ def _by_tape(
         ids = ids.to(place)
         value = -nll_loss(log_probs(ids)[:-1], ids[1:], reduction="sum")
         parts = torch.autograd.grad(value, list(parameters.values()))
-        found = zip(parameters, parts, strict=True)
-        return value.item(), {name: part.cpu().numpy() for name, part in found}
+        named = zip(parameters, parts, strict=True)
+        return value.item(), {name: part.cpu().numpy() for name, part in named}
 
     return parameters, gradient
 
@@ -149,7 +155,7 @@ SOURCES = {SWEEP: by_sweep, AUTOGRAD: by_autograd, MAMBAPY: by_mambapy}
 
 
 def by_source(method: str, weights: str, bases: str, length: int, tile: int, device: str) -> Work:
-    """One gradient in float64, with respect to all weights."""
+    """Prepare one gradient in float64 with respect to all weights."""
     _, gradient = SOURCES[method](weights, tile, torch.float64, device)
     ids = read_bases(bases, 0, length)
     gradient(ids[:SHORT])

@@ -1,4 +1,4 @@
-"""What the table of ``experiment parameter-gradient`` says."""
+"""Presentation of ``experiment parameter-gradient``: table, claims, paragraph."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ import pandas as pd
 from pgf_genome.experiments import growth
 from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.growth import FLAT, LINEAR
+from pgf_genome.experiments.parameter_gradient import AUTOGRAD, LABELS, MAMBAPY, SWEEP
 
 TITLE = "Memory of weight gradients against the length of the sequence"
-SWEEP, AUTOGRAD, MAMBAPY = "sweep", "autograd", "mambapy"
-LABELS = {
-    SWEEP: "adjoint sweep",
-    AUTOGRAD: "autograd, our kernels",
-    MAMBAPY: "autograd, mambapy",
-}
-# Difference relative to a tensor's largest entry; mambapy keeps A and D in float32.
+# Tolerance, relative to a tensor's largest entry; mambapy keeps A and D in float32.
 SAME = {AUTOGRAD: 1e-9, MAMBAPY: 1e-5}
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
+    """Make everything that is shown of the stored table."""
     figure = growth.figure(table, LABELS, "one gradient")
-    told = paragraph(table)
-    return Findings("parameter-gradient", TITLE, table, shown(table), figure, told, claims(table))
+    words = paragraph(table)
+    return Findings("parameter-gradient", TITLE, table, shown(table), figure, words, claims(table))
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, a row per method and length."""
+    """Format the table, a row per method and length."""
     rows = []
     for row in table.itertuples():
         difference = "" if pd.isna(row.difference) else f"{row.difference:.0e}"
@@ -36,12 +31,12 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """What App. A.4 of the paper says, beside exponents and differences."""
+    """Compare App. A.4 of the paper with exponents and differences."""
     tapes = [m for m in table["method"].unique() if m != SWEEP]
     flat, steep = growth.fitted(table, [SWEEP]), growth.fitted(table, tapes)
     off = {m: growth.finished(table, m)["difference"].max() for m in tapes}
     off = {m: worst for m, worst in off.items() if not pd.isna(worst)}
-    told = [f"off by {worst:.0e} at most ({LABELS[m]})" for m, worst in off.items()]
+    errors = [f"off by {worst:.0e} at most ({LABELS[m]})" for m, worst in off.items()]
     return (
         Claim(
             "Weight gradients need memory that does not grow with the length",
@@ -50,7 +45,7 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
             growth.verdict([abs(e) < FLAT for e in flat.values()]),
         ),
         Claim(
-            "Those of autograd grow in proportion to it",
+            "Weight gradients by autograd need memory in proportion to the length",
             "linear",
             growth.in_words(steep, LABELS),
             growth.verdict([abs(e - 1) < LINEAR for e in steep.values()]),
@@ -58,18 +53,18 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
         Claim(
             "Both are the same gradient",
             "exact",
-            ", ".join(told) or "nothing to compare with",
+            ", ".join(errors) or "nothing to compare with",
             growth.verdict([worst < SAME[m] for m, worst in off.items()]),
         ),
     )
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """Claim, measurement, machine; every number of ours read from the table."""
+    """Write claim, measurement and machine; every number of ours is read from the table."""
     claim = "App. A.4 of the paper (arXiv 2512.23068) is about the memory of parameter gradients."
     what = (
         "Measured here, each method in its own process: the float64 gradient of the likelihood "
-        "by all weights, from an adjoint sweep over tiles or from one tape; "
+        "with respect to all weights, from an adjoint sweep over tiles or from one tape; "
         f"{growth.setup(table)}."
     )
     compared = table[table["method"] != SWEEP].dropna(subset="difference")
@@ -77,7 +72,7 @@ def paragraph(table: pd.DataFrame) -> str:
     if len(compared):
         last = compared.loc[compared["length"].idxmax()]
         same = [
-            f"At L = {last['length']:,}, the most that a tape held, both differ by "
+            f"At L = {last['length']:,}, the longest sequence of a tape, both differ by "
             f"{last['difference']:.0e} of the largest entry."
         ]
     return " ".join([claim, what, growth.longest_runs(table, LABELS), *same])

@@ -1,8 +1,8 @@
-"""The language model of a weights directory, built from what other software offers.
+"""The language model of a weights directory, built from other software.
 
-Each is a callable from the one-hot input X (L, V) to logits (L, V) in float32, with frozen weights.
-``mambapy`` and ``mamba_ssm`` have the block only; embedding, last norm and head are put around it.
-The blocks' tensors have the same names everywhere.
+Each model is a callable from the one-hot input X (L, V) to logits (L, V) in float32, with frozen
+weights. ``mambapy`` and ``mamba_ssm`` have the block only, so embedding, last norm and head are
+added here. The blocks' tensors have the same names everywhere.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from torch.utils.checkpoint import checkpoint
 
 
 class TransformersModel:
-    """transformers' ``MambaForCausalLM``; compiled at the first call if so wanted."""
+    """``MambaForCausalLM`` of transformers; with ``compiled``, compiled at the first call."""
 
     def __init__(self, weights: Path, device: str, compiled: bool = False) -> None:
         from transformers import MambaForCausalLM
 
-        model = MambaForCausalLM.from_pretrained(
+        # Any, because transformers types its models too loosely to call them.
+        model: Any = MambaForCausalLM.from_pretrained(
             weights, dtype=torch.float32, use_associative_scan=compiled
         )
         model.to(device).eval().requires_grad_(False)
@@ -64,7 +65,7 @@ class BlockModel(nn.Module, ABC):
         return self.logits(h)
 
     def logits(self, h: Tensor) -> Tensor:
-        """(L, V) of the residual stream (1, L, D)."""
+        """Compute logits (L, V) from the residual stream (1, L, D)."""
         eps = self.config["layer_norm_epsilon"]
         return functional.rms_norm(h[0], h.shape[-1:], self.norm_f, eps) @ self.embedding.T
 
@@ -114,19 +115,20 @@ class SegmentedModel(MambapyModel):
         return [zeros(1, taps - 1, inner), zeros(1, inner, states)] * len(self.blocks)
 
     def with_state(self, x: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Logits (T, V) of one segment X (T, V), and the state after it."""
+        """Compute the logits (T, V) of one segment X (T, V), and the state after it."""
         h, after = (x @ self.embedding)[None], []
         for block, past, start in zip(self.blocks, state[::2], state[1::2], strict=True):
-            mixed, past, end = _mix(block.mixer, block.norm(h), past, start)
+            mixed, inputs, end = _mix(block, h, past, start)
             h = h + mixed
-            after += [past, end]
+            after += [inputs, end]
         return self.logits(h), after
 
 
-def _mix(mixer: nn.Module, u: Tensor, past: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """mambapy's ``MambaBlock.forward`` from a state: inputs ``past`` and recurrent state ``h``."""
+def _mix(block: Any, residual: Tensor, past: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Run mambapy's ``MambaBlock.forward`` from a state: inputs ``past``, recurrent state ``h``."""
     from mambapy.pscan import pscan
 
+    mixer, u = block.mixer, block.norm(residual)
     c = mixer.config
     x, z = mixer.in_proj(u).chunk(2, dim=-1)  # (1, T, Di) each
     past = torch.cat([past, x], dim=1)  # (1, K - 1 + T, Di)
@@ -137,7 +139,7 @@ def _mix(mixer: nn.Module, u: Tensor, past: Tensor, h: Tensor) -> tuple[Tensor, 
     delta = functional.softplus(mixer.dt_proj(delta))[..., None]  # (1, T, Di, 1)
     decay = torch.exp(delta * -torch.exp(mixer.A_log))  # (1, T, Di, N)
     drive = delta * B[:, :, None] * x[..., None]  # (1, T, Di, N)
-    # pscan starts from zero: what is left of h after the first step joins the first input.
+    # pscan starts from zero, so the decayed h is added to the first input.
     drive[:, 0] += decay[:, 0] * h
     states = pscan(decay, drive)  # (1, T, Di, N)
     y = (states @ C[..., None]).squeeze(-1) + mixer.D * x
@@ -169,7 +171,7 @@ class MambaSsmModel(BlockModel):
 
 
 class Residual(nn.Module):
-    """h + mixer(norm(h))."""
+    """Residual block h + mixer(norm(h))."""
 
     def __init__(self, norm: nn.Module, mixer: nn.Module) -> None:
         super().__init__()

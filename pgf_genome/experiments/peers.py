@@ -1,4 +1,4 @@
-"""One gradient, by our sweep and by what else a user can install.
+"""One gradient, by our sweep and by other software that a user can install.
 
 Every function here takes a directory of weights (as ``pretrain.save_model`` writes it), token ids
 (L,), a device and its own settings; it loads the model and returns a callable without arguments
@@ -33,8 +33,8 @@ def pgf(
     kept: int = 1,
     dtype: str = "float32",
 ) -> Gradient:
-    """The adjoint sweep of this package; in float64 it is the reference of all others."""
-    # Here, so that the peers' memory does not count what they do not use.
+    """Differentiate by the adjoint sweep of this package; in float64 it is the reference."""
+    # Imported here, so that the memory of peers does not include what they do not use.
     from pgf_genome import process
     from pgf_genome.checkpoints.load import load_model
     from pgf_genome.engine.arrays import adjoint
@@ -47,31 +47,31 @@ def pgf(
 
 
 def transformers(weights: Path, ids: Tensor, device: str) -> Gradient:
-    """Autograd through transformers' loop over time steps."""
+    """Differentiate by autograd through transformers' loop over time steps."""
     return _by_autograd(peer_models.TransformersModel(weights, device), ids, device)
 
 
 def transformers_compiled(weights: Path, ids: Tensor, device: str) -> Gradient:
-    """Autograd through transformers' associative scan, compiled at the first call."""
+    """Differentiate by autograd through transformers' associative scan, compiled at first call."""
     model = peer_models.TransformersModel(weights, device, compiled=True)
     return _by_autograd(model, ids, device)
 
 
 def mambapy(weights: Path, ids: Tensor, device: str) -> Gradient:
-    """Autograd through mambapy's parallel scan."""
+    """Differentiate by autograd through mambapy's parallel scan."""
     return _by_autograd(peer_models.MambapyModel(weights, device), ids, device)
 
 
 def checkpointed(weights: Path, ids: Tensor, device: str) -> Gradient:
-    """As `mambapy`, every block recomputed in the backward pass by ``torch.utils.checkpoint``."""
+    """Differentiate as `mambapy`, with ``torch.utils.checkpoint`` around every block."""
     return _by_autograd(peer_models.CheckpointedModel(weights, device), ids, device)
 
 
 def segments(weights: Path, ids: Tensor, device: str, segment: int) -> Gradient:
-    """mambapy's parallel scan inside a sweep over segments that hands the state on.
+    """Differentiate by mambapy's parallel scan inside a sweep over segments.
 
-    Forward over the segments storing the states between them, then backward segment by segment
-    with recomputation.
+    The sweep goes forward over the segments and stores the states between them, then backward
+    segment by segment with recomputation.
     """
     model, targets = peer_models.SegmentedModel(weights, device), ids.to(device)
     spans = [slice(start, start + segment) for start in range(0, len(ids), segment)]
@@ -91,14 +91,14 @@ def segments(weights: Path, ids: Tensor, device: str, segment: int) -> Gradient:
             logits, end = model.with_state(inputs[0], inputs[1:])
             value = _likelihood(logits, targets[span.start + 1 : span.stop + 1])
             bars = torch.autograd.grad([value, *end], inputs, [value.new_ones(()), *cotangent])
-            result[span], cotangent = bars[0], bars[1:]
+            result[span], cotangent = bars[0], list(bars[1:])
         return result.cpu()
 
     return gradient
 
 
 def mamba_ssm(weights: Path, ids: Tensor, device: str) -> Gradient:
-    """Autograd through the fused CUDA kernels of Mamba's authors."""
+    """Differentiate by autograd through the fused CUDA kernels of Mamba's authors."""
     return _by_autograd(peer_models.MambaSsmModel(weights, device), ids, device)
 
 
@@ -111,13 +111,13 @@ class Method:
     prepare : callable
         One of the functions above.
     label : str
-        Its name in figures and text.
+        Name in figures and text.
     packages : tuple of str
-        Modules that have to be installed.
+        Modules that must be installed.
     gpu_only : bool
         Whether it runs on CUDA devices only.
     environment : mapping
-        Variables to set for the process it runs in.
+        Environment variables to set for its process.
     """
 
     prepare: Callable[..., Gradient]
@@ -127,7 +127,7 @@ class Method:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def lacks(self, device: str) -> str:
-        """What is missing to run it, in words; "" if nothing is."""
+        """Say what is missing to run it; an empty text if nothing is."""
         absent = [name for name in self.packages if find_spec(name) is None]
         if absent:
             return f"there is no package {absent[0]}"
@@ -136,7 +136,7 @@ class Method:
 
 OURS = "pgf"
 METHODS: Mapping[str, Method] = {
-    # As `process.tune`, which comes too late for libraries that are loaded.
+    # This is what `process.tune` sets, but that comes too late for libraries already loaded.
     OURS: Method(pgf, "pgf-genome adjoint", environment={"OMP_WAIT_POLICY": "PASSIVE"}),
     "transformers": Method(transformers, "transformers, step by step", ("transformers",)),
     "mambapy": Method(mambapy, "mambapy pscan", ("mambapy",)),
@@ -167,5 +167,5 @@ def _one_hot(ids: Tensor, embedding: Tensor) -> Tensor:
 
 
 def _likelihood(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum of log p(target); the last row of the sequence's logits (T, V) has no target."""
+    """Sum log p(target); the last row of the sequence's logits (T, V) has no target."""
     return -functional.cross_entropy(logits[: len(targets)], targets, reduction="sum")

@@ -1,11 +1,11 @@
-"""Which parts of the arithmetic may be of half precision (paper, App. B)."""
+"""Parts of the arithmetic that tolerate half precision (paper, App. B)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -13,27 +13,28 @@ from torch import Tensor
 from torch.nn.functional import linear, silu, softplus
 
 from pgf_genome.errors import UsageError
-from pgf_genome.experiments.precision_text import ALL, NOTHING, PARTS
 from pgf_genome.experiments.trial import Trial
 from pgf_genome.mamba.mixers.mamba1 import Mamba1
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.scan.reference import causal_conv, rms_norm
 
+PARTS = ("products", "norm", "residual", "softmax", "step size", "decay", "state")
+ALL, NOTHING = "everything", "nothing"
 Round = Callable[[str, Tensor], Tensor]
 QUICK: Mapping[str, Any] = {"length": 96, "layers": 1, "width": 16}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Trial):
-    """What is computed.
+    """Options of the experiment.
 
     Attributes
     ----------
     length : int
-        Bases. The slowest states of the model last ten times as long; what counts are the
+        Bases. The slowest states of the model last ten times as long; the objective counts the
         predictions of the last eighth.
     dtypes : tuple of str
-        Types that a part is rounded to.
+        Types to round a part to.
     """
 
     LEAST: ClassVar[Mapping[str, float]] = {**Trial.LEAST, "length": 2}
@@ -50,7 +51,7 @@ class Settings(Trial):
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """One part after the other, rounded."""
+    """Round one part after the other, and compare gradients."""
     facts = settings.facts()
     yield from (row | facts for row in _rows(settings))
 
@@ -64,15 +65,15 @@ def _rows(settings: Settings) -> Iterator[dict[str, Any]]:
     model = model.float()
     cases = [("float32", NOTHING), *((d, p) for d in settings.dtypes for p in (*PARTS, ALL))]
     for dtype, part in cases:
-        found = gradient(model, ids, _rounding(part, getattr(torch, dtype))).double()
-        finite = bool(found.isfinite().all())
+        rounded = gradient(model, ids, _rounding(part, getattr(torch, dtype))).double()
+        finite = bool(rounded.isfinite().all())
         yield {
             "part": part,
             "dtype": dtype,
             "length": settings.length,
             "finite": finite,
-            "error": _error(found, truth) if finite else None,
-            "far_error": _error(found[far], truth[far]) if finite else None,
+            "error": _error(rounded, truth) if finite else None,
+            "far_error": _error(rounded[far], truth[far]) if finite else None,
         }
 
 
@@ -81,18 +82,19 @@ def _error(found: Tensor, truth: Tensor) -> float:
 
 
 def _rounding(part: str, dtype: torch.dtype) -> Round:
-    """Round what belongs to a part, forward and, by the rule of the cast, backward."""
+    """Return a function that rounds one part, forward and, by the cast's rule, backward."""
     return lambda name, t: t.to(dtype).to(t.dtype) if part in (name, ALL) else t
 
 
 def gradient(model: CausalMamba, ids: Tensor, rounded: Round) -> Tensor:
-    """dF/dX (L, V), every part passed through ``rounded``.
+    """Compute dF/dX (L, V) with every part passed through ``rounded``.
 
-    F is the log-likelihood of the last eighth, the targets fixed.
+    F is the log-likelihood of the last eighth, with fixed targets.
     """
     x = model.one_hot(ids).requires_grad_()
     h = rounded("residual", x @ model.embeddings.weight)
-    for block in model.layers:
+    blocks: Any = model.layers  # a ModuleList does not know the type of its modules
+    for block in blocks:
         normed = rounded("norm", rms_norm(h, block.norm.weight, model.config.norm_eps))
         h = rounded("residual", h + mixed(block.mixer, normed, rounded))
     hidden = rounded("norm", rms_norm(h, model.norm_f.weight, model.config.norm_eps))
@@ -104,7 +106,7 @@ def gradient(model: CausalMamba, ids: Tensor, rounded: Round) -> Tensor:
 
 
 def mixed(mixer: Mamba1, u: Tensor, rounded: Round) -> Tensor:
-    """What a mixer adds to the residual stream, (T, D) -> (T, D), one position after the other."""
+    """Run a mixer one position after the other, (T, D) -> (T, D)."""
 
     def product(t: Tensor, weight: Tensor) -> Tensor:
         return rounded("products", linear(rounded("products", t), rounded("products", weight)))
@@ -112,7 +114,7 @@ def mixed(mixer: Mamba1, u: Tensor, rounded: Round) -> Tensor:
     x, z = product(u, mixer.in_proj.weight).chunk(2, dim=1)
     taps = mixer.conv1d.weight[:, 0].T  # (K, Di)
     before = x.new_zeros(1, len(taps) - 1, x.shape[1])
-    x = causal_conv(x[None], taps, mixer.conv1d.bias, before)[0][0]
+    x = causal_conv(x[None], taps, cast(Tensor, mixer.conv1d.bias), before)[0][0]
     rank, states = mixer.dt_proj.weight.shape[1], mixer.A_log.shape[1]
     low, B, C = product(x, mixer.x_proj.weight).split([rank, states, states], dim=1)
     dt = product(low, mixer.dt_proj.weight)

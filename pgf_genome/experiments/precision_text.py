@@ -1,4 +1,4 @@
-"""What the table of ``experiment precision`` says."""
+"""Presentation of ``experiment precision``: table, figure, paragraph, claims."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ import plotly.graph_objects as go
 
 from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.loglog import COLOURS
+from pgf_genome.experiments.precision import ALL, NOTHING, PARTS
 from pgf_genome.experiments.trial import on_machine
 
 TITLE = "What may be computed in half precision"
-PARTS = ("products", "norm", "residual", "softmax", "step size", "decay", "state")
-ERRORS = {"error": "error of the gradient", "far_error": "of its first half, far from what counts"}
-ALL, NOTHING = "everything", "nothing"
+ERRORS = {"error": "error of the gradient", "far_error": "error of its first half, the far one"}
 # A part whose rounding moves the gradient by more than this must stay in float32.
 TOLERABLE = 0.02
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
+    """Make everything that is shown of the stored table."""
     return Findings(
         "precision", TITLE, table, shown(table), figure(table), paragraph(table), claims(table)
     )
 
 
 def intolerable(table: pd.DataFrame, dtype: str) -> list[str]:
-    """The parts that must not be rounded to a type."""
+    """List the parts that must not be rounded to a type."""
     rows = table[(table["dtype"] == dtype) & table["part"].isin(PARTS)]
     return rows[~rows["finite"] | (rows["far_error"] > TOLERABLE)]["part"].tolist()
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text."""
+    """Format the table."""
     return pd.DataFrame(
         {
             "rounded": table["part"],
@@ -48,7 +47,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """A bar for every part and type; what is not finite stands at the top."""
+    """Draw a bar for every part and type; one that is not finite reaches the top."""
     drawn = go.Figure()
     for rank, dtype in enumerate(dict.fromkeys(table["dtype"])):
         rows = table[table["dtype"] == dtype]
@@ -80,14 +79,14 @@ def figure(table: pd.DataFrame) -> go.Figure:
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """What was claimed, what was measured and on what machine."""
+    """Write claim, measurement and machine."""
     exact = table[table["part"] == NOTHING]["far_error"].max()
-    told = []
+    parts = []
     for dtype in _halves(table):
         rows = table[(table["dtype"] == dtype) & table["finite"]].set_index("part")
         bad = intolerable(table, dtype)
-        told.append(
-            f"In {dtype}, rounding the matrix products alone moves it by "
+        parts.append(
+            f"In {dtype}, rounding the matrix products alone changes it by "
             f"{_percent(rows['far_error'].get('products'))}, the decays alone by "
             f"{_percent(rows['far_error'].get('decay'))}, everything by "
             f"{_percent(rows['far_error'].get(ALL))} (the whole gradient, which is mostly near, by "
@@ -98,8 +97,8 @@ def paragraph(table: pd.DataFrame) -> str:
         "The paper finds mixed precision robust. Here every part of a Mamba model was rounded by "
         f"itself, forward and backward, over {table['length'].iloc[0]:,} bases with states that "
         "last ten times as long, and the gradient of the last eighth's likelihood with respect to "
-        f"the first half compared with float64. All in float32: {exact:.0e}. {' '.join(told)} A "
-        "decay of 1 - x is 1 in bfloat16 for x below 0.002: what forgets slowly then never "
+        f"the first half compared with float64. All in float32: {exact:.0e}. {' '.join(parts)} A "
+        "decay of 1 - x is 1 in bfloat16 for x below 0.002, so that a slow state never "
         "forgets. This program therefore takes half precision for the products only (--dtype "
         "bfloat16) and keeps step sizes, decays, states and sums in float32. "
         f"{on_machine(table)}."
@@ -111,15 +110,15 @@ def _halves(table: pd.DataFrame) -> list[str]:
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """Robustness in mixed precision, and in half precision throughout."""
-    found = []
+    """Judge robustness in mixed precision, and in half precision throughout."""
+    judged = []
     for dtype in _halves(table):
         rows = table[table["dtype"] == dtype].set_index("part")
         for part, words in (("products", "products"), (ALL, "everything")):
             row = rows.loc[part]
             good = bool(row["finite"]) and row["far_error"] <= TOLERABLE
             error = _percent(row["far_error"]) if row["finite"] else "not finite"
-            found.append(
+            judged.append(
                 Claim(
                     f"{words} in {dtype}",
                     "robust",
@@ -127,7 +126,7 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
                     "holds" if good else "does not hold",
                 )
             )
-    return tuple(found)
+    return tuple(judged)
 
 
 def _percent(error: float | None) -> str:

@@ -1,4 +1,4 @@
-"""A measurement in a process of its own, stopped when it takes too much time or memory."""
+"""A process for a measurement, stopped when it takes too much time or memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WATCH_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Limits:
-    """What a process may take: seconds of wall time, and bytes of resident memory.
+    """Limits of a process: seconds of wall time, and bytes of resident memory.
 
     Memory is watched where there is a ``/proc``; elsewhere only the system's own limit holds.
     """
@@ -34,16 +34,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended.
+    """End of a process.
 
     Attributes
     ----------
     reason : str
-        `OUT_OF_MEMORY` or `OUT_OF_TIME` if it was stopped, else "".
+        `OUT_OF_MEMORY` or `OUT_OF_TIME` if it was stopped, else empty.
     code : int
         Exit status; negative if a signal ended it.
     output, errors : str
-        What it wrote on stdout and stderr.
+        Its stdout and stderr.
     """
 
     reason: str
@@ -55,14 +55,16 @@ class Ended:
 def run_python(
     arguments: Sequence[str], limits: Limits, environment: Mapping[str, str] | None = None
 ) -> Ended:
-    """Run this Python with ``arguments``; it, and what it starts, is gone when this returns.
+    """Run this Python with ``arguments``; it and its children have ended when this returns.
 
-    Its stdin ends when this process does, see `end_with_parent`.
+    Its stdin ends when this process does; see `end_with_parent`.
 
     Parameters
     ----------
+    arguments : sequence of str
+    limits : Limits
     environment : mapping, optional
-        Variables to set for it.
+        Environment variables to set for it.
     """
     # The child finds this package where this process found it, installed or not.
     path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -82,9 +84,10 @@ def run_python(
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             code = child.wait()
-            child.stdin.close()
+            if child.stdin is not None:
+                child.stdin.close()
         if code == -signal.SIGKILL and not reason:
-            reason = OUT_OF_MEMORY  # nobody else kills so but the system, when it has none left
+            reason = OUT_OF_MEMORY  # the system kills so when it has no memory left
         return Ended(reason, code, _text(output), _text(errors))
 
 
@@ -100,10 +103,10 @@ def _watch(child: subprocess.Popen, limits: Limits) -> str:
 
 
 def end_with_parent() -> None:
-    """Have this process end as soon as its stdin does: the one who waits for it is gone."""
+    """Make this process end as soon as its stdin does, because then its parent has ended."""
 
     def wait() -> None:
-        # Not sys.stdin, whose lock would be held when the interpreter shuts down.
+        # sys.stdin would hold its lock when the interpreter shuts down.
         while os.read(0, 1):
             pass
         os._exit(1)
@@ -112,7 +115,7 @@ def end_with_parent() -> None:
 
 
 def own_memory() -> tuple[int, int]:
-    """Resident bytes of this process now, and the most there were."""
+    """Return the resident bytes of this process now, and their peak."""
     now, peak = _status_bytes("self", "VmRSS"), _status_bytes("self", "VmHWM")
     if now is None or peak is None:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -122,13 +125,13 @@ def own_memory() -> tuple[int, int]:
 
 
 def _status_bytes(pid: int | str, name: str) -> int | None:
-    """A size in ``/proc/PID/status``; None if there is none.
+    """Read a size in ``/proc/PID/status``; None if there is none.
 
-    Not ru_maxrss, which on Linux starts at what the parent held before exec.
+    ru_maxrss on Linux begins with the memory of the parent before exec.
     """
     with suppress(OSError):
-        found = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.M)
-        return int(found[1]) * 1024 if found else None
+        size = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.M)
+        return int(size[1]) * 1024 if size else None
     return None
 
 
@@ -138,7 +141,8 @@ def _text(file: IO[bytes]) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an exception says that memory is at an end."""
-    # torch.OutOfMemoryError on a GPU; on a CPU a RuntimeError that only its text tells apart.
+    """Return whether an exception means that memory ran out."""
+    # torch raises an OutOfMemoryError on a GPU, but on a CPU a RuntimeError that only its text
+    # distinguishes from others.
     kind = type(error).__name__
     return kind in ("MemoryError", "OutOfMemoryError") or "allocate memory" in str(error)

@@ -1,7 +1,7 @@
 """The response of a model to one pulse, by sweeps that stream and by one tape.
 
-A pulse is a substitution at 0.8 L; lags are positions behind it. Nothing moves before it, so every
-method but autograd begins with a primal sweep over the tiles before the one it is in.
+A pulse is a substitution at 0.8 L; lags are positions after it. Nothing changes before it, so every
+method but autograd begins with a primal sweep over the tiles before the one with the pulse.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pgf_genome import process
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.engine import sweep
 from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.running import require_causal
 from pgf_genome.experiments.apart import Result, Work
 from pgf_genome.experiments.scaling import pulse_position, pulse_reader, substitution
 from pgf_genome.experiments.trial import read_bases, reader
@@ -25,24 +26,26 @@ from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
 
 BINS_PER_DECADE = 8
-PROBES = 8  # lags at which autograd is asked
+PROBES = 8  # lags at which autograd computes the response
 
 
 @dataclass(frozen=True)
 class Approach:
-    """A model that has read all tiles before the one with the pulse: up to there nothing moves.
+    """A model that has read all tiles before the one with the pulse.
 
     Attributes
     ----------
     model : CausalMamba
     state : State
-        Before ``start``.
+        State before ``start``.
     read : callable
         One-hot tiles from ``start`` on.
     plan : Plan
         The tiles from ``start`` on.
     start, pulse : int
+        First base of the tile with the pulse, and position of the pulse.
     along : Tensor, (V,)
+        Direction of the substitution.
     """
 
     model: CausalMamba
@@ -74,9 +77,9 @@ class Approach:
 def by_tangent(
     weights: str, bases: str, length: int, near: int, tile: int, dtype: str, device: str
 ) -> Work:
-    """The tangent sweep along a substitution."""
+    """Prepare the tangent sweep along a substitution."""
     process.tune()
-    model = load_model(weights, device, getattr(torch, dtype))
+    model = require_causal(load_model(weights, device, getattr(torch, dtype)), "pulse")
     columns = list(model.vocabulary.base_ids)
 
     def work(length: int, tile: int, near: int) -> Result:
@@ -93,9 +96,9 @@ def by_tangent(
 def by_difference(
     weights: str, bases: str, length: int, near: int, tile: int, size: float, device: str
 ) -> Work:
-    """Two primal sweeps in float32, one with a small pulse; their difference over its size."""
+    """Prepare two primal sweeps in float32, one with a small pulse, and their difference."""
     process.tune()
-    model = load_model(weights, device)
+    model = require_causal(load_model(weights, device), "pulse")
     columns = list(model.vocabulary.base_ids)
 
     def work(length: int, tile: int, near: int) -> Result:
@@ -115,9 +118,9 @@ def by_difference(
 
 
 def by_autograd(weights: str, bases: str, length: int, near: int, tile: int, device: str) -> Work:
-    """One tape over everything, asked by reverse mode for the response of A at a few lags."""
+    """Prepare one tape over the whole sequence, and the response of A at a few lags."""
     process.tune()
-    model = load_model(weights, device, torch.float64)
+    model = require_causal(load_model(weights, device, torch.float64), "pulse")
 
     def work(length: int, near: int) -> Result:
         pulse = pulse_position(length)
@@ -125,12 +128,12 @@ def by_autograd(weights: str, bases: str, length: int, near: int, tile: int, dev
         lags = np.unique(np.geomspace(1, near - 1, PROBES).astype(np.int64))
         x = reader(model, bases)(0, length).requires_grad_()
         log_probs = model(x, model.initial_state(1))[0][0]
-        found = []
+        responses = []
         for lag in lags:
-            asked = log_probs[pulse + lag, model.vocabulary.base_ids[0]]
-            (bar,) = torch.autograd.grad(asked, x, retain_graph=True)
-            found.append([(bar[0, pulse] @ along).item()])
-        return {"near": np.array(found), "probes": lags}
+            prediction = log_probs[pulse + lag, model.vocabulary.base_ids[0]]
+            (bar,) = torch.autograd.grad(prediction, x, retain_graph=True)
+            responses.append([(bar[0, pulse] @ along).item()])
+        return {"near": np.array(responses), "probes": lags}
 
     work(min(length, 2 * tile), 4)
     return lambda: work(length, near)
@@ -139,14 +142,17 @@ def by_autograd(weights: str, bases: str, length: int, near: int, tile: int, dev
 def recorded(
     tiles: Iterable[tuple[Tensor, Tensor]], approach: Approach, length: int, near: int
 ) -> Result:
-    """What is kept of a response that streams by.
+    """Summarise a response while it streams by.
 
     Parameters
     ----------
     tiles : iterable of (Tensor, Tensor)
         Responses and log-probabilities of the tiles of ``approach``, (T, 4) each.
+    approach : Approach
+    length : int
+        Bases of the sequence.
     near : int
-        Lags of which everything is kept.
+        Number of lags of which everything is kept.
 
     Returns
     -------
@@ -158,24 +164,24 @@ def recorded(
     edges = bins(length - approach.pulse)
     kept = {"near": np.zeros((near, 4)), "log_probs": np.zeros((near, 4))}
     largest, first, last, at = np.zeros(len(edges)), -1, 0.0, approach.start - approach.pulse
-    for moved, log_probs in tiles:
-        moved, log_probs = (t.double().cpu().numpy() for t in (moved, log_probs))
-        response, lags = np.abs(moved).max(axis=1), np.arange(at, at + len(moved))
+    for pair in tiles:
+        change, log_probs = (t.double().cpu().numpy() for t in pair)
+        response, lags = np.abs(change).max(axis=1), np.arange(at, at + len(change))
         if first < 0 and response.any():
             first = approach.pulse + lags[np.flatnonzero(response)[0]]
         behind = lags >= 0
         np.maximum.at(largest, np.searchsorted(edges, lags[behind], "right") - 1, response[behind])
         here = behind & (lags < near)
-        kept["near"][lags[here]], kept["log_probs"][lags[here]] = moved[here], log_probs[here]
-        at, last = at + len(moved), response[-1]
+        kept["near"][lags[here]], kept["log_probs"][lags[here]] = change[here], log_probs[here]
+        at, last = at + len(change), response[-1]
     return {
-        **kept, "lags": edges, "responses": largest, "first": np.int64(first),
-        "last": np.float64(last),
+        **kept, "lags": edges, "responses": largest, "first": np.array(first, np.int64),
+        "last": np.array(last, np.float64),
     }  # fmt: skip
 
 
 def bins(lags: int) -> np.ndarray:
-    """First lag of every bin of 0 .. lags - 1: the same bins for every length, in proportion."""
+    """Return the first lag of every bin of 0 .. lags - 1, eight bins to a decade."""
     powers = np.arange(math.ceil(math.log10(lags) * BINS_PER_DECADE) + 1) / BINS_PER_DECADE
     edges = np.unique([0, *(10**powers).astype(np.int64)])
     return edges[edges < lags]

@@ -2,8 +2,8 @@
 
 Symbols: N states, T steps, a (N,) the diagonal of M, b and c (T, N); h is 0 before the first step.
 The ways differ in what they carry from step to step. Real-time recurrent learning (RTRL; Williams
-and Zipser 1989) carries dh/dM; a tangent carries dh along one direction, the adjoint dF/dh, from
-the last step to the first, and it keeps every h. Those called dense do not know that M is diagonal.
+and Zipser 1989) carries dh/dM. A tangent carries dh along one direction. The adjoint carries dF/dh
+from the last step to the first, and keeps every h. Dense ways do not use that M is diagonal.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import numpy as np
 
 @dataclass
 class Tally:
-    """What a way costs.
+    """Cost of a way.
 
     Attributes
     ----------
     operations : int
         Additions and multiplications of `Counted` arrays.
     carried : int
-        Most numbers alive between two steps, what is kept for the way back included.
+        Largest count of numbers alive between two steps, a tape included.
     """
 
     operations: int = 0
     carried: int = 0
 
     def carry(self, *arrays: np.ndarray) -> None:
-        """Note what is alive between two steps."""
+        """Record the arrays that are alive between two steps."""
         self.carried = max(self.carried, sum(array.size for array in arrays))
 
 
 class Counted(np.ndarray):
-    """An array that enters the operations it takes part in into a `Tally`."""
+    """An array that counts the operations on it in a `Tally`."""
 
     tally: Tally
 
@@ -55,14 +55,14 @@ class Counted(np.ndarray):
 
 
 def counted(array: np.ndarray, tally: Tally) -> Counted:
-    """The same memory, its operations counted from now on."""
+    """View an array so that its operations are counted from now on."""
     view = array.view(Counted)
     view.tally = tally
     return view
 
 
 class Problem(NamedTuple):
-    """The recurrence, and a direction in which its poles move."""
+    """The recurrence, and a direction in the space of its poles."""
 
     a: np.ndarray  # (N,), the poles
     b: np.ndarray  # (T, N), inputs
@@ -71,14 +71,14 @@ class Problem(NamedTuple):
 
 
 def random_problem(states: int, steps: int, seed: int) -> Problem:
-    """Poles between 0.5 and 0.99, all else normal."""
+    """Draw poles between 0.5 and 0.99, and all else from a normal distribution."""
     draws = np.random.default_rng(seed)
     b, c = draws.standard_normal((2, steps, states))
     return Problem(draws.uniform(0.5, 0.99, states), b, c, draws.standard_normal(states))
 
 
 def rtrl_dense(problem: Problem, tally: Tally) -> float:
-    """dh/dM for all N^2 entries: P_t = M P_{t-1} + (the row i of M moves h_i alone)."""
+    """Carry dh/dM for all N^2 entries: P_t = M P_{t-1} + dM h_{t-1} / dM."""
     a, b, c, direction = problem
     N = len(a)
     M, h, P = _diagonal(a), np.zeros_like(a), np.zeros_like(a, shape=(N, N * N))
@@ -94,7 +94,7 @@ def rtrl_dense(problem: Problem, tally: Tally) -> float:
 
 
 def tangent_dense(problem: Problem, tally: Tally) -> float:
-    """dh along one direction, by products with a matrix."""
+    """Carry dh along one direction, by products with a matrix."""
     a, b, c, direction = problem
     M, moving = _diagonal(a), _diagonal(direction)
     h, dot, slope = np.zeros_like(a), np.zeros_like(a), np.zeros_like(a, shape=())
@@ -107,7 +107,7 @@ def tangent_dense(problem: Problem, tally: Tally) -> float:
 
 
 def rtrl_diagonal(problem: Problem, tally: Tally) -> float:
-    """dh/da for all N poles: each moves its own state alone (Zucchet et al. 2023)."""
+    """Carry dh/da for all N poles; each affects its own state alone (Zucchet et al. 2023)."""
     a, b, c, direction = problem
     h, p, gradient = np.zeros_like(a), np.zeros_like(a), np.zeros_like(a)
     for b_t, c_t in zip(b, c, strict=True):
@@ -119,7 +119,7 @@ def rtrl_diagonal(problem: Problem, tally: Tally) -> float:
 
 
 def tangent(problem: Problem, tally: Tally) -> float:
-    """dh along one direction, as our tangent sweep has it."""
+    """Carry dh along one direction, as the tangent sweep does."""
     a, b, c, direction = problem
     h, dot, slope = np.zeros_like(a), np.zeros_like(a), np.zeros_like(a, shape=())
     for b_t, c_t in zip(b, c, strict=True):
@@ -131,7 +131,7 @@ def tangent(problem: Problem, tally: Tally) -> float:
 
 
 def adjoint(problem: Problem, tally: Tally) -> float:
-    """dF/dh backwards, as our adjoint sweep has it inside a tile; here all steps are one tile."""
+    """Carry dF/dh backwards, as the adjoint sweep does in a tile; here all steps are one tile."""
     a, b, c, direction = problem
     tape = [np.zeros_like(a)]
     for b_t in b[:-1]:
@@ -151,10 +151,10 @@ WAYS: dict[str, Callable[[Problem, Tally], float]] = {
 
 
 def costs(way: str, problem: Problem) -> tuple[Tally, float]:
-    """What a way costs in all, and what it finds: dF along the direction."""
+    """Run a way; return its total cost, and the derivative of F along the direction."""
     tally = Tally()
-    found = WAYS[way](Problem(*(counted(array, tally) for array in problem)), tally)
-    return tally, found
+    derivative = WAYS[way](Problem(*(counted(array, tally) for array in problem)), tally)
+    return tally, derivative
 
 
 def _diagonal(a: np.ndarray) -> np.ndarray:

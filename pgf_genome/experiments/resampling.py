@@ -1,8 +1,8 @@
 """Effect sizes with confidence intervals, by resampling whole genes (cluster bootstrap).
 
-Bases of one gene are not independent, genes nearly are. A resample gives every gene a count, its
-weight; the first row of weights is all ones, and what it yields is the estimate itself (Davison
-and Hinkley 1997, Bootstrap Methods and their Application, 3.8).
+Bases of one gene are not independent, but genes nearly are. A resample gives every gene a count,
+its weight. The first row of weights is all ones and yields the estimate itself (Davison and Hinkley
+1997, Bootstrap Methods and their Application, 3.8).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LEVEL = 0.95
 
 
 class Estimate(NamedTuple):
-    """A statistic, its 95 % interval, and how many values it is of."""
+    """A statistic, its 95 % interval, and the number of values."""
 
     value: float
     low: float
@@ -44,32 +44,32 @@ class Sample:
         object.__setattr__(self, "values", np.asarray(self.values, np.float64)[known])
 
     def moments(self, weights: np.ndarray) -> np.ndarray:
-        """Count, sum and sum of squares under each row of weights, (rows, 3)."""
+        """Compute count, sum and sum of squares under each row of weights, (rows, 3)."""
         units, powers = weights.shape[1], (np.ones_like(self.values), self.values, self.values**2)
         sums = [np.bincount(self.unit, power, minlength=units) for power in powers]
         return weights @ np.stack(sums, axis=1)
 
 
 def weights_of(units: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each unit was drawn, (1 + resamples, units); the first row is all ones."""
+    """Draw the count of each unit in every resample, (1 + resamples, units); first row all ones."""
     drawn = rng.multinomial(units, np.full(units, 1 / units), size=resamples)
     return np.concatenate([np.ones((1, units)), drawn])
 
 
 def mean(sample: Sample, weights: np.ndarray) -> Estimate:
-    """Mean of all values."""
+    """Estimate the mean of all values."""
     count, total, _ = sample.moments(weights).T
     return _estimate(_ratio(total, count), len(sample.values))
 
 
 def difference(sample: Sample, other: Sample, weights: np.ndarray) -> Estimate:
-    """Difference of the means."""
+    """Estimate the difference of the means."""
     (n, x, _), (m, y, _) = (each.moments(weights).T for each in (sample, other))
     return _estimate(_ratio(x, n) - _ratio(y, m), len(sample.values))
 
 
 def cohens_d(sample: Sample, other: Sample, weights: np.ndarray) -> Estimate:
-    """Difference of the means in units of the pooled standard deviation of single values."""
+    """Estimate the difference of the means in units of the pooled standard deviation."""
     parts = [each.moments(weights).T for each in (sample, other)]
     means = [_ratio(total, count) for count, total, _ in parts]
     inner = [np.maximum(squares - _ratio(total**2, count), 0) for count, total, squares in parts]
@@ -79,7 +79,7 @@ def cohens_d(sample: Sample, other: Sample, weights: np.ndarray) -> Estimate:
 
 
 def auroc(lower: Sample, higher: Sample, weights: np.ndarray) -> Estimate:
-    """Probability that a value of ``lower`` is below one of ``higher``; ties count a half."""
+    """Estimate the probability that a value of ``lower`` is below one of ``higher``; ties half."""
     both = np.concatenate([lower.values, higher.values])
     unit = np.concatenate([lower.unit, higher.unit])
     levels, rank = np.unique(both, return_inverse=True)
@@ -99,7 +99,7 @@ def auroc(lower: Sample, higher: Sample, weights: np.ndarray) -> Estimate:
 def correlation(
     x: np.ndarray, y: np.ndarray, unit: np.ndarray, weights: np.ndarray, method: str
 ) -> Estimate:
-    """Correlation of two values per substitution; ``method`` is "pearson" or "spearman"."""
+    """Estimate a correlation; ``method`` is ``"pearson"`` or ``"spearman"``."""
     table = pd.DataFrame({"x": x, "y": y})
 
     def of(row: np.ndarray) -> float:
@@ -110,7 +110,7 @@ def correlation(
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """NaN where there is nothing."""
+    """Divide; NaN where the divisor is zero."""
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
 
 

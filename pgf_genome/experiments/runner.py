@@ -1,4 +1,4 @@
-"""How every experiment runs: its settings, its rows as a table, and what its text makes of them."""
+"""Run of an experiment: its options, its rows as a table, and its findings."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pgf_genome.experiments.frame import Findings, prepared_directory, stored
 
 
 def run(name: str, directory: str | Path, quick: bool = False, **options: Any) -> Findings:
-    """Measure what an experiment measures, and write table, figure and paragraph.
+    """Run an experiment, and write table, figure and paragraph.
 
     Parameters
     ----------
     name : str
         A key of `EXPERIMENTS`.
     directory : path
-        Where ``NAME.csv``, ``NAME.html`` and ``NAME.md`` go; made if need be.
+        Folder for ``NAME.csv``, ``NAME.html`` and ``NAME.md``; made if it does not exist.
     quick : bool
-        Tiny sizes, where ``options`` say nothing else.
+        Use tiny sizes for what ``options`` do not set.
     **options
         Fields of the experiment's ``Settings``.
 
@@ -47,7 +47,7 @@ def run(name: str, directory: str | Path, quick: bool = False, **options: Any) -
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Torch and the kernels on so many threads, 0 being all cores, and back."""
+    """Set the threads of torch and the kernels, 0 for all cores, and restore them after."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or machine.usable_cores())
     try:

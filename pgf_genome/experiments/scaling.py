@@ -17,15 +17,23 @@ from pgf_genome.checkpoints.load import load_model
 from pgf_genome.engine import sweep
 from pgf_genome.engine.objective import Likelihood
 from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.running import require_causal
 from pgf_genome.experiments import growth
 from pgf_genome.experiments.apart import NOT_INSTALLED, Result, Work
 from pgf_genome.experiments.growth import SHORT, Growth
 from pgf_genome.experiments.measure import Measurement
 from pgf_genome.experiments.peers import METHODS
-from pgf_genome.experiments.scaling_text import ADJOINT, LABELS, TANGENT, TAPE
 from pgf_genome.experiments.trial import read_bases, reader, write_random_bases
 from pgf_genome.mamba.model import CausalMamba
 
+ADJOINT, TANGENT, TAPE = "adjoint", "tangent", "tape"
+LABELS = {
+    ADJOINT: "adjoint sweep",
+    TANGENT: "tangent sweep",
+    TAPE: "autograd, our kernels",
+    "mambapy": "autograd, mambapy",
+    "checkpoint": "checkpointed mambapy",
+}
 OBJECTIVE = Likelihood(targets="fixed")
 QUICK: Mapping[str, Any] = {"lengths": (512, 2048, 8192), "tile": 512, "methods": (
     ADJOINT, TANGENT, TAPE, "mambapy")}  # fmt: skip
@@ -35,7 +43,7 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Growth):
-    """Settings as of `Growth`; the full run goes to a million bases."""
+    """Options of `Growth`; the full run goes to a million bases."""
 
     LABELS = LABELS
 
@@ -45,13 +53,13 @@ class Settings(Growth):
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Every method at every length; one that fails is a row too."""
+    """Measure every method at every length; one that fails is a row too."""
     facts = settings.facts()
     yield from (row | facts for row in _rows(settings, scratch))
 
 
 def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
-    """One method after the other."""
+    """Measure one method after the other."""
     weights = settings.saved_model(folder / "model")
     bases = write_random_bases(folder / "bases", max(settings.lengths), settings.seed)
     files = {"weights": str(weights), "bases": str(bases)}
@@ -66,7 +74,7 @@ def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
 def _measured(
     settings: Settings, method: str, files: Mapping[str, str]
 ) -> list[tuple[Measurement, Result]]:
-    """One method at all lengths."""
+    """Measure one method at all lengths."""
     cases = [{**files, "length": length} for length in settings.lengths]
     if method not in METHODS:
         work = "by_tangent" if method == TANGENT else "by_adjoint"
@@ -80,21 +88,21 @@ def _measured(
 
 
 def pulse_position(length: int) -> int:
-    """Where the paper puts its pulse: at 0.8 L."""
+    """Return the position of the paper's pulse, 0.8 L."""
     return 4 * length // 5
 
 
 def substitution(model: CausalMamba, base: torch.Tensor) -> torch.Tensor:
-    """Direction in the input (V,) that turns a base into the next one of A, C, G, T."""
+    """Return the direction in the input (V,) that turns a base into the next of A, C, G, T."""
     bases = torch.tensor(model.vocabulary.base_ids)
     other = bases[(int((bases == base).nonzero()) + 1) % len(bases)]
     return model.one_hot(other) - model.one_hot(base)
 
 
 def by_adjoint(weights: str, bases: str, length: int, tile: int, device: str) -> Work:
-    """Gradient with respect to all positions, whose norms go to a file; one tile is one tape."""
+    """Prepare the gradient with respect to all positions, whose norms are written to a file."""
     process.tune()
-    model = load_model(weights, device)
+    model = require_causal(load_model(weights, device), "scaling")
     _gradient(model, bases, SHORT, min(tile, SHORT // 2))
     return lambda: _gradient(model, bases, length, tile)
 
@@ -108,13 +116,13 @@ def _gradient(model: CausalMamba, bases: str, length: int, tile: int) -> Result:
             _write(track, start, step.gradient[0])
             if start <= pulse < stop:
                 derivative = (step.gradient[0, pulse - start] @ along).item()
-    return {"derivative": np.float64(derivative)}
+    return {"derivative": np.array(derivative)}
 
 
 def by_tangent(weights: str, bases: str, length: int, tile: int, device: str) -> Work:
-    """Response of all positions to a substitution at 0.8 L, whose norms go to a file."""
+    """Prepare the response of all positions to a substitution; its norms are written to a file."""
     process.tune()
-    model = load_model(weights, device)
+    model = require_causal(load_model(weights, device), "scaling")
     _response(model, bases, SHORT, SHORT // 2)
     return lambda: _response(model, bases, length, tile)
 
@@ -127,15 +135,15 @@ def _response(model: CausalMamba, bases: str, length: int, tile: int) -> Result:
         blank = model.initial_state(1)
         for step in sweep.tangent(model, read, pulse_reader(along, pulse), plan, blank):
             start, stop = plan.bounds(step.k)
-            moved = step.tangents[0, 0]  # (T, V)
-            _write(track, start, moved)
-            targets = read_bases(bases, start + 1, min(stop + 1, length)).to(moved.device)
-            total += moved[: len(targets)].gather(1, targets[:, None]).sum().item()
-    return {"derivative": np.float64(total)}
+            change = step.tangents[0, 0]  # (T, V)
+            _write(track, start, change)
+            targets = read_bases(bases, start + 1, min(stop + 1, length)).to(change.device)
+            total += change[: len(targets)].gather(1, targets[:, None]).sum().item()
+    return {"derivative": np.array(total)}
 
 
 def pulse_reader(along: torch.Tensor, pulse: int) -> sweep.Reader:
-    """The direction that is ``along`` (V,) at one position and zero elsewhere, by tiles."""
+    """Return a reader of the direction that is ``along`` (V,) at one position, else zero."""
 
     def read(start: int, stop: int) -> torch.Tensor:
         tile = along.new_zeros(1, 1, stop - start, len(along))
@@ -147,16 +155,16 @@ def pulse_reader(along: torch.Tensor, pulse: int) -> sweep.Reader:
 
 
 def by_peer(method: str, weights: str, bases: str, length: int, device: str) -> Work:
-    """Gradient by software of others, which gives it as a whole."""
+    """Prepare the gradient by other software, which computes it as a whole."""
     prepare = METHODS[method].prepare
     prepare(Path(weights), read_bases(bases, 0, SHORT), device)()
     ids, pulse = read_bases(bases, 0, length), pulse_position(length)
     gradient = prepare(Path(weights), ids, device)
-    along = substitution(load_model(weights), ids[pulse])
+    along = substitution(require_causal(load_model(weights), "scaling"), ids[pulse])
     return lambda: {"derivative": (gradient()[pulse] @ along).double().numpy()}
 
 
 def _write(track: BinaryIO, start: int, values: torch.Tensor) -> None:
-    """One number per base, as a track has."""
+    """Write one number per base, as to a track."""
     track.seek(4 * start)
     track.write(values.norm(dim=-1).cpu().numpy().astype(np.float32).tobytes())

@@ -1,4 +1,4 @@
-"""What the table of ``experiment scaling`` says: rows for people, a figure, claims, a paragraph."""
+"""Presentation of ``experiment scaling``: table, figure, claims, paragraph."""
 
 from __future__ import annotations
 
@@ -10,31 +10,25 @@ from pgf_genome.experiments import growth
 from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.growth import FLAT, LINEAR
 from pgf_genome.experiments.measure import OK
+from pgf_genome.experiments.scaling import ADJOINT, LABELS, TANGENT
 
 TITLE = "Memory and time against the length of the sequence"
-ADJOINT, TANGENT, TAPE = "adjoint", "tangent", "tape"
-LABELS = {
-    ADJOINT: "adjoint sweep",
-    TANGENT: "tangent sweep",
-    TAPE: "autograd, our kernels",
-    "mambapy": "autograd, mambapy",
-    "checkpoint": "checkpointed mambapy",
-}
+
 SWEEPS = (ADJOINT, TANGENT)
 PAPER_LENGTH = 100_000
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
+    """Make everything that is shown of the stored table."""
     figure = growth.figure(table, LABELS, "one derivative")
     return Findings("scaling", TITLE, table, shown(table), figure, paragraph(table), claims(table))
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, a row per method and length."""
+    """Format the table, a row per method and length."""
     reference = growth.finished(table, ADJOINT)
     expected = dict(zip(reference["length"], reference["derivative"], strict=True))
-    # not the one at hand, which may be near zero
+    # Differences are relative to the largest derivative, because a single one may be near zero.
     scale = max(map(abs, expected.values()), default=1)
     rows = []
     for row in table.itertuples():
@@ -45,7 +39,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """What Fig. 1 of the paper says, beside the fitted exponents."""
+    """Compare Fig. 1 of the paper with the fitted exponents."""
     measured = list(table["method"].unique())
     flat = growth.fitted(table, [m for m in measured if m in SWEEPS])
     steep = growth.fitted(table, [m for m in measured if m not in SWEEPS])
@@ -67,26 +61,27 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
 
 
 def _at_paper_length(table: pd.DataFrame, methods: list[str]) -> Iterator[str]:
-    """Memory at the paper's length, in proportion to the longest measurement."""
-    told = []
+    """State the memory at the paper's length, in proportion to the longest measurement."""
+    parts = []
     for method in methods:
         rows = growth.finished(table, method)
         last = rows.loc[rows["length"].idxmax()]
         size = last["memory_bytes"] / last["length"] * PAPER_LENGTH / 1e9
-        told.append(f"{size:.2g} GB ({LABELS[method]})")
-    if told:
-        yield f"per {PAPER_LENGTH:,} bases of this small model {', '.join(told)}"
+        parts.append(f"{size:.2g} GB ({LABELS[method]})")
+    if parts:
+        yield f"per {PAPER_LENGTH:,} bases of this small model {', '.join(parts)}"
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """Claim, measurement, machine; every number of ours read from the table."""
+    """Write claim, measurement and machine; every number of ours is read from the table."""
     claim = (
         f"The paper (arXiv 2512.23068, Fig. 1) claims memory that is flat to L = {PAPER_LENGTH:,}, "
         "where autograd needs 10 GB."
     )
     what = (
         "Measured here, each method in its own process: the float32 derivative of the likelihood "
-        "by all bases (adjoint, autograd), or of all predictions by one (tangent); "
+        "with respect to all bases (adjoint, autograd), or of all predictions with respect to one "
+        "(tangent); "
         f"{growth.setup(table)}."
     )
     return " ".join([claim, what, growth.longest_runs(table, LABELS)])

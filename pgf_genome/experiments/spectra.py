@@ -1,7 +1,7 @@
-"""Poles that diagonal state-space models begin with.
+"""Initial poles of diagonal state-space models.
 
-A continuous pole p and a step size delta give the discrete pole exp(delta p). Spectra of S4D after
-Gu et al. 2022 (arXiv 2206.11893), HiPPO-LegS after Gu et al. 2020 (arXiv 2008.07669).
+A continuous pole p and a step size delta give the discrete pole exp(delta p). The spectra of S4D
+follow Gu et al. 2022 (arXiv 2206.11893), HiPPO-LegS follows Gu et al. 2020 (arXiv 2008.07669).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def legs(states: int) -> np.ndarray:
     n = np.arange(states)
     root = np.sqrt(2 * n + 1)
     hippo = -np.tril(root[:, None] * root, -1) - np.diag(n + 1.0)
-    found = np.linalg.eigvals(hippo + np.outer(root, root) / 2)
-    return found[found.imag > 0]
+    poles = np.linalg.eigvals(hippo + np.outer(root, root) / 2)
+    return poles[poles.imag > 0]
 
 
 SPECTRA: dict[str, Callable[[int], np.ndarray]] = {
@@ -45,5 +45,5 @@ SPECTRA: dict[str, Callable[[int], np.ndarray]] = {
 
 
 def is_real(poles: np.ndarray) -> bool:
-    """Whether a real-valued A, as Mamba has it, can express the poles."""
+    """Return whether a real-valued A, such as Mamba's, can express the poles."""
     return not np.iscomplexobj(poles) or bool((poles.imag == 0).all())

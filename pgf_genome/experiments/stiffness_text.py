@@ -1,4 +1,4 @@
-"""What the table of ``experiment stiffness`` says."""
+"""Presentation of ``experiment stiffness``: table, figure, paragraph, claims."""
 
 from __future__ import annotations
 
@@ -8,30 +8,28 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pgf_genome.experiments.frame import Claim, Findings
+from pgf_genome.experiments.stiffness import LOG_SHIFT, LOG_SPACE, OURS
 
 TITLE = "Scans of very slow and very fast poles"
-OURS, LOG_SHIFT, LOG_SPACE = "decaying products (ours)", "log-shift (paper)", "log-space"
 SCANS = (OURS, LOG_SHIFT, LOG_SPACE)
-# An error at which a sensitivity is no longer one.
+# Largest error of a usable sensitivity.
 USABLE = 1e-3
-# The paper's "extremely stiff" end.
-PAPER_END = -8.0
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
+    """Make everything that is shown of the stored table."""
     return Findings(
         "stiffness", TITLE, table, shown(table), figure(table), paragraph(table), claims(table)
     )
 
 
 def broken(rows: pd.DataFrame) -> pd.Series:
-    """Where a scan gives no number, or one that is wrong by `USABLE`."""
+    """Mark the rows in which a scan gives no number, or one with an error above `USABLE`."""
     return ~rows["finite"] | (rows["error"] > USABLE)
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per scan, step size and block: where it breaks, and its error where it does not."""
+    """Format a row per scan, step size and block: where it breaks, and its error elsewhere."""
     rows = []
     for (scan, delta, block), part in table.groupby(["scan", "delta", "block"], sort=False):
         bad = part[broken(part)]
@@ -51,7 +49,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """A map of the error over poles and blocks for every scan and step size; grey is no number."""
+    """Draw the error over poles and blocks for every scan and step size; grey is no number."""
     deltas = list(dict.fromkeys(table["delta"]))
     titles = [f"{scan}, Δ = {delta:g}" for delta in deltas for scan in SCANS]
     drawn = make_subplots(
@@ -93,7 +91,7 @@ def figure(table: pd.DataFrame) -> go.Figure:
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """What was claimed, what was measured and on what machine."""
+    """Write claim, measurement and machine."""
     where, type_ = table["machine"].iloc[0], table["dtype"].iloc[0]
     counts = {scan: _lost(table, scan) for scan in SCANS}
     ours = table[table["scan"] == OURS]["error"].max()
@@ -102,20 +100,20 @@ def paragraph(table: pd.DataFrame) -> str:
     log_space = table[(table["scan"] == LOG_SPACE) & table["finite"]]["error"].max()
     return (
         "The paper calls A_log = -8 extremely stiff and its log-shift scan stable there. That end "
-        "is the slow one: a state decays by 3e-5 per base, and every scan manages. Swept to both "
-        f"sides in {type_} against a loop in float64, the log-shift scan gives no usable number at "
+        "is the slow one, where a state decays by 3e-5 per base and every scan works. Over the "
+        f"whole range in {type_}, against a loop in float64, the log-shift scan fails at "
         f"{counts[LOG_SHIFT]} grid points, for fast poles and long blocks: it forms "
         "exp(+decay), which overflows where the decay within a block passes "
-        f"{shift['exponent_limit'].iloc[0]:.1f} (so predicted at {100 * predicted.mean():.0f} % of "
+        f"{shift['exponent_limit'].iloc[0]:.1f} (which predicts {100 * predicted.mean():.0f} % of "
         "the points). "
-        f"The log-space scan loses {counts[LOG_SPACE]} (largest error {log_space:.0e}). "
-        f"Products of decaying factors, which this program uses, lose {counts[OURS]}, with a "
+        f"The log-space scan fails at {counts[LOG_SPACE]} (largest error {log_space:.0e}). "
+        f"Products of decaying factors, which this program uses, fail at {counts[OURS]}, with a "
         f"largest error of {ours:.0e} anywhere. Machine: {where}."
     )
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """The paper's claim at its own end and at the other, and what ours does."""
+    """Judge the paper's claim for slow poles and for fast ones, and our own scan."""
     slow = table[table["A_log"] <= 0]
     fast = table[table["A_log"] > 0]
 

@@ -17,7 +17,6 @@ from pgf_genome.experiments import machine
 from pgf_genome.experiments.measure import OK, Measurement, Request, measure_apart
 from pgf_genome.experiments.peers import METHODS, OURS
 from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits
-from pgf_genome.experiments.throughput_text import one_line
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.pretrain import Training, new_model, save_model
 
@@ -37,35 +36,35 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and how.
+    """Options of the experiment.
 
     Attributes
     ----------
     lengths : tuple of int
-        Bases, L.
+        Lengths of the sequences in bases, L.
     methods : tuple of str
-        Keys of ``peers.METHODS``.
+        Keys of `peers.METHODS`.
     layers, width, states : int
         Sizes of the model; D = ``width``, N = ``states``.
     segments : tuple of int
-        Lengths that the method "segments" tries; its best is reported.
+        Segment lengths that the method "segments" tries; the fastest is reported.
     tiles : tuple of int
-        Lengths that ours tries, likewise. Empty: the default of ``adjoint`` and what the command
-        ``attribute`` chooses for its default memory.
+        Tile lengths that our method tries; the fastest is reported. If empty, these are the default
+        of `adjoint` and the length that `attribute` chooses for its default memory.
     kept : tuple of int
-        Numbers of tiles whose tapes ours keeps, likewise; see `pgf.adjoint`.
+        Numbers of tiles whose tapes our method keeps, as `adjoint` does; the fastest is reported.
     threads : int
         0 is all cores.
     repeat : int
         Runs whose median counts, after one that does not.
     timeout : float
-        Seconds of wall time for one method at one length, all its runs and their preparation.
+        Seconds of wall time for one method at one length, with all its runs and preparation.
     max_memory : int, optional
-        Resident bytes at which a method is stopped. Default: 80 % of the machine.
+        Resident bytes at which a method is stopped; 80 % of the machine's if None.
     device : str
-        "cpu", "cuda[:INDEX]" or "auto".
+        ``"cpu"``, ``"cuda[:INDEX]"`` or ``"auto"``.
     seed : int
-        Of model and sequence.
+        Seed of model and sequence.
     """
 
     lengths: Sequence[int] = (1024, 4096, 16384)
@@ -120,7 +119,7 @@ class Settings:
 
 @dataclass
 class Bench:
-    """The model and the folder that all measurements share, and who gave up."""
+    """The model and the folder that all measurements share, and the methods that gave up."""
 
     settings: Settings
     folder: Path
@@ -128,7 +127,7 @@ class Bench:
     gave_up: dict[str, str] = field(default_factory=dict)
 
     def reference(self, length: int) -> np.ndarray | None:
-        """The gradient in float64, (L, V); None if it could not be had."""
+        """Compute the gradient in float64, (L, V); None if that fails."""
         setting = {"tile_length": TILE_LENGTH, "dtype": "float64"}
         measured = self._measure(OURS, length, setting, "reference.npy", runs=0)
         if measured.status != OK:
@@ -137,7 +136,7 @@ class Bench:
         return np.load(self.folder / "reference.npy")
 
     def row(self, name: str, length: int, reference: np.ndarray | None) -> dict[str, Any]:
-        """Measure a method at a length with each of its settings; the fastest one's figures."""
+        """Measure a method at a length with each of its settings; return the fastest's figures."""
         lacks = METHODS[name].lacks(self.settings.device)
         if lacks:
             return _row(length, name, {}, Measurement(NOT_INSTALLED, lacks))
@@ -189,7 +188,7 @@ class Bench:
         return measure_apart(request, limits, METHODS[name].environment)
 
     def _ids(self, length: int) -> Path:
-        """The file of a random sequence, the same for every method."""
+        """Return the file of a random sequence, the same for every method."""
         path = self.folder / f"{length}.npy"
         if not path.exists():
             bases = np.array(self.model.vocabulary.base_ids)
@@ -198,7 +197,7 @@ class Bench:
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Every method at every length, and what it is beside ours; one that fails is a row too."""
+    """Measure every method at every length, and compare it with ours; failures are rows too."""
     sizes = ("layers", "width", "states", "device", "seed")
     shared = {name: getattr(settings, name) for name in sizes}
     shared["threads"] = settings.threads or machine.usable_cores()
@@ -207,7 +206,7 @@ def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
 
 
 def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
-    """Lengths one after the other; at each of them the methods in turn."""
+    """Measure length by length, and at each length the methods in turn."""
     model = new_model(
         Training(
             d_model=settings.width,
@@ -224,6 +223,15 @@ def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
             row = bench.row(name, length, reference)
             log.info("%s", one_line(row))
             yield row
+
+
+def one_line(row: Mapping[str, Any]) -> str:
+    """Summarise a measurement for the log."""
+    head = f"L = {row['length']:,}, {row['method']}"
+    if row["status"] != OK:
+        return f"{head}: {row['status']}" + (row["note"] and f" ({row['note']})")
+    speed, memory = row["bases_per_second"] / 1e3, row["peak_bytes"] / 2**20
+    return f"{head}: {speed:.3g} kbp/s, peak memory {memory:,.0f} MiB"
 
 
 def _row(
@@ -251,12 +259,12 @@ def _row(
 
 
 def _difference(gradient: np.ndarray, reference: np.ndarray) -> float:
-    """Largest difference, relative to the largest entry of the reference."""
+    """Return the largest difference, relative to the largest entry of the reference."""
     return float(np.abs(gradient - reference).max() / np.abs(reference).max())
 
 
 def _with_ratios(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Our speed over each method's, and our share of its peak memory, at the same length."""
+    """Add our speed over each method's, and our share of its peak memory, at the same length."""
     ours = {row["length"]: row for row in rows if row["method"] == OURS and row["status"] == OK}
     for row in rows:
         mine, ratios = ours.get(row["length"]), (None, None)

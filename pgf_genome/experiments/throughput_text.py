@@ -1,10 +1,9 @@
-"""What the table of ``experiment throughput`` says: rows for people, a figure, a paragraph."""
+"""Presentation of ``experiment throughput``: table, figure, claims, paragraph."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -22,13 +21,13 @@ SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star")
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
-    told, held = paragraph(table), claims(table)
-    return Findings("throughput", TITLE, table, shown(table), figure(table), told, held)
+    """Make everything that is shown of the stored table."""
+    words, judged = paragraph(table), claims(table)
+    return Findings("throughput", TITLE, table, shown(table), figure(table), words, judged)
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """The paper's two ratios, against autograd through the best scan at the longest length."""
+    """Judge the paper's two ratios, against autograd through mambapy at the longest length."""
     peers = table[(table["method"] == AUTOGRAD) & table["times_faster"].notna()]
     paper = f"{PAPER_TIMES} times", f"{PAPER_LESS:.0%} less"
     statements = "Throughput against autograd", "Memory against autograd"
@@ -39,17 +38,18 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
         )
     row = peers.loc[peers["length"].idxmax()]
     times, less = row["times_faster"], 1 - row["memory_share"]
+    share = f"{less:.0%} less" if less >= 0 else f"{-less:.0%} more"
     at = f"{METHODS[AUTOGRAD].label} at L = {row['length']:,}"
     return (
         Claim(statements[0], paper[0], f"{times:.3g} times {at}",
               "holds" if times >= PAPER_TIMES else "does not hold"),
-        Claim(statements[1], paper[1], f"{less:.0%} less than {at}",
+        Claim(statements[1], paper[1], f"{share} than {at}",
               "holds" if less >= PAPER_LESS else "holds in part" if less > 0 else "does not hold"),
     )  # fmt: skip
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, a row per length and method."""
+    """Format the table, a row per length and method."""
     columns = (
         "L", "method", "setting", "status", "kbp/s", "peak MiB", "baseline MiB",
         "max diff", "first run s", "ours is faster", "ours needs",
@@ -76,17 +76,8 @@ def _cells(row: pd.Series) -> list[str]:
     ]
 
 
-def one_line(row: Mapping[str, Any]) -> str:
-    """What a measurement said, for the log."""
-    head = f"L = {row['length']:,}, {row['method']}"
-    if row["status"] != OK:
-        return f"{head}: {row['status']}" + (row["note"] and f" ({row['note']})")
-    speed, memory = row["bases_per_second"] / 1e3, row["peak_bytes"] / 2**20
-    return f"{head}: {speed:.3g} kbp/s, peak memory {memory:,.0f} MiB"
-
-
 def figure(table: pd.DataFrame) -> go.Figure:
-    """Throughput and peak memory against length, both on logarithmic axes."""
+    """Draw throughput and peak memory against length, both on logarithmic axes."""
     drawn = make_subplots(
         cols=2, subplot_titles=("Throughput", "Peak memory"), horizontal_spacing=0.1
     )
@@ -130,14 +121,14 @@ def figure(table: pd.DataFrame) -> go.Figure:
 
 
 def _decades(values: pd.Series) -> list[int]:
-    """The powers of ten around all values."""
+    """Return the powers of ten around all values."""
     if values.empty:
         return [0, 1]
     return [math.floor(math.log10(values.min())), math.floor(math.log10(values.max())) + 1]
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """Claim, measurement, machine; every number of ours read from the table."""
+    """Write claim, measurement and machine; every number of ours is read from the table."""
     facts = table.iloc[0]
     setup = (
         f"Measured here: the gradient of the log-likelihood with respect to every position of one "
@@ -166,19 +157,19 @@ def _comparisons(table: pd.DataFrame) -> Iterator[str]:
     if not errors.empty:
         worst = errors.loc[errors["error"].idxmax()]
         yield (
-            f"No gradient differed from that of float64 by more than {worst['error']:.1e} of its "
+            f"No gradient differed from that in float64 by more than {worst['error']:.1e} of its "
             f"largest entry ({METHODS[worst['method']].label})."
         )
     for row in _last_comparable(table):
         yield (
             f"{METHODS[row['method']].label} at L = {row['length']:,}: {_speed(row)} and "
-            f"{_memory(row)}, so that ours is {row['times_faster']:.3g} times as fast "
+            f"{_memory(row)}, so that the sweep is {row['times_faster']:.3g} times as fast "
             f"with {_less(row)}."
         )
 
 
 def _last_comparable(table: pd.DataFrame) -> list[pd.Series]:
-    """For each peer the row of the longest sequence that both it and ours finished."""
+    """Select each peer's row of the longest sequence that both it and our sweep finished."""
     peers = table[table["times_faster"].notna()]
     return [rows.iloc[-1] for _, rows in peers.groupby("method", sort=False)]
 
@@ -186,7 +177,7 @@ def _last_comparable(table: pd.DataFrame) -> list[pd.Series]:
 def _verdict(table: pd.DataFrame) -> str:
     rows = _last_comparable(table)
     if not rows:
-        return "No peer finished, so the claim was not put to the test."
+        return "No peer finished, so the claim was not tested."
     fast = [r for r in rows if r["times_faster"] >= PAPER_TIMES]
     small = [r for r in rows if 1 - r["memory_share"] >= PAPER_LESS]
     return (

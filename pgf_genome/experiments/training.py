@@ -16,8 +16,7 @@ import torch
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments.apart import NOT_INSTALLED, Result, Task, Work, carry_out
 from pgf_genome.experiments.measure import OK, Measurement
-from pgf_genome.experiments.parameter_gradient import SOURCES
-from pgf_genome.experiments.parameter_gradient_text import AUTOGRAD, LABELS, MAMBAPY
+from pgf_genome.experiments.parameter_gradient import AUTOGRAD, LABELS, MAMBAPY, SOURCES
 from pgf_genome.experiments.peers import METHODS
 from pgf_genome.experiments.process import Limits
 from pgf_genome.experiments.trial import Trial
@@ -25,7 +24,7 @@ from pgf_genome.pretrain import save_model
 
 DTYPES = ("float64", "float32")
 LIMITS = Limits(seconds=600, bytes=8 * 2**30)
-# Of four bases one follows the two before it nine times in ten.
+# After any two bases, one of the four follows nine times in ten.
 LIKELY, UNLIKELY = 0.91, 0.03
 QUICK: Mapping[str, Any] = {"layers": (1, 2), "length": 256, "tile": 64, "steps": 10}
 
@@ -34,16 +33,16 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Trial):
-    """What is trained.
+    """Options of the experiment.
 
     Attributes
     ----------
     layers : tuple of int
-        A model is trained for each.
+        Numbers of layers; a model is trained for each.
     dtypes : tuple of str
-        Any of "float64", "float32"; one for each.
+        Any of ``"float64"``, ``"float32"``; a model is trained for each.
     steps, length, tile : int
-        Updates, bases of the sequence of each, and bases of a tile.
+        Updates, bases of the sequence of each update, and bases of a tile.
     rate : float
         Learning rate of AdamW.
     """
@@ -67,14 +66,14 @@ class Settings(Trial):
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Every model trained by every method; one that fails is a row too."""
+    """Train every model by every method; one that fails is a row too."""
     facts = {name: getattr(settings, name) for name in ("length", "tile", "rate")}
     facts |= {"entropy": entropy(), **settings.facts()}
     yield from (facts | row for row in _rows(settings, scratch))
 
 
 def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
-    """One method after the other; each model has a row for every step, and one before them."""
+    """Train by one method after the other; each model has a row for every step."""
     bases = folder / "bases"
     structured_bases(settings.steps * settings.length, settings.seed).tofile(bases)
     models = list(product(settings.layers, settings.dtypes))
@@ -84,19 +83,19 @@ def _rows(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
     for layers, dtype in models:
         save_model(settings.model(n_layer=layers), folder / str(layers), "Random weights.\n")
         cases.append({**shared, "weights": str(folder / str(layers)), "dtype": dtype})
-    found = {method: _trained(settings, method, cases) for method in LABELS}
-    for method, outcomes in found.items():
+    trainings = {method: _trained(settings, method, cases) for method in LABELS}
+    for method, outcomes in trainings.items():
         for rank, (layers, dtype) in enumerate(models):
             measured, trained = outcomes[rank]
             log.info("%s, layers %d, %s: %s", LABELS[method], layers, dtype, measured.status)
-            for step in _steps(measured, trained, found[AUTOGRAD][rank][1]):
+            for step in _steps(measured, trained, trainings[AUTOGRAD][rank][1]):
                 yield {"method": method, "layers": layers, "dtype": dtype, **step}
 
 
 def _trained(
     settings: Settings, method: str, cases: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Measurement, Result]]:
-    """All models by one method."""
+    """Train all models by one method."""
     lacks = METHODS[MAMBAPY].lacks(settings.device) if method == MAMBAPY else ""
     if lacks:
         return [(Measurement(NOT_INSTALLED, lacks), {})] * len(cases)
@@ -106,7 +105,7 @@ def _trained(
 
 
 def _steps(measured: Measurement, trained: Result, expected: Result) -> Iterator[dict[str, Any]]:
-    """Loss before each step, and how far the weights are off those of autograd after it."""
+    """Yield the loss before each step, and the distance of the weights from autograd's after it."""
     shared = {"status": measured.status, "note": measured.note}
     if measured.status != OK:
         yield {**shared, "step": None, "bits_per_base": None, "off": None}
@@ -114,13 +113,13 @@ def _steps(measured: Measurement, trained: Result, expected: Result) -> Iterator
     for step, bits in enumerate(trained["bits_per_base"], 1):
         off = None
         if expected:
-            moved = np.abs(expected["weights"][step] - expected["weights"][0]).max()
-            off = np.abs(trained["weights"][step] - expected["weights"][step]).max() / moved
+            change = np.abs(expected["weights"][step] - expected["weights"][0]).max()
+            off = np.abs(trained["weights"][step] - expected["weights"][step]).max() / change
         yield {**shared, "step": step, "bits_per_base": bits, "off": off}
 
 
 def structured_bases(length: int, seed: int) -> np.ndarray:
-    """A sequence in which two bases mostly decide the next, (length,) of 0 .. 3."""
+    """Draw a sequence in which two bases mostly decide the next, (length,) of 0 .. 3."""
     draws = np.random.default_rng(seed)
     favoured = draws.integers(0, 4, (4, 4))
     shift = draws.choice(4, length, p=[LIKELY, UNLIKELY, UNLIKELY, UNLIKELY])
@@ -131,7 +130,7 @@ def structured_bases(length: int, seed: int) -> np.ndarray:
 
 
 def entropy() -> float:
-    """Bits per base of such a sequence, below which no model can come."""
+    """Return the bits per base of such a sequence, the least that a model can reach."""
     return -sum(p * math.log2(p) for p in (LIKELY, UNLIKELY, UNLIKELY, UNLIKELY))
 
 
@@ -139,7 +138,7 @@ def by_method(
     method: str, weights: str, bases: str, length: int, tile: int, steps: int, rate: float,
     dtype: str, device: str,
 ) -> Work:  # fmt: skip
-    """AdamW on the mean negative log-likelihood of one sequence after the other."""
+    """Prepare AdamW on the mean negative log-likelihood of one sequence after the other."""
     codes = torch.from_numpy(np.fromfile(bases, np.uint8).astype(np.int64))
     parameters, gradient = SOURCES[method](weights, tile, getattr(torch, dtype), device)
     names = sorted(parameters)

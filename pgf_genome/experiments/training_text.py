@@ -1,4 +1,4 @@
-"""What the table of ``experiment training`` says."""
+"""Presentation of ``experiment training``: table, figure, claims, paragraph."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pgf_genome.experiments.growth import verdict
 from pgf_genome.experiments.loglog import Curve, Panel
 from pgf_genome.experiments.loglog import figure as drawn
 from pgf_genome.experiments.measure import OK
-from pgf_genome.experiments.parameter_gradient_text import AUTOGRAD, LABELS, SWEEP
+from pgf_genome.experiments.parameter_gradient import AUTOGRAD, LABELS, SWEEP
 from pgf_genome.experiments.trial import on_machine
 
 TITLE = "Training by tiles against training by autograd"
-# Weights off those of autograd, of the way that these have gone; losses, in bits per base.
+# Tolerance of weights, relative to their change by autograd, and of losses, in bits per base.
 SAME_WEIGHTS, SAME_LOSS = 1e-6, 1e-3
 
 
 def findings(table: pd.DataFrame) -> Findings:
-    """Everything that is made of the stored table."""
-    told = paragraph(table)
-    return Findings("training", TITLE, table, shown(table), figure(table), told, claims(table))
+    """Make everything that is shown of the stored table."""
+    words = paragraph(table)
+    return Findings("training", TITLE, table, shown(table), figure(table), words, claims(table))
 
 
 def ends(table: pd.DataFrame) -> pd.DataFrame:
-    """The last step of every model and method, with its loss and the largest gap on the way.
+    """Select the last step of every model and method, and add a summary of the steps before.
 
-    Adds ``start``, the loss of the first step, and ``gap``, the largest difference of a loss from
-    that of autograd at the same step.
+    The added columns are ``start``, the loss of the first step, and ``gap``, the largest difference
+    of a loss from that of autograd at the same step.
     """
     keys = ["layers", "dtype"]
     truth = table[table["method"] == AUTOGRAD][[*keys, "step", "bits_per_base"]]
@@ -41,7 +41,7 @@ def ends(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, a row per model and method."""
+    """Format the table, a row per model and method."""
 
     def cell(value: float, form: str) -> str:
         return "" if pd.isna(value) else f"{value:{form}}"
@@ -65,11 +65,11 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """Losses of every depth, and how the weights of the deepest model drift apart."""
+    """Draw the losses of every depth, and the drift of the weights of the deepest model."""
     done, deepest = table[table["status"] == OK], table["layers"].max()
     entropy = table["entropy"].iloc[0]
     losses, drifts = [], []
-    # the sweep's dashes over the line of autograd, which would hide them
+    # The sweep is drawn last, dashed over the line of autograd, which would hide it.
     for method, dash in ((AUTOGRAD, "solid"), (SWEEP, "dash")):
         of_method = _of_one_type(done[done["method"] == method])
         for layers, rows in of_method.groupby("layers", sort=False):
@@ -88,19 +88,19 @@ def figure(table: pd.DataFrame) -> go.Figure:
         ),
         Panel(
             f"Weights against those of autograd, layers: {deepest}", "update",
-            "largest difference / way gone", drifts, x_log=False,
+            "largest difference / largest change", drifts, x_log=False,
         ),
     ]  # fmt: skip
     return drawn(panels, [curve.name for curve in [*losses, *drifts]])
 
 
 def _of_one_type(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first floating type."""
+    """Select the rows of the first floating type."""
     return table[table["dtype"] == table["dtype"].iloc[0]] if len(table) else table
 
 
 def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
-    """What Fig. 5 of the paper says, beside losses and weights."""
+    """Compare Fig. 5 of the paper with losses and weights."""
     last = ends(table)
     ours = last[(last["method"] == SWEEP) & (last["status"] == OK)].dropna(subset="off")
     exact = ours[ours["dtype"] == "float64"]
@@ -118,17 +118,17 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
         Claim(
             "It ends in the same weights",
             "the same",
-            f"in float64 off by {', '.join(weights)} of the way gone",
+            f"in float64 off by {', '.join(weights)} of their largest change",
             verdict((exact["off"] < SAME_WEIGHTS).tolist()),
         ),
     )
 
 
 def paragraph(table: pd.DataFrame) -> str:
-    """Claim, measurement, machine; every number of ours read from the table."""
+    """Write claim, measurement and machine; every number of ours is read from the table."""
     facts, last = table.iloc[0], ends(table)
     peers = last[last["method"] != AUTOGRAD].dropna(subset="off")
-    told = [
+    errors = [
         f"{LABELS[method]} {rows['off'].max():.0e} in {dtype}"
         for (method, dtype), rows in peers.groupby(["method", "dtype"], sort=False)
     ]
@@ -137,7 +137,7 @@ def paragraph(table: pd.DataFrame) -> str:
         f"{table['step'].max():.0f} AdamW updates of one random Mamba-1 (D = {facts['width']}) on "
         f"one structured sequence, {facts['length']:,} bases each; gradients by adjoint sweeps "
         f"over tiles of {facts['tile']:,}, by one tape through our kernels, or through mambapy, "
-        f"which keeps A and D in float32; {on_machine(table)}. Weights in the end off those of "
-        f"our tape, in units of the longest way gone: {'; '.join(told)}. AdamW divides by the size "
-        "of a gradient, and so makes rounding errors of small ones visible."
+        f"which keeps A and D in float32; {on_machine(table)}. Difference of the final weights "
+        f"from those of our tape, relative to their largest change: {'; '.join(errors)}. AdamW "
+        "divides by the size of a gradient, and so makes rounding errors of small ones visible."
     )

@@ -1,4 +1,4 @@
-"""What experiments with a random model and a random sequence have in common."""
+"""Common parts of the experiments with a random model and a random sequence."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ BLOCK = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """Settings that these experiments share.
+    """Options that these experiments share.
 
     Attributes
     ----------
     layers, width, states : int
-        Sizes of the model; D = ``width``, N = ``states``.
+        Sizes of the model; D = ``width``, N = ``states``. An experiment that compares several of
+        one size has a tuple of them.
     threads : int
         0 is all cores.
     device : str
-        "cpu", "cuda[:INDEX]" or "auto".
+        ``"cpu"``, ``"cuda[:INDEX]"`` or ``"auto"``.
     seed : int
-        Of model and sequence.
+        Seed of model and sequence.
     """
 
     LEAST: ClassVar[Mapping[str, float]] = {"layers": 1, "width": 1, "states": 1, "threads": 0}
 
-    layers: int = 2
+    layers: int | Sequence[int] = 2
     width: int = 16
-    states: int = 16
+    states: int | Sequence[int] = 16
     threads: int = 0
     device: str = "cpu"
     seed: int = 0
@@ -64,27 +65,28 @@ class Trial:
 
     @property
     def cores(self) -> int:
-        """Threads to use."""
+        """Number of threads to use."""
         return self.threads or machine.usable_cores()
 
-    def model(self, **changes: int) -> CausalMamba:
-        """A random model in float32, whose weights require gradients.
+    def model(self, **changes: Any) -> CausalMamba:
+        """Make a random model in float32, whose weights require gradients.
 
         Parameters
         ----------
-        **changes : int
-            Other sizes: fields of `pretrain.Training`.
+        **changes
+            Fields of `Training` that differ from these options.
         """
-        sizes = {"d_model": self.width, "n_layer": self.layers, "d_state": self.states}
+        sizes: dict[str, Any] = {"d_model": self.width}
+        sizes |= {"n_layer": self.layers, "d_state": self.states}
         return new_model(Training(**sizes | changes, seed=self.seed))
 
     def saved_model(self, directory: Path) -> Path:
-        """The same model as a directory of weights."""
+        """Save that model as a directory of weights."""
         save_model(self.model(), directory, "Random weights of a measurement.\n")
         return directory
 
     def facts(self) -> dict[str, Any]:
-        """Columns that every row of the table has."""
+        """Return the columns that every row of the table has."""
         names = ("layers", "width", "states", "device", "seed")
         shared = {name: getattr(self, name) for name in names}
         described = machine.describe(self.device, PACKAGES)
@@ -92,7 +94,7 @@ class Trial:
 
 
 def write_random_bases(path: Path, length: int, seed: int) -> Path:
-    """A file of uniform random bases, one byte each: 0 .. 3, the first rows of a new model."""
+    """Write uniform random bases, one byte each, as the token ids 0 .. 3 of a new model."""
     draws = np.random.default_rng(seed)
     with open(path, "wb") as file:
         for start in range(0, length, BLOCK):
@@ -101,13 +103,13 @@ def write_random_bases(path: Path, length: int, seed: int) -> Path:
 
 
 def read_bases(path: str | Path, start: int, stop: int) -> torch.Tensor:
-    """Token ids of bases start .. stop - 1 of such a file, (stop - start,); no more is held."""
+    """Read the token ids of bases start .. stop - 1 of such a file alone, (stop - start,)."""
     codes = np.fromfile(path, np.uint8, stop - start, offset=start)
     return torch.from_numpy(codes.astype(np.int64))
 
 
 def reader(model: CausalMamba, path: str | Path) -> Reader:
-    """One-hot tiles of such a file for the sweeps, (1, T, V)."""
+    """Return a reader of such a file's one-hot tiles for the sweeps, (1, T, V)."""
     return lambda start, stop: model.one_hot(read_bases(path, start, stop))[None]
 
 
@@ -116,7 +118,7 @@ def _option(name: str) -> str:
 
 
 def on_machine(table: pd.DataFrame) -> str:
-    """Threads, device and machine of a stored table, in words."""
+    """State the threads, device and machine of a stored table."""
     facts = table.iloc[0]
     threads = f"{facts['threads']} thread{'' if facts['threads'] == 1 else 's'}"
     return f"{threads} on {facts['device']} ({facts['machine']})"

@@ -15,29 +15,29 @@ from numpy.typing import ArrayLike
 
 from pgf_genome.errors import UsageError
 
-# Poles closer than this are one pole that was rounded twice.
+# Poles closer than this count as one pole that was rounded in two ways.
 SAME_POLE = 1e-12
 
 
 def memory_function(poles: ArrayLike, lags: int) -> np.ndarray:
-    """MF at lags 0 .. lags - 1 of any controllable system with these poles, for white input.
+    """Compute MF at lags 0 .. lags - 1 of a controllable system with these poles, for white input.
 
     Parameters
     ----------
-    poles : (N,) real or complex
-        With their multiplicity: a delay line of N taps has N poles at zero. Of a diagonal system
-        give `reachable_poles`, because states with the same pole hold the same.
+    poles : array_like of float or complex, (N,)
+        With their multiplicity: a delay line of N taps has N poles at zero. For a diagonal system
+        give its `reachable_poles`, because states with the same pole hold the same.
     lags : int
 
     Returns
     -------
     ndarray, (lags,)
-        Never rising, between 0 and 1; all lags together sum to N.
+        Values between 0 and 1 that never rise; over all lags they sum to N.
 
     Raises
     ------
     UsageError
-        If there is no pole, or one on the unit circle or outside.
+        If there is no pole, or one lies on the unit circle or outside.
 
     Notes
     -----
@@ -59,12 +59,12 @@ def memory_function(poles: ArrayLike, lags: int) -> np.ndarray:
 
 
 def memory_function_by_moments(poles: ArrayLike, lags: int, correlation: float = 0.0) -> np.ndarray:
-    """MF at lags 0 .. lags - 1 for input whose correlation at distance h is ``correlation**h``.
+    """Compute MF at lags 0 .. lags - 1 for input with correlation ``correlation**h`` at distance h.
 
-    By the covariance of the state and its covariances with the lagged input: the definition,
-    and what `memory_function` is checked against. Correlated input (a first-order autoregression)
-    may be remembered at more lags than there are states, and better at some lag than at the one
-    before. Do not use it with many real poles: its matrix is singular to rounding.
+    The method is the definition, by the covariance of the state and its covariances with the
+    lagged input; `memory_function` is checked against it. Correlated input (a first-order
+    autoregression) may be remembered at more lags than there are states, and better at some lag
+    than at the one before. Do not use it with many real poles: its matrix is singular to rounding.
 
     Raises
     ------
@@ -89,15 +89,16 @@ def memory_function_by_moments(poles: ArrayLike, lags: int, correlation: float =
 def random_gate(
     retention: ArrayLike, intake: ArrayLike, probability: ArrayLike, lags: int
 ) -> np.ndarray:
-    """MF of one state whose pair (a_t, b_t) is drawn at every step, whatever the input.
+    """Compute MF of one state whose pair (a_t, b_t) is drawn at every step, whatever the input.
 
-    x_t = a_t x_{t-1} + b_t u_t with white u: selection that does not know what it selects moves
-    capacity out of linear memory, so that the sum over all lags falls below 1.
+    The state is x_t = a_t x_{t-1} + b_t u_t with white u. Selection that does not depend on the
+    input moves capacity out of linear memory, so that the sum over all lags falls below 1.
 
     Parameters
     ----------
-    retention, intake, probability : (m,) real
-        The values of a and of b, pair by pair, and how often each pair comes.
+    retention, intake, probability : array_like of float, (m,)
+        The values of a and of b, pair by pair, and the probability of each pair.
+    lags : int
     """
     a, b, weight = (np.asarray(v, float) for v in (retention, intake, probability))
     a_mean, b_mean, a_square, b_square = (weight @ v for v in (a, b, a**2, b**2))
@@ -106,13 +107,14 @@ def random_gate(
 
 
 def reachable_poles(poles: ArrayLike) -> np.ndarray:
-    """The poles that count in a diagonal system whose readout takes real parts.
+    """Return the poles that count in a diagonal system whose readout takes real parts.
 
     A complex state brings its conjugate along; states with the same pole count once.
 
     Returns
     -------
-    ndarray of complex, (n,), n <= 2 N
+    ndarray of complex, (n,)
+        At most 2 N poles.
     """
     given = np.atleast_1d(np.asarray(poles, complex))
     both = np.concatenate([given, given.conj()])
@@ -121,10 +123,10 @@ def reachable_poles(poles: ArrayLike) -> np.ndarray:
 
 
 def _stable(poles: ArrayLike) -> np.ndarray:
-    found = np.atleast_1d(np.asarray(poles, complex))
-    if not len(found) or not np.abs(found).max() < 1:
+    p = np.atleast_1d(np.asarray(poles, complex))
+    if not len(p) or not np.abs(p).max() < 1:
         raise UsageError(
-            f"poles {found.tolist()}: a memory function needs at least one, all of them inside "
+            f"poles {p.tolist()}: a memory function needs at least one, all of them inside "
             "the unit circle"
         )
-    return found
+    return p

@@ -1,8 +1,9 @@
-"""What a model is driven with: random bases, a shuffle of the sequence, the sequence itself.
+"""Input that drives a model: random bases, a Markov shuffle of the sequence, or the sequence.
 
-Memory measured on uniform random bases is the device's own, and comparable with closed forms; on
-a real sequence neighbouring bases tell of each other and repeats of far ones. The shuffle lies
-between: it has the words of the real sequence, of `MARKOV_ORDER` + 1 bases, in random order.
+Memory measured on uniform random bases is a property of the model alone, and comparable with closed
+forms. In a real sequence neighbouring bases predict each other, and repeats predict distant bases.
+The shuffle lies between: it has the words of `MARKOV_ORDER` + 1 bases of the real sequence, in
+random order.
 """
 
 from __future__ import annotations
@@ -17,59 +18,58 @@ from pgf_genome.intervals import Interval
 from pgf_genome.sequence import N_CODE, Genome, segments
 
 DRIVES = ("uniform", "markov", "real")
-# A draw from the Markov chain of this order that is counted on the measured sequence: words of
-# four bases, well counted in 10 kb.
+# Order of the Markov chain. Its words of four bases are well counted in 10 kb.
 MARKOV_ORDER = 3
-# The measured bases are taken in pieces of about this length.
+# The measured bases are taken in stretches of about this length.
 STRETCH = 50_000
 SHORTEST = 256
-# A probe moves by at most so many bases where the one it would look at is N.
+# A probe that would fall on N moves by at most this many bases.
 NEARBY = 500
 
 
 def usable_segments(genome: Genome, gap_length: int) -> list[Interval]:
-    """Segments between assembly gaps that are long enough to measure on, in FASTA order.
+    """Return the segments between assembly gaps that are long enough to measure on.
 
     Raises
     ------
     SequenceError
         If there is none.
     """
-    found = [
+    usable = [
         Interval(contig.name, start, stop)
         for contig in genome.contigs
         for start, stop in segments(genome, contig.name, gap_length)
         if stop - start >= SHORTEST
     ]
-    if not found:
+    if not usable:
         raise SequenceError(
             f"no contig has {SHORTEST} bases between assembly gaps; memory needs a longer sequence"
         )
-    return found
+    return usable
 
 
 def stretches(pieces: Sequence[Interval], bases: int, shortest: int) -> list[Interval]:
-    """About ``bases`` of the pieces that are not shorter than ``shortest``, evenly placed.
+    """Choose about ``bases`` bases, evenly placed, of the pieces of at least ``shortest`` bases.
 
-    Everything, if they have no more than that; else windows of `STRETCH` bases (fewer, if
-    ``bases`` are) at even distances along the pieces laid end to end, each moved or cut to lie in
-    one piece.
+    The pieces are taken whole if they have no more bases than that. Otherwise the choice is windows
+    of `STRETCH` bases (of ``bases``, if that is fewer) at even distances along the pieces laid end
+    to end, each moved or cut to lie in one piece.
     """
     long = [piece for piece in pieces if piece.length >= shortest]
     total = sum(piece.length for piece in long)
     if total <= bases:
         return long
     length = max(min(bases, STRETCH), shortest)
-    found = []
+    chosen = []
     for piece, at in _evenly(long, max(bases // length, 1)):
         size = min(length, piece.length)
         start = min(max(at - size // 2, piece.start), piece.stop - size)
-        found.append(Interval(piece.contig, start, start + size))
-    return found
+        chosen.append(Interval(piece.contig, start, start + size))
+    return chosen
 
 
 def _evenly(pieces: Sequence[Interval], count: int) -> Iterator[tuple[Interval, int]]:
-    """Positions at even distances along the pieces laid end to end, and the piece of each."""
+    """Yield positions at even distances along the pieces laid end to end, with their pieces."""
     ends = np.cumsum([piece.length for piece in pieces])
     for i in range(count):
         along = int(ends[-1]) * (2 * i + 1) // (2 * count)
@@ -80,7 +80,7 @@ def _evenly(pieces: Sequence[Interval], count: int) -> Iterator[tuple[Interval, 
 def probe_contexts(
     genome: Genome, pieces: Sequence[Interval], probes: int, before: int, after: int
 ) -> np.ndarray:
-    """Codes (probes, before + 1 + after) around positions at even distances, none of them N.
+    """Read the codes (probes, before + 1 + after) around evenly spaced positions that are not N.
 
     Raises
     ------
@@ -89,26 +89,26 @@ def probe_contexts(
     """
     inner = [Interval(p.contig, p.start + before, p.stop - after) for p in pieces
              if p.length > before + after]  # fmt: skip
-    found = []
+    contexts = []
     for piece, at in _evenly(inner, probes):
         start, stop = max(piece.start, at - NEARBY), min(piece.stop, at + NEARBY)
         known = np.flatnonzero(genome.codes(piece.contig, start, stop) != N_CODE) + start
         if len(known):
             at = int(known[np.abs(known - at).argmin()])
-            found.append(genome.codes(piece.contig, at - before, at + 1 + after))
-    if not found:
+            contexts.append(genome.codes(piece.contig, at - before, at + 1 + after))
+    if not contexts:
         raise SequenceError("no base to probe: the sequence is N wherever there is enough context")
-    return np.stack(found)
+    return np.stack(contexts)
 
 
 def uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Codes of independent bases, each of four as likely."""
+    """Draw codes of independent bases, all four equally likely."""
     return rng.integers(0, 4, shape, dtype=np.uint8)
 
 
 def markov_table(sequences: Sequence[np.ndarray], order: int = MARKOV_ORDER) -> np.ndarray:
-    """Cumulative probabilities (4**order, 4) of the next base, counted on codes without N."""
-    counts = np.full(4 ** (order + 1), 1e-3)  # words that never occur lead nowhere, not astray
+    """Count cumulative probabilities (4**order, 4) of the next base, on words without N."""
+    counts = np.full(4 ** (order + 1), 1e-3)  # a prefix that never occurs predicts all bases alike
     for codes in sequences:
         length = max(len(codes) - order, 0)
         words, clean = np.zeros(length, np.int64), np.ones(length, bool)
@@ -121,7 +121,7 @@ def markov_table(sequences: Sequence[np.ndarray], order: int = MARKOV_ORDER) -> 
 
 
 def markov(table: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-    """Codes (length,) of a draw from a chain of `markov_table`."""
+    """Draw codes (length,) from the chain of a `markov_table`."""
     rows, word = table[:, :3].tolist(), int(rng.integers(len(table)))
     codes = np.empty(length, np.uint8)
     for t, draw in enumerate(rng.random(length).tolist()):

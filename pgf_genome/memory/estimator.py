@@ -1,16 +1,16 @@
-"""The memory function of whatever a model holds, estimated from second moments.
+"""The memory function of any features of a model, estimated from second moments.
 
-The target is the base k positions back as three contrasts (purine, strong, amino); the estimate
+The target is the base k positions back as three contrasts (purine, strong, amino). The estimate
 
     MF(k) = tr( Sigma_k^-1 R_k^T S^+ R_k ) / 3
 
 with S the covariance of the features, R_k their covariance with the base at lag k and Sigma_k
-that base's own, is the fraction of it that a linear readout of the features recovers. Everything
-is a centred sum in float64 that adds over tiles, so memory does not grow with the sequence.
+that base's own, is the fraction of it that a linear readout of the features recovers. All moments
+are centred sums in float64 that add over tiles, so memory does not grow with the sequence.
 
-For white input and features that know nothing of the target, MF averages rank / samples: the
-*bias*. Neighbouring bases of a real genome predict each other, so the same estimate from nothing
-but the last bases, the *floor*, is what needs no memory.
+For white input and features that are independent of the target, the mean of MF is rank / samples:
+the *bias*. Neighbouring bases of a real genome predict each other; the same estimate from the last
+bases alone, the *floor*, is what can be predicted without memory.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pgf_genome.errors import IntegrityError
 
 # Rows A, C, G, T, N: purine (A, G), strong (C, G), amino (A, C); N is neither.
 CONTRASTS = np.array([[1, -1, 1], [-1, 1, 1], [1, 1, -1], [-1, -1, -1], [0, 0, 0]], float)
-# Bases whose own contrasts make the floor.
+# The floor is estimated from the contrasts of this many last bases.
 FLOOR_BASES = 16
 
 
 def lagged_bases(codes: np.ndarray, start: int, stop: int, lags: np.ndarray) -> np.ndarray:
-    """Contrasts of the base at every lag before positions start .. stop - 1.
+    """Look up the contrasts of the base at every lag before positions start .. stop - 1.
 
     Parameters
     ----------
@@ -49,19 +49,19 @@ def lagged_bases(codes: np.ndarray, start: int, stop: int, lags: np.ndarray) -> 
 
 @dataclass(frozen=True)
 class Moments:
-    """Centred second moments of features x and lagged targets y; those of two tiles add.
+    """Centred second moments of features x and lagged targets y; add those of tiles with ``+``.
 
     Attributes
     ----------
     count : int
         Samples.
     x_mean : ndarray, (.., p)
-        Leading axes are feature sets of their own, all for the same targets.
+        Leading axes are separate feature sets, all for the same targets.
     y_mean : ndarray, (K, m)
     xx : ndarray, (.., p, p)
     xy : ndarray, (.., p, K, m)
     yy : ndarray, (K, m, m)
-        Of every lag with itself.
+        Moments of every lag with itself.
     """
 
     count: int
@@ -73,8 +73,8 @@ class Moments:
 
     @classmethod
     def of(cls, x: np.ndarray, y: np.ndarray) -> Moments:
-        """Moments of one tile: features (.., T, p), float64, and targets (T, K, m)."""
-        # products by torch, whose threads do not spin: NumPy's took a hundred times as long
+        """Compute the moments of one tile: features (.., T, p), float64, and targets (T, K, m)."""
+        # torch's threads do not spin; with NumPy's the products took a hundred times as long
         features, targets = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y)
         x_mean, y_mean = features.mean(dim=-2), targets.mean(dim=0)
         features, targets = features - x_mean[..., None, :], targets - y_mean
@@ -99,13 +99,13 @@ class Moments:
         )
 
     def explained(self, precision: float) -> tuple[np.ndarray, np.ndarray]:
-        """MF (.., K), in [0, 1], and the numerical rank (..) of the features.
+        """Compute MF (.., K), in [0, 1], and the numerical rank (..) of the features.
 
         Parameters
         ----------
         precision : float
-            Relative precision of the features: directions with less than its square of the
-            variance of the strongest (times p) are rounding, and dropped.
+            Relative precision of the features. Directions whose variance is below p times its
+            square, relative to the strongest direction, are rounding errors and are dropped.
 
         Raises
         ------
@@ -131,8 +131,7 @@ class Moments:
         inverse = np.linalg.pinv(self.yy, hermitian=True)
         dimensions = np.linalg.matrix_rank(self.yy, hermitian=True)  # 2 where a base never occurs
         recovered = np.einsum("...pki,kij,...pkj->...k", white, inverse, white, optimize=True)
-        found = recovered / np.maximum(dimensions, 1)
-        return np.clip(found, 0, 1), kept.sum(axis=-1)
+        return np.clip(recovered / np.maximum(dimensions, 1), 0, 1), kept.sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -142,9 +141,9 @@ class MemoryFunction:
     Attributes
     ----------
     lags : tuple of int
-        Positions back, ascending from 0: the base at lag 0 is the last that was read.
+        Positions back, ascending from 0; the base at lag 0 is the last that was read.
     values : tuple of float
-        MF at these lags, as estimated: bias and floor are in it.
+        MF at these lags as estimated, with bias and floor in it.
     rank : int
         Numerical rank of the features.
     count : int
@@ -162,48 +161,51 @@ class MemoryFunction:
 
     @property
     def bias(self) -> float:
-        """What features that know nothing would score on white input."""
+        """Mean score on white input of features that are independent of it."""
         return self.rank / self.count
 
     @property
     def noise(self) -> float:
-        """Three standard deviations of what such features would score on white input."""
-        # the mean of three contrasts, each chi-squared with ``rank`` degrees of freedom
+        """Three standard deviations of the score of such features."""
+        # The score is a mean of three contrasts, each chi-squared with ``rank`` degrees of freedom.
         return 3 * math.sqrt(2 * self.rank / 3) / self.count
 
     @property
     def excess(self) -> np.ndarray:
-        """(K,) the values less the larger of bias and floor; 0 where that is within the noise."""
+        """Values less the larger of bias and floor, (K,); 0 where that is within the noise."""
         floor = np.array(self.floor) if self.floor else np.zeros(len(self.lags))
-        found = np.array(self.values) - np.maximum(floor, self.bias)
-        return np.where(found > self.noise, found, 0)
+        above = np.array(self.values) - np.maximum(floor, self.bias)
+        return np.where(above > self.noise, above, 0)
 
     def length(self, level: float) -> int | None:
-        """First measured lag at which the excess is below a level; None if it is at none."""
+        """Return the first measured lag whose excess is below a level; None if there is none."""
         below = np.flatnonzero(self.excess < level)
         return self.lags[below[0]] if len(below) else None
 
     @property
     def capacity(self) -> float:
-        """Excess summed over all lags, linear between those measured: how many bases it holds.
+        """Memory in bases: the excess summed over all lags, linear between those measured.
 
-        A lower bound: directions of the state below rounding count as lost.
+        It is a lower bound, because directions of the state below rounding count as lost.
         """
         every = np.arange(self.lags[-1] + 1)
         return float(np.interp(every, self.lags, self.excess).sum())
 
 
 def log_lags(longest: int, per_decade: int = 8) -> np.ndarray:
-    """Lags 0, 1, .. ``longest``, evenly spaced in their logarithm from where they can be."""
+    """Return lags 0, 1, .. ``longest``, evenly spaced in their logarithm but for rounding."""
     steps = int(np.ceil(per_decade * np.log10(max(longest, 1)))) + 1
     spaced = np.rint(np.geomspace(1, max(longest, 1), steps)).astype(int)
     return np.unique([0, *spaced.tolist()])
 
 
 def functions_of(
-    moments: Moments, lags: Sequence[int], precision: float, floor: Sequence[float] = ()
+    moments: Moments,
+    lags: Sequence[int] | np.ndarray,
+    precision: float,
+    floor: Sequence[float] = (),
 ) -> list[MemoryFunction]:
-    """One memory function for every feature set of the leading axis (n, p)."""
+    """Estimate a memory function for every feature set of the leading axis (n, p)."""
     values, ranks = moments.explained(precision)
     each = zip(values.reshape(-1, len(lags)).tolist(), np.ravel(ranks).tolist(), strict=True)
     where = tuple(map(int, lags))

@@ -1,21 +1,22 @@
-"""How much of a prediction depends on the base k positions away, by adjoint probes.
+"""Influence of the base k positions away on a prediction, measured by adjoint probes.
 
     I(k) = E_t | d log p(x_t) / d X_{t +- k} |^2
 
-over probed positions t, with the gradient on the simplex (its mean over the four bases taken
-off): a base's share of the Fisher information, and to second order how far the prediction moves
-when that base is redrawn. Of a causal model only the bases before t count. Where a memory
-function says what is still *in* a state, this says what is *used*.
+over probed positions t, with the gradient on the simplex (its mean over the four bases
+subtracted). I(k) is a base's share of the Fisher information, and to second order how far the
+prediction moves when that base is redrawn. In a causal model only the bases before t count. A
+memory function says what is still *in* a state; the influence says what of it is *used*.
 
-The words are those of CerebrasResearch/ECL, which measures the same by Monte-Carlo perturbation:
+The terms are those of CerebrasResearch/ECL, which measures the same by Monte-Carlo perturbation:
 ECL_b is the smallest distance within which a fraction b of all influence lies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -31,8 +32,8 @@ from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.mamba.state import State
 
-# A cotangent whose norm is below this part of its largest has died: no base further back can
-# matter, be it as good a copy as the state can hold.
+# A probe goes no further back once the norm of its cotangent is below this part of its largest:
+# then no base before can matter, however well the state holds it.
 DEAD = 1e-4
 PROBES_AT_ONCE = 4
 BINS_PER_DECADE = 8
@@ -46,7 +47,7 @@ class Influence:
     ----------
     drive : str
     energy : ndarray, (probes, span)
-        Squared gradient at distance 0, 1, .. of each probe, both sides together; 0 at distance 0.
+        Squared gradient at distance 0, 1, .. of each probe, both sides added; 0 at distance 0.
     """
 
     drive: str
@@ -54,29 +55,29 @@ class Influence:
 
     @property
     def profile(self) -> np.ndarray:
-        """(span,) I(k)."""
+        """The profile I(k), (span,)."""
         return self.energy.mean(axis=0)
 
     def reach(self, fraction: float) -> int:
-        """ECL: the smallest distance within which a fraction of the influence lies, bases."""
+        """Return ECL, the smallest distance within which a fraction of the influence lies."""
         within = np.cumsum(self.profile)
         return int(np.searchsorted(within, fraction * within[-1]))
 
     def interval(self, fraction: float, resamples: int = 200) -> tuple[int, int]:
-        """Where `reach` lies in nine tenths of the bootstrap samples of the probes."""
+        """Return the 90 % confidence interval of `reach`, by bootstrap over the probes."""
         rng, within = np.random.default_rng(0), np.cumsum(self.energy, axis=1)
-        found = []
+        reaches = []
         for _ in range(resamples):
             total = within[rng.integers(len(within), size=len(within))].sum(axis=0)
-            found.append(np.searchsorted(total, fraction * total[-1]))
-        low, high = np.quantile(found, [0.05, 0.95], method="nearest")
+            reaches.append(np.searchsorted(total, fraction * total[-1]))
+        low, high = np.quantile(reaches, [0.05, 0.95], method="nearest")
         return int(low), int(high)
 
     @property
     def tail(self) -> float:
-        """Part of the influence in the farther half of the span; NaN if there is none.
+        """Part of the influence in the farther half of the span; NaN if there is no influence.
 
-        Where it is not small, influence goes on beyond the span and all lengths are too short.
+        Where it is not small, influence extends beyond the span and all lengths are too short.
         """
         profile = self.profile
         with np.errstate(invalid="ignore"):
@@ -84,15 +85,15 @@ class Influence:
 
     @property
     def mean_distance(self) -> float:
-        """Of all influence, bases; NaN if there is none."""
+        """Mean distance of the influence in bases; NaN if there is no influence."""
         profile = self.profile
         with np.errstate(invalid="ignore"):
             return float((np.arange(len(profile)) * profile).sum() / profile.sum())
 
     def binned(self) -> dict[str, list[float]]:
-        """``distances`` and ``mean`` of I(k) in bins, eight to a decade, as a report draws them.
+        """Bin I(k), eight bins to a decade: ``distances`` and ``mean``, as a report draws them.
 
-        A bin stands at the mean of its distances; distances of no influence are left out.
+        A bin stands at the mean of its distances; bins without influence are left out.
         """
         profile = self.profile
         decades = np.log10(max(len(profile), 2)) + 1
@@ -103,8 +104,8 @@ class Influence:
         middle, mean = (
             np.bincount(cell, v) / np.maximum(count, 1) for v in (distance, profile[1:])
         )
-        held = (count > 0) & (mean > 0)
-        return {"distances": middle[held].tolist(), "mean": mean[held].tolist()}
+        drawn = (count > 0) & (mean > 0)
+        return {"distances": middle[drawn].tolist(), "mean": mean[drawn].tolist()}
 
 
 def influence(
@@ -114,7 +115,7 @@ def influence(
     tile_length: int,
     progress: Callable[[int], object] = lambda bases: None,
 ) -> Influence:
-    """Probe the last base of every context, or of a bidirectional model the middle one.
+    """Probe the last base of every context, or the middle one if the model is bidirectional.
 
     Parameters
     ----------
@@ -132,17 +133,20 @@ def influence(
 
     Notes
     -----
-    Of a causal model every context starts from an empty state. A primal sweep reads it to its
-    end, storing the boundary states in a temporary file; the adjoint sweep then goes back, for
-    every probe to the tile's boundary where the norm of its cotangent is at most `DEAD` of its
-    largest at any boundary, or to the start. It is not the influence that decides: a model may
-    hold a base for long and say nothing of it meanwhile.
+    With a causal model every context starts from an empty state. A primal sweep reads it to its
+    end and stores the boundary states in a temporary file. The adjoint sweep then goes back, for
+    every probe to the tile boundary where the norm of its cotangent is at most `DEAD` of its
+    largest at any boundary, or to the start. The influence itself does not decide where to stop,
+    because a model may hold a base for long before it uses it.
     """
     parts = []
     streams = running_of(model).streams
     for first in range(0, len(contexts), PROBES_AT_ONCE):
         batch = contexts[first : first + PROBES_AT_ONCE]
-        parts.append(_sweeps(model, batch, tile_length) if streams else _windows(model, batch))
+        if streams:
+            parts.append(_sweeps(cast(CausalMamba, model), batch, tile_length))
+        else:
+            parts.append(_windows(cast(BidirectionalMamba, model), batch))
         progress(batch.size)
     energy = np.concatenate(parts)
     if not np.isfinite(energy).all():
@@ -154,7 +158,7 @@ def influence(
 
 
 def _sweeps(model: CausalMamba, contexts: np.ndarray, tile_length: int) -> np.ndarray:
-    """Energies (probes, L) by distance."""
+    """Compute energies (probes, L) by distance before the last base."""
     probes, length = contexts.shape
     ids = model.vocabulary.encode(contexts)
     plan = Plan(length, tile_length)
@@ -165,7 +169,9 @@ def _sweeps(model: CausalMamba, contexts: np.ndarray, tile_length: int) -> np.nd
     def read(start: int, stop: int) -> Tensor:
         return model.one_hot(ids[:, start:stop])
 
-    with closing(sweep.there_and_back(model, read, plan, [objective] * probes)) as tiles:
+    back = sweep.there_and_back(model, read, plan, [objective] * probes)
+    # It is a generator, and closing it deletes the stored states.
+    with closing(cast(Generator[sweep.AdjointTile], back)) as tiles:
         for tile in tiles:
             start, stop = plan.bounds(tile.k)
             energy[going, start:stop] = _energy(model, tile.gradient)[going]
@@ -178,7 +184,7 @@ def _sweeps(model: CausalMamba, contexts: np.ndarray, tile_length: int) -> np.nd
 
 
 def _windows(model: BidirectionalMamba, contexts: np.ndarray) -> np.ndarray:
-    """As `_sweeps`, around the middle; the probed base is masked if the model has a mask."""
+    """Compute energies by distance from the middle base, masked if the model has a mask."""
     length = contexts.shape[1]
     middle = length // 2
     distance = np.abs(np.arange(length) - middle)
@@ -190,19 +196,19 @@ def _windows(model: BidirectionalMamba, contexts: np.ndarray) -> np.ndarray:
         seen = ids.clone()
         if mask is not None:
             seen[middle] = mask
-        found = _energy(model, torch.from_numpy(adjoint(model, seen, objective).gradient))
-        found[middle] = 0  # what a base says of itself is no influence of another
-        energy[i] = np.bincount(distance, found)
+        by_position = _energy(model, torch.from_numpy(adjoint(model, seen, objective).gradient))
+        by_position[middle] = 0  # a base has no influence on itself
+        energy[i] = np.bincount(distance, by_position)
     return energy
 
 
 def _energy(model: LanguageModel, gradient: Tensor) -> np.ndarray:
-    """(.., V) -> (..): squared length of the gradient on the simplex of the four bases."""
+    """Squared length (..) of the gradient (.., V) on the simplex of the four bases."""
     g = gradient[..., list(model.vocabulary.base_ids)].double()
     return (g - g.mean(dim=-1, keepdim=True)).square().sum(dim=-1).cpu().numpy()
 
 
 def _norms(cotangent: State) -> np.ndarray:
-    """(probes,) float64."""
+    """Norm of every probe's cotangent, (probes,) float64."""
     squares = [t.double().flatten(1).square().sum(dim=1) for t in cotangent.tensors()]
     return torch.stack(squares).sum(dim=0).sqrt().cpu().numpy()

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from pgf_genome.engine.plan import DEFAULT_WINDOW
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Interval
-from pgf_genome.mamba.model import LanguageModel
+from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.memory import drives
 from pgf_genome.memory.estimator import log_lags
 from pgf_genome.memory.influence import Influence, influence
@@ -29,31 +29,32 @@ MEASURES = ("layers", "influence")
 
 @dataclass(frozen=True)
 class Settings:
-    """How a model's memory is measured; the command line's options under their own names.
+    """Options of a measurement, under the names that they have on the command line.
 
     Attributes
     ----------
     measure : sequence of str
-        "layers": memory functions and time constants; "influence": adjoint probes.
+        ``"layers"`` (memory functions and time constants), ``"influence"`` (adjoint probes).
     drives : sequence of str
-        Any of "uniform", "markov" and "real".
+        Any of ``"uniform"``, ``"markov"`` and ``"real"``.
     bases : int
-        Of the FASTA that the layers are measured on, and as many of every other drive.
+        Bases of the FASTA to measure the layers on, and as many of every other drive.
     probes : int
-        Positions whose prediction is differentiated, of every drive.
+        Predictions that are differentiated under every drive.
     channels : int
-        Of every layer whose states are measured.
+        Channels of every layer whose states are measured.
     max_lag : int
         Longest lag of the memory functions.
     span : int
-        How far back a probe looks at most, of a bidirectional model the window.
+        Largest number of bases that a probe sees; for a bidirectional model its window.
     tile : int
+        Positions per tile.
     gap_length : int
-        Runs of N at least so long are not measured across.
+        A run of N of at least this length is not measured across.
     seed : int
-        Of the random drives.
+        Seed of the random drives.
     halo : float, optional
-        The part of the influence that may lie beyond a halo.
+        Part of the influence that may lie beyond a halo.
     """
 
     measure: Sequence[str] = MEASURES
@@ -90,7 +91,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Memory:
-    """What `measure` found.
+    """Results of `measure`.
 
     Attributes
     ----------
@@ -98,9 +99,9 @@ class Memory:
         ``name`` and ``sha256``.
     settings : Settings
     stretches : tuple of Interval
-        What of the FASTA the layers were measured on; empty if they were not.
+        Stretches of the FASTA on which the layers were measured; empty if they were not.
     layers : tuple of LayerMemory
-        Drive by drive.
+        All layers, drive by drive.
     influences : tuple of Influence
         One per drive.
     """
@@ -113,9 +114,9 @@ class Memory:
 
     @property
     def halo(self) -> int | None:
-        """Bases on either side that hold all but the part ``settings.halo`` of the influence.
+        """Bases on each side that hold all but the part ``settings.halo`` of the influence.
 
-        On the real sequence if it was measured, else the most of the drives that were.
+        The number is that of the real sequence if it was measured, else the largest of the drives.
         """
         if self.settings.halo is None:
             return None
@@ -124,7 +125,7 @@ class Memory:
 
     @property
     def curve(self) -> dict[str, Any]:
-        """Influence by distance as a report of a run takes it: label, distances, mean."""
+        """Influence by distance: label, distances and mean, as the report of a run takes them."""
         shown = self.influences[-1]
         return {"label": f"influence, {shown.drive} sequence", **shown.binned()}
 
@@ -135,16 +136,17 @@ def measure(
     settings: Settings | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Memory:
-    """Measure how much of the past a model holds, and how much of it it uses.
+    """Measure how much of the past a model holds, and how much of that it uses.
 
     Parameters
     ----------
-    fasta
-        Plain, gzip or bgzip, or ``"-"`` for standard input.
-    model
-        Bidirectional models have an influence profile only.
-    progress
-        Called with bases done since the last call, and bases in all.
+    fasta : path
+        FASTA, plain, gzip or bgzip; ``"-"`` is standard input.
+    model : LanguageModel
+        A bidirectional model has an influence profile only.
+    settings : Settings, optional
+    progress : callable
+        Called with the bases done since the last call, and the bases in all.
 
     Raises
     ------
@@ -194,7 +196,8 @@ def _measure(
     source = _Source(drives.markov_table(real), settings.seed)
     layers, influences = [], []
     if with_layers:
-        sums = LayerSums(model, settings.drives, lags, settings.channels, settings.tile)
+        causal = cast(CausalMamba, model)  # checked in `measure`
+        sums = LayerSums(causal, settings.drives, lags, settings.channels, settings.tile)
         for i, codes in enumerate(real):
             batch = [source.like(codes[None], drive, 0, i)[0] for drive in settings.drives]
             sums.add(np.stack(batch), done)
@@ -202,27 +205,26 @@ def _measure(
     if probed:
         for drive in settings.drives:
             driven = source.like(contexts, drive, 1)
-            found = influence(model, drive, driven, settings.tile, done)
-            _tell_of_more(found)
-            influences.append(found)
+            influences.append(influence(model, drive, driven, settings.tile, done))
+            _log_tail(influences[-1])
     name = {"name": model.name, "sha256": model.digest}
     measured = tuple(chosen) if layers else ()
     return Memory(name, settings, measured, tuple(layers), tuple(influences))
 
 
-def _tell_of_more(found: Influence) -> None:
-    if found.tail > 0.01:
+def _log_tail(measured: Influence) -> None:
+    if measured.tail > 0.01:
         log.info(
             "%s sequence: %.1f %% of the influence lies beyond %s bases, in the farther half of "
             "what was looked at; a longer --span will find more",
-            *(found.drive, 100 * found.tail, f"{found.energy.shape[1] // 2:,}"),
+            *(measured.drive, 100 * measured.tail, f"{measured.energy.shape[1] // 2:,}"),
         )
 
 
 def _contexts(
     genome: Genome, pieces: Sequence[Interval], model: LanguageModel, settings: Settings
 ) -> np.ndarray:
-    """Codes around probed positions of the real sequence, as long as the sequence allows."""
+    """Read the codes around probed positions of the real sequence, as long as it allows."""
     longest = max(piece.length for piece in pieces)
     if running_of(model).streams:
         before, after = min(settings.span, longest // 2) - 1, 0
@@ -234,13 +236,13 @@ def _contexts(
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the sequences of the drives come from."""
+    """Source of the drives' sequences: a Markov chain and a seed."""
 
     table: np.ndarray
     seed: int
 
     def like(self, codes: np.ndarray, drive: str, *which: int) -> np.ndarray:
-        """Sequences (n, L) of a drive, as many and as long as the real ones."""
+        """Draw sequences (n, L) of a drive, as many and as long as the real ones."""
         if drive == "real":
             return codes
         rng = np.random.default_rng([self.seed, drives.DRIVES.index(drive), *which])

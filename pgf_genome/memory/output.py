@@ -27,10 +27,10 @@ COLUMNS = (
 )
 MEANINGS = {
     "mf": "fraction of the base k positions back that a linear readout recovers: as estimated",
-    "bias": "rank / positions: what features that know nothing would score",
+    "bias": "rank / positions: the mean score of features that are independent of the input",
     "floor": f"the same from the last {FLOOR_BASES} bases alone; 0 at lags below that",
     "l": "first measured lag at which mf, above the larger of bias and floor, is below a level",
-    "capacity": "that excess summed over all lags: bases' worth of linear memory, a lower bound",
+    "capacity": "that excess summed over all lags: linear memory in bases, a lower bound",
     "tau": "bases in which the slowest state of a channel falls to 1/e",
     "influence": "mean over probes of the squared simplex gradient of log p, by distance",
     "ecl": "smallest distance within which that part of the influence lies",
@@ -41,10 +41,11 @@ MEANINGS = {
 
 
 def rows(memory: Memory) -> list[dict[str, Any]]:
-    """The table, by `COLUMNS`: two rows per drive and layer, then one row per drive.
+    """Make the table, by `COLUMNS`: two rows per drive and layer, then one row per drive.
 
-    ``of`` is "output" (the residual stream after the layer), "channel" (medians over the sampled
-    channels) or "prediction" (influence, end to end). What a row does not have is absent.
+    ``of`` is ``"output"`` (the residual stream after the layer), ``"channel"`` (medians over the
+    sampled channels) or ``"prediction"`` (influence, end to end). A row has no key for a column
+    that does not apply.
     """
     return [row for layer in memory.layers for row in _layer_rows(layer)] + [
         _influence_row(each) for each in memory.influences
@@ -52,14 +53,14 @@ def rows(memory: Memory) -> list[dict[str, Any]]:
 
 
 def tsv(memory: Memory) -> str:
-    """The table as text; lengths beyond the longest lag read ``>4000``."""
+    """Write the table as text; lengths beyond the longest lag are written as ``>4000``."""
     lines = ["\t".join(COLUMNS)]
     lines += ["\t".join(_text(row.get(name)) for name in COLUMNS) for row in rows(memory)]
     return "\n".join(lines)
 
 
 def facts(memory: Memory) -> dict[str, Any]:
-    """Everything that was found, in plain values for JSON; lengths not reached are null."""
+    """Collect all results in plain values for JSON; lengths that were not reached are null."""
     return {
         "model": memory.model,
         "settings": asdict(memory.settings),
@@ -72,7 +73,7 @@ def facts(memory: Memory) -> dict[str, Any]:
 
 
 def write(memory: Memory, prefix: str | Path) -> tuple[Path, Path]:
-    """Write ``PREFIX.memory.json`` and ``PREFIX.memory.html``; give their paths.
+    """Write ``PREFIX.memory.json`` and ``PREFIX.memory.html``; return their paths.
 
     Raises
     ------
@@ -93,12 +94,12 @@ def _layer_rows(layer: LayerMemory) -> Iterator[dict[str, Any]]:
 
 
 def _function_row(functions: list[MemoryFunction]) -> dict[str, Any]:
-    """Medians; a length that the median function does not reach is given as beyond its lags."""
+    """Medians over the functions; a length beyond the longest lag is written as ``>`` that lag."""
     beyond = functions[0].lags[-1] + 1
-    lengths = {}
+    lengths: dict[str, Any] = {}
     for level in LEVELS:
-        found = [f.length(level) for f in functions]
-        middle = np.median([beyond if k is None else k for k in found])
+        reached = [f.length(level) for f in functions]
+        middle = np.median([beyond if k is None else k for k in reached])
         lengths[f"l_{level}"] = f">{beyond - 1}" if middle >= beyond else float(middle)
     first = np.median([f.values[0] for f in functions])
     return {

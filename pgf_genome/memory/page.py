@@ -21,27 +21,27 @@ from pgf_genome.memory.measurement import Memory
 NAMES = {"uniform": "uniform random bases", "markov": "Markov shuffle", "real": "real sequence"}
 COLOURS = {"uniform": "#7a8699", "markov": "#c98a1b", "real": "#1f6fb2"}
 SCALE = "Viridis"
-# Memory functions below this are not worth drawing on a logarithmic axis.
+# Memory functions below this are not drawn.
 FAINTEST = 1e-4
 OUTPUT = (
     "What the layers hold",
-    "Memory function of the residual stream after every layer: the fraction of the base so many "
-    "positions back that a linear readout recovers, less the larger of bias and floor. Lag 0 is "
-    "the last base, drawn at 1/2.",
+    "Memory function of the residual stream after every layer: the fraction of the base at each "
+    "lag that a linear readout recovers, less the larger of bias and floor. Lag 0 is the last "
+    "base, drawn at 1/2.",
 )
 STATES = (
     "What single channels hold",
-    "The same of the states of sampled channels, a line each, coloured by layer.",
+    "Memory functions of the states of sampled channels, one line each, coloured by layer.",
 )
 USED = (
     "What the prediction uses",
-    "Mean squared gradient of log p of a base, by the distance of the base that it is taken to. "
-    "The dotted lines stand where half and nine tenths of all influence lie within.",
+    "Mean squared gradient of a base's log p with respect to another base, by the distance between "
+    "the two. Half and nine tenths of all influence lie within the dotted lines.",
 )
 
 
 def page(memory: Memory) -> str:
-    """The page as text."""
+    """Return the page as HTML."""
     shown = "".join(
         f"<h2>{escape(title)}</h2>\n<p>{escape(text)}</p>\n"
         + figure.to_html(
@@ -87,13 +87,13 @@ def _sentences(memory: Memory) -> Iterator[str]:
         )
     if memory.layers:
         positions = memory.layers[0].output.count
-        yield f"Memory functions are from {positions:,} positions of every sequence."
+        yield f"Memory functions are estimated from {positions:,} positions of every sequence."
 
 
 def _by_drive(
     memory: Memory, functions: Callable[[LayerMemory], list[tuple[str, MemoryFunction]]]
 ) -> go.Figure:
-    """A panel per drive; lines coloured by layer."""
+    """Draw a panel per drive, with lines coloured by layer."""
     drives = list(dict.fromkeys(layer.drive for layer in memory.layers))
     depth = max(layer.layer for layer in memory.layers)
     colours = sample_colorscale(SCALE, np.linspace(0, 0.85, depth).tolist())

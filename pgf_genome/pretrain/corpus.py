@@ -15,7 +15,7 @@ from pgf_genome.sequence import N_CODE, Genome, reverse_complement
 
 
 def training_intervals(genome: Genome, held_out: Sequence[Interval]) -> list[Interval]:
-    """What is left of the contigs without the held-out intervals."""
+    """Return the intervals that are left of the contigs without the held-out ones."""
     kept = []
     for contig in genome.contigs:
         start = 0
@@ -29,7 +29,7 @@ def training_intervals(genome: Genome, held_out: Sequence[Interval]) -> list[Int
 
 
 class Walk(NamedTuple):
-    """A stream on its way along ``tiles`` tiles of a stretch; ``done`` of them lie behind it."""
+    """A walk of a stream over ``tiles`` tiles of a stretch, of which ``done`` are done."""
 
     source: int
     start: int
@@ -40,17 +40,17 @@ class Walk(NamedTuple):
 
 @dataclass
 class Stream:
-    """Endless walks; what it will draw depends on its fields alone, which a checkpoint keeps."""
+    """An endless sequence of walks, which depends only on the fields; a checkpoint keeps them."""
 
     draws: np.random.Generator
     walk: Walk | None = None
 
     def snapshot(self) -> dict[str, Any]:
-        """The fields, in types that JSON has."""
+        """Return the fields in types that JSON has."""
         return {"draws": self.draws.bit_generator.state, "walk": list(self.walk or ())}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Inverse of `snapshot`."""
+        """Restore the fields from a `snapshot`."""
         self.draws.bit_generator.state = snapshot["draws"]
         self.walk = Walk(*snapshot["walk"]) if snapshot["walk"] else None
 
@@ -64,7 +64,7 @@ class Corpus:
     genomes : mapping of Genome to float
         Relative share of the training bases drawn from each.
     held_out : mapping of Genome to sequence of Interval
-        Stretches never read.
+        Stretches that are never read.
     training : Training
 
     Raises
@@ -98,7 +98,7 @@ class Corpus:
 
     @property
     def steps(self) -> int:
-        """Steps in which about ``training.bases`` are seen."""
+        """Number of steps in which about ``training.bases`` bases are seen."""
         t = self.training
         tiles = 1.0
         if t.bptt == "full":
@@ -106,14 +106,19 @@ class Corpus:
         return max(1, int(t.bases // (t.streams * t.tile_length * tiles)))
 
     def streams(self) -> list[Stream]:
-        """Streams at their beginning, independent of each other."""
+        """Return new streams, independent of each other."""
         seeds = (self.training.seed * 1_000_003 + i for i in range(self.training.streams))
         return [Stream(np.random.default_rng(seed)) for seed in seeds]
 
     def next_tile(self, stream: Stream) -> tuple[bool, np.ndarray]:
-        """Codes of the stream's next tile, T + 1 so that the last target is there.
+        """Read the stream's next tile.
 
-        True where the stream has jumped.
+        Returns
+        -------
+        jumped : bool
+            Whether the tile is the first of a new walk.
+        codes : ndarray of uint8, (T + 1,)
+            One base more than the tile has, the last target.
         """
         if stream.walk is None or stream.walk.done == stream.walk.tiles:
             stream.walk = self._begin(stream.draws)
@@ -122,15 +127,15 @@ class Corpus:
         return walk.done == 0, self.codes(walk, walk.done * T, (walk.done + 1) * T + 1)
 
     def next_walk(self, stream: Stream) -> Walk:
-        """A whole new walk."""
+        """Begin a new walk, and count all of it as done."""
         walk = self._begin(stream.draws)
         stream.walk = walk._replace(done=walk.tiles)
         return walk
 
     def codes(self, walk: Walk, start: int, stop: int) -> np.ndarray:
-        """Codes of positions ``start .. stop - 1`` of a walk, in its own direction.
+        """Read positions ``start .. stop - 1`` of a walk, in its own direction.
 
-        One base follows its last tile, the last target; what lies beyond is N.
+        The base after the last tile is the last target; positions beyond it are N.
         """
         genome, interval = self.sources[walk.source]
         length = walk.tiles * self.training.tile_length + 1

@@ -1,4 +1,4 @@
-"""How well a model predicts, and a baseline."""
+"""Bits per base of a model's predictions, and of a Markov model as baseline."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from pgf_genome.sequence import N_CODE, Genome, reverse_complement
 def bits_per_base(
     model: CausalMamba, genome: Genome, interval: Interval, tile_length: int = 4096
 ) -> tuple[float, float]:
-    """Mean surprisal of an interval in bits, on the plus and on the minus strand.
+    """Compute the mean surprisal of an interval in bits, on the plus and on the minus strand.
 
-    The model starts at the interval's end with an empty state; N is not scored.
+    On each strand the model starts at the interval's first base with an empty state. Neither that
+    base nor N is scored.
     """
     state = model.initial_state(2)
     nats, scored = torch.zeros(2, 2, dtype=torch.float64, device=model.device)
@@ -37,7 +38,7 @@ def bits_per_base(
 
 
 def _both_strands(genome: Genome, interval: Interval, start: int, stop: int) -> np.ndarray:
-    """Codes (2, n) of positions ``start .. stop - 1`` of either strand, cut at the end."""
+    """Read the codes (2, n) of positions ``start .. stop - 1`` of each strand, cut at the end."""
     stop = min(stop, interval.length)
     plus = genome.codes(interval.contig, interval.start + start, interval.start + stop)
     minus = genome.codes(interval.contig, interval.stop - stop, interval.stop - start)
@@ -47,10 +48,10 @@ def _both_strands(genome: Genome, interval: Interval, start: int, stop: int) -> 
 def markov_bits_per_base(
     train_on: Sequence[np.ndarray], test_on: np.ndarray, order: int, pseudo_count: float = 1.0
 ) -> float:
-    """Mean surprisal in bits of a Markov model of a given order, counted on both strands.
+    """Compute the mean surprisal in bits of a Markov model, counted on both strands.
 
-    The baseline that a language model has to beat. Codes are A C G T only; memory is 4**(order+1)
-    counts.
+    This is a baseline that a language model has to beat. Words with N are neither counted nor
+    scored. Memory is that of 4**(order + 1) counts.
     """
     counts = np.full(4 ** (order + 1), pseudo_count)
     for codes in train_on:
@@ -63,7 +64,7 @@ def markov_bits_per_base(
 
 
 def _words(codes: np.ndarray, length: int) -> np.ndarray:
-    """Index of every word of ``length`` bases that contains no N."""
+    """Return the index of every word of ``length`` bases that contains no N."""
     total = codes.size - length + 1
     index, clean = np.zeros(total, np.int64), np.ones(total, bool)
     for k in range(length):

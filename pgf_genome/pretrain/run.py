@@ -30,9 +30,9 @@ from pgf_genome.pretrain.training import Learner
 from pgf_genome.sequence import Genome, decode_fasta
 
 CHECKPOINT, FACTS, CURVE = "checkpoint.pt", "training.json", "training.tsv"
-# Points of the training curve, and how many of them lie between glances at what is held out.
+# Points of the training curve, and points from one glance at the held-out intervals to the next.
 CURVE_POINTS, POINTS_PER_GLANCE = 200, 20
-# Bases of every held-out interval that are scored along the way; all of them at the end.
+# Bases of every held-out interval that a glance scores; at the end all of them are scored.
 GLANCE = 50_000
 
 log = logging.getLogger("pgf_genome")
@@ -40,23 +40,23 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class Job:
-    """What ``pretrain`` is asked for.
+    """Arguments of `pretrain`.
 
     Attributes
     ----------
-    fastas : tuple of str
+    fastas : sequence of str
         Genomes.
     directory : Path
-        Where the model goes.
+        Folder for the model.
     training : Training
-    shares : tuple of float
-        Part of the training bases drawn from each FASTA. Empty: by length.
-    hold_out : tuple of str
-        Regions (samtools syntax; a contig's name is all of it) or BED files never trained on.
+    shares : sequence of float
+        Relative share of the training bases drawn from each FASTA; by length if empty.
+    hold_out : sequence of str
+        Regions (samtools syntax; a contig's name is all of it) or BED files never to train on.
     device : str
-        "cpu", "cuda[:INDEX]" or "auto".
+        ``"cpu"``, ``"cuda[:INDEX]"`` or ``"auto"``.
     restart : bool
-        Forget an unfinished training in the directory.
+        Start anew, even if the directory holds a model or an unfinished training.
     checkpoint_seconds : float
         Time between checkpoints.
     """
@@ -83,11 +83,11 @@ class Job:
 
 
 def pretrain(job: Job, progress: Callable[[float, int], object] = lambda done, total: None) -> Path:
-    """Train a model, or go on with an unfinished training of the same job.
+    """Train a model, or continue an unfinished training of the same job.
 
-    Writes into ``job.directory`` what ``load_model`` and transformers read, a model card
-    (README.md), the curve (training.tsv) and the facts (training.json). While it trains there is
-    checkpoint.pt instead.
+    Writes into ``job.directory`` the model as `load_model` and transformers read it, a model card
+    (README.md), the curve (training.tsv) and the facts (training.json). During training the
+    directory holds checkpoint.pt instead.
 
     Returns
     -------
@@ -97,14 +97,14 @@ def pretrain(job: Job, progress: Callable[[float, int], object] = lambda done, t
     Raises
     ------
     SequenceError, UsageError, ResourceError, IntegrityError
-        For unreadable genomes, unknown or overlapping requests, a directory that cannot be
+        For unreadable genomes, unknown regions or ambiguous contigs, a directory that cannot be
         written or that holds another model or training, a damaged checkpoint.
 
     Notes
     -----
     The same job gives the same weights on the same machine and number of threads, interrupted or
-    not. Memory: as for `train`; disk: a byte per base while it runs, and the boundary states of
-    full backpropagation.
+    not. Memory is that of `train`. While it runs, disk holds a byte per base, and the boundary
+    states of full backpropagation.
     """
     with _genomes(job.fastas) as genomes:
         holes = _holes(genomes, job.hold_out)
@@ -154,20 +154,22 @@ class _Run:
                 saved = time.monotonic()
 
     def _note(self, steps: int) -> None:
-        """A point of the curve, and now and then a glance at what is held out."""
+        """Add a point to the curve, and now and then score the start of the held-out intervals."""
         step = self.learner.step
         if step % max(1, steps // CURVE_POINTS) and step != steps:
             return
         bases = round(self.job.training.bases * step / steps)
         bits = math.fsum(self._losses) / len(self._losses)
         self._losses.clear()
-        last, glances = step == steps, {}
+        last = step == steps
+        glances: dict[str, float] = {}
         if (len(self.curve.points) + 1) % POINTS_PER_GLANCE == 0 or last:
-            holes = {} if last else self.learner.corpus.held_out  # at the end all is scored
+            # At the end `finish` scores the intervals as a whole.
+            holes = {} if last else self.learner.corpus.held_out
             short = [(g, _first(h, GLANCE)) for g, hs in holes.items() for h in hs]
             glances = {str(h): sum(bits_per_base(self.learner.model, g, h)) / 2 for g, h in short}
-            told = "".join(f"; held out {name}: {value:.4f}" for name, value in glances.items())
-            log.info("%s bases: training %.4f bits per base%s", f"{bases:,}", bits, told)
+            scores = "".join(f"; held out {name}: {value:.4f}" for name, value in glances.items())
+            log.info("%s bases: training %.4f bits per base%s", f"{bases:,}", bits, scores)
         self.curve.points.append((bases, self.seconds, bits, glances))
 
     def _save(self) -> None:
@@ -177,7 +179,7 @@ class _Run:
             torch.save(kept, part)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one of this job."""
+        """Continue from the checkpoint, if there is one of this job."""
         with naming(self.job.directory):
             self.job.directory.mkdir(parents=True, exist_ok=True)
         if self.job.restart:
@@ -196,7 +198,7 @@ class _Run:
         log.info("resumed at step %d of %d", self.learner.step, self.learner.corpus.steps)
 
     def finish(self, scores: Sequence[Score]) -> None:
-        """Write the model, its card and its facts; the checkpoint has done its duty."""
+        """Write the model, its card and its facts; delete the checkpoint."""
         directory, model = self.job.directory, self.learner.model
         facts = {
             "identity": self.identity,
@@ -236,7 +238,7 @@ def _genomes(fastas: Sequence[str]) -> Iterator[list[Genome]]:
 
 
 def _holes(genomes: Sequence[Genome], asked: Sequence[str]) -> dict[Genome, list[Interval]]:
-    """Held-out intervals by the genome that has their contig."""
+    """Assign the held-out intervals to the genomes that have their contigs."""
     owner: dict[str, Genome] = {}
     for genome in genomes:
         for name in genome.lengths:
@@ -265,7 +267,13 @@ def _identity(corpus: Corpus) -> str:
 
 
 def _is_done(job: Job, identity: str) -> bool:
-    """Whether the directory holds this job's model; an error if it holds another."""
+    """Return whether the directory holds this job's model.
+
+    Raises
+    ------
+    UsageError
+        If it holds another model.
+    """
     facts, weights = job.directory / FACTS, job.directory / "model.safetensors"
     if job.restart or not weights.exists():
         return False

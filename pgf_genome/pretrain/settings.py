@@ -1,4 +1,4 @@
-"""What is trained, and how."""
+"""Options of a training: sizes of the model, data and optimiser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAY_BE_ZERO = ("seed", "n_rate", "weight_decay", "freeze_recurrent")
 
 @dataclass(frozen=True)
 class Training:
-    """How a model is trained.
+    """Options of a training.
 
     Attributes
     ----------
@@ -29,15 +29,17 @@ class Training:
     streams, tile_length : int
         Sequences side by side, and positions per tile.
     walk : int
-        Tiles that a stream stays on one strand before it jumps to a random place; more than a
-        contig has is the whole contig.
+        Tiles for which a stream stays on one stretch before it jumps to a random place; the whole
+        stretch if it has fewer.
     bptt : str
-        "truncated": a step is one tile of every stream; the state is handed on, its gradient is
-        not. "full": a step is one walk of every stream, differentiated exactly from end to end.
+        ``"truncated"``: a step is one tile of every stream; the state is passed on, its gradient
+        is not. ``"full"``: a step is one walk of every stream, differentiated exactly from end to
+        end.
     bases : int
         Bases seen in all.
     learning_rate, warmup, weight_decay : float
-        AdamW; the rate rises linearly over the fraction ``warmup``, then falls as a cosine.
+        Options of AdamW; the rate rises linearly over the fraction ``warmup`` of the steps, then
+        falls as a cosine.
     n_rate : float
         Fraction of input bases replaced by N, so that the model knows what N means.
     init : str
@@ -45,7 +47,7 @@ class Training:
     target_length : int
         Bases that the slowest poles of ``init="long"`` span.
     freeze_recurrent : bool
-        Poles and step-size biases stay as initialised.
+        Whether poles and step-size biases stay as initialised.
     seed : int
     """
 
@@ -87,7 +89,7 @@ class Training:
             raise UsageError("training options warmup and n_rate are fractions below 1")
 
     def rate_at(self, step: int, steps: int) -> float:
-        """Learning rate of a step among ``steps``."""
+        """Return the learning rate of a step among ``steps``."""
         done, warm = (step + 1) / steps, self.warmup
         if done < warm:
             return self.learning_rate * done / warm

@@ -1,8 +1,9 @@
 """The training loop: truncated or full backpropagation through time, both in constant memory.
 
-A stream walks along a strand tile by tile. Truncated, every tile is a step: the state is handed
-on detached, so that the model sees all of the walk although the gradient ends at the tile. Full,
-every walk is a step: the adjoint sweep goes back over all of its tiles (``pgf.sweep``).
+A stream walks along a strand tile by tile. In truncated backpropagation every tile is a step: the
+state is passed on detached, so that the model sees all of the walk although the gradient ends at
+the tile. In full backpropagation every walk is a step: the adjoint sweep (``engine.sweep``) goes
+back over all of its tiles.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CLIP = 1.0  # largest norm of a step's gradient
 
 
 class Learner:
-    """A model in training: ``advance`` takes a step, ``snapshot`` is all that the next one needs.
+    """A model in training: `advance` takes a step, `snapshot` is all that the next step needs.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class Learner:
         self._state = self.model.initial_state(training.streams)
 
     def advance(self) -> tuple[float, int]:
-        """Take a step; mean training loss in bits, and positions that it is the mean of."""
+        """Take a step; return the mean training loss in bits, and the positions it averages."""
         training, steps = self.corpus.training, self.corpus.steps
         for group in self._optimizer.param_groups:
             group["lr"] = training.rate_at(self.step, steps)
@@ -104,7 +105,7 @@ class Learner:
         return nats / max(scored, 1), scored
 
     def snapshot(self) -> dict[str, Any]:
-        """Tensors and plain values, from which `restore` goes on to the same weights."""
+        """Return tensors and plain values, from which `restore` continues to the same weights."""
         return {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -115,7 +116,7 @@ class Learner:
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Inverse of `snapshot`."""
+        """Restore the learner from a `snapshot`."""
         self.step = snapshot["step"]
         self.model.load_state_dict(snapshot["model"])
         self._optimizer.load_state_dict(snapshot["optimizer"])
@@ -127,7 +128,7 @@ class Learner:
 
 @dataclass(frozen=True)
 class NextBase:
-    """Objective: log-likelihood of what follows every position of a walk; N is not scored."""
+    """Objective: log-likelihood of the base after every position of a walk; N is not scored."""
 
     corpus: Corpus
     walk: Walk
@@ -138,7 +139,7 @@ class NextBase:
         return -nll_loss(log_probs, targets, ignore_index=N_CODE, reduction="sum").double()
 
     def scored(self, start: int, stop: int) -> int:
-        """How many positions have a target."""
+        """Count the positions that have a target."""
         return int((self._targets(start, stop) != N_CODE).sum())
 
     def _targets(self, start: int, stop: int) -> np.ndarray:
@@ -146,20 +147,20 @@ class NextBase:
 
 
 def _with_noise(codes: np.ndarray, noise: np.random.Generator, rate: float) -> Tensor:
-    """Codes with a fraction of them replaced by N, int64; they are the model's token ids."""
+    """Replace a fraction of the codes by N; the codes, int64, are the model's token ids."""
     seen = codes.astype(np.int64)
     seen[noise.random(seen.shape) < rate] = N_CODE
     return torch.from_numpy(seen)
 
 
 def _restart(state: State, fresh: Tensor) -> State:
-    """Zero the state of the streams that start anew."""
+    """Zero the state of the streams that begin a new walk."""
     keep = ~fresh
     return state.map(lambda t: t.detach() * keep.view(-1, *[1] * (t.dim() - 1)))
 
 
 def _parameter_groups(model: CausalMamba, weight_decay: float) -> list[dict]:
-    """Matrices decay; poles, skips, norms, biases and the embedding do not."""
+    """Split the weights: matrices decay; poles, skips, norms, biases and embedding do not."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     decayed = {n for n, p in named.items() if n.endswith("proj.weight") and p.dim() == 2}
     return [
@@ -182,7 +183,7 @@ def train(
     genomes : mapping of Genome to float
         Relative share of the training bases drawn from each.
     held_out : mapping of Genome to sequence of Interval
-        Stretches never read.
+        Stretches that are never read.
     training : Training
     log : callable
         Called about every 100 steps with the bases seen and the mean training loss in bits.
@@ -190,8 +191,8 @@ def train(
 
     Notes
     -----
-    Memory: one tile of ``streams`` sequences with its tape, whatever the length of the walks.
-    Time: 3 forward-equivalents a base truncated, 5 full.
+    Memory is one tile of ``streams`` sequences with its tape, whatever the length of the walks.
+    Time is that of 3 forward passes per base for truncated backpropagation, of 5 for full.
     """
     corpus = Corpus(genomes, held_out, training)
     learner, losses, seen = Learner(corpus, device), [], 0

@@ -2,7 +2,9 @@
 
 ``reference.py`` holds the equations; ``function.py`` the same operations on compiled kernels, for
 CPU tensors and, where Triton 3.3 is installed, CUDA tensors. Other tensors go through the
-equations. All of them take `Dual` numbers as well, for derivatives in forward mode.
+equations, and so does RMSNorm on every device but the CPU. All operations take `Dual` numbers as
+well, for derivatives in forward mode; their annotations name only the tensors that a `Dual` stands
+for.
 """
 
 from __future__ import annotations
@@ -30,18 +32,18 @@ def _compiled(x: Tensor) -> bool:
 
 
 def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """See `reference.causal_conv`."""
+    """Depthwise causal convolution followed by SiLU; see `reference.causal_conv`."""
     conv = function.causal_conv if _compiled(x) else by_equations(reference.causal_conv)
     return conv(x, weight, bias, state)
 
 
 def selective_scan(x: Tensor, *args: Tensor) -> tuple[Tensor, Tensor]:
-    """See `reference.selective_scan`."""
+    """Selective scan with skip connection and gate; see `reference.selective_scan`."""
     scan = function.selective_scan if _compiled(x) else by_equations(reference.selective_scan)
     return scan(x, *args)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """See `reference.rms_norm`."""
+    """RMSNorm over the last axis; see `reference.rms_norm`."""
     norm = function.rms_norm if x.is_cpu else by_equations(reference.rms_norm)
     return norm(x, weight, eps)

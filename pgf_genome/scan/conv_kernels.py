@@ -1,9 +1,9 @@
 """Numba kernels of the depthwise causal convolution with SiLU, for some rows of one sequence.
 
-Conventions as in ``kernels.py``; K, the number of taps, is a multiple of ``GROUP``. ``past`` is
-the tile with the K-1 inputs before it in front, so that output t sees
-``past[t] .. past[t + K - 1]``. Nothing is carried from row to row, so whole rows are shared out
-rather than blocks of channels: memory is read in order, which is twice as fast.
+The conventions are those of ``kernels.py``; K, the number of taps, is a multiple of `GROUP`.
+``past`` is the tile with the K-1 inputs before it in front, so that output t sees
+``past[t] .. past[t + K - 1]``. Nothing is carried from row to row, so threads share whole rows
+rather than blocks of channels: memory is then read in order, which is twice as fast.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def filter_row(past, t, taps, lo, width, total):
 
 @inlined
 def respond(past, t, taps, bias, lo, width, total, row):
-    """silu(sum_k weight_k past_{t+k} + bias) and the slope of silu there."""
+    """Compute silu(sum_k weight_k past_{t+k} + bias) and the slope of silu there."""
     for d in range(width):
         total[d] = bias[lo + d]
     filter_row(past, t, taps, lo, width, total)
@@ -49,7 +49,7 @@ def respond(past, t, taps, bias, lo, width, total, row):
 
 @kernel
 def conv_forward(past, weight, bias, first, last, out):
-    """u_t = silu(sum_k weight_k past_{t+k} + bias) for first <= t < last."""
+    """Compute u_t = silu(sum_k weight_k past_{t+k} + bias) for first <= t < last."""
     channels = np.uintp(out.shape[1])
     taps = grouped(weight, FIRST, channels)
     total, row = np.zeros(BLOCK, past.dtype), np.zeros(ROW, past.dtype)
@@ -63,7 +63,7 @@ def conv_forward(past, weight, bias, first, last, out):
 
 @inlined
 def load_slopes(past, t, taps, bias, out_bar, total, row, v):
-    """v_t = u_bar_t silu'(..) of one output; zero where there is none."""
+    """Compute v_t = u_bar_t silu'(..) of one output; zero where there is none."""
     if t < 0 or t >= out_bar.shape[0]:
         v[:] = past.dtype.type(0)
         return
@@ -89,7 +89,7 @@ def add_weight_shares(past, v, first, last, weight_bar, bias_bar):
 def conv_adjoint(
     past, weight, bias, out_bar, first, last, past_bar, weight_bar, bias_bar, weights
 ):  # fmt: skip
-    """Cotangents of past_r and, if ``weights``, shares of those of weight and bias.
+    """Compute cotangents of past_r and, if ``weights``, shares of those of weight and bias.
 
         v_t          = u_bar_t silu'(..)
         past_bar_r   = sum_k weight_k v_{r-k}
@@ -100,7 +100,7 @@ def conv_adjoint(
     K, channels, zero = weight.shape[0], np.uintp(past.shape[1]), past.dtype.type(0)
     taps, flipped = grouped(weight, FIRST, channels), grouped(weight[::-1], FIRST, channels)
     total, row = np.zeros(BLOCK, past.dtype), np.zeros(ROW, past.dtype)
-    v = np.zeros((K - 1 + SPAN, channels), past.dtype)  # of the outputs start - K + 1 .. stop - 1
+    v = np.zeros((K - 1 + SPAN, channels), past.dtype)  # outputs start - K + 1 .. stop - 1
     for t in range(first - K + 1, first):
         load_slopes(past, t, taps, bias, out_bar, total, row, v[t - first + K - 1])
     for start in range(first, last, SPAN):

@@ -1,7 +1,10 @@
 """The scan and the convolution on CPU tensors: kernels spread over sequences and channel blocks.
 
-Same values as ``reference.py``. Threads follow ``torch.get_num_threads()``, so that one setting
-governs matrix products and kernels. Results do not depend on the number of threads.
+The values are those of ``reference.py``, to rounding. Threads follow ``torch.get_num_threads()``,
+so that one setting governs matrix products and kernels. Results do not depend on their number.
+
+Lower-case names of a letter or two are the NumPy views, for the kernels, of the tensors that are
+named as in ``reference.py``; a trailing ``_bar`` is a cotangent, a trailing ``_dot`` a tangent.
 """
 
 from __future__ import annotations
@@ -27,10 +30,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="pgf-scan")
 
 
-def _over_blocks(task: Callable[[int, int, int], None], batch: int, width: int) -> None:
+def _over_blocks(task: Callable[[int, np.uintp, np.uintp], None], batch: int, width: int) -> None:
     """Call ``task(sequence, first channel, past last channel)`` for spans of blocks, in threads.
 
-    As few spans as there are threads: rows that are read whole are read faster.
+    There are as few spans as threads, because wide spans of a row are read faster.
     """
     blocks = -(-width // BLOCK)
     spans = min(blocks, -(-torch.get_num_threads() // batch))
@@ -57,7 +60,7 @@ def _over(task: Callable[..., None], pieces: list[tuple]) -> None:
         for piece in pieces[first::threads]:
             task(*piece)
 
-    # the calling thread works too: it is awake
+    # The calling thread takes a share too, because it is awake already.
     others = [_pool(threads - 1).submit(every, i) for i in range(1, threads)] if threads > 1 else []
     every(0)
     for other in others:
@@ -65,7 +68,7 @@ def _over(task: Callable[..., None], pieces: list[tuple]) -> None:
 
 
 def _whole_groups(value: Tensor, dim: int, front: bool = False) -> Tensor:
-    """Zeros added along ``dim`` up to a multiple of ``GROUP``: states and taps that do nothing."""
+    """Pad ``dim`` to a multiple of `GROUP` with zeros: states and taps that do nothing."""
     lack = -value.shape[dim] % GROUP
     if not lack:
         return value
@@ -77,32 +80,42 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
-def scan_forward(x, dt, B, C, z, A, D, bias, state) -> tuple[Tensor, Tensor, Tensor]:
-    """Outputs, final state, and stored states (batch, ceil(T / CHUNK), N', Di) for the adjoint.
+def _by_sequence(*tensors: Tensor) -> list[tuple[np.ndarray, ...]]:
+    """The arrays of every sequence of a batch, which is the first axis of all tensors."""
+    return list(zip(*_arrays(*tensors), strict=True))
 
-    N' is N rounded up to whole groups.
+
+def scan_forward(
+    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
+    A: Tensor, D: Tensor, bias: Tensor, state: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Compute outputs, final state, and the stored states that the adjoint starts from.
+
+    The stored states are (batch, ceil(T / CHUNK), N', Di), with N rounded up to whole groups N'.
     """
     batch, length, width = x.shape
     states = A.shape[0]
     B, C, A, state = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (state, 1)))
     out, end = x.new_empty(x.shape), state.new_empty(state.shape)
     stored = x.new_empty(batch, -(-length // CHUNK), A.shape[0], width)
-    per_sequence = list(zip(*_arrays(x, dt, B, C, z), strict=True))
-    A, D, bias, h0, o, e, s = _arrays(A, D, bias, state, out, end, stored)
+    inputs, shared = _by_sequence(x, dt, B, C, z), _arrays(A, D, bias)
+    (h0,), results = _arrays(state), _by_sequence(out, end, stored)
 
-    def task(b, lo, hi):
-        kernels.scan_forward(*per_sequence[b], A, D, bias, h0[b], lo, hi, o[b], e[b], s[b])
+    def task(b: int, lo: np.uintp, hi: np.uintp) -> None:
+        kernels.scan_forward(*inputs[b], *shared, h0[b], lo, hi, *results[b])
 
     _over_blocks(task, batch, width)
     return out, end[:, :states].contiguous(), stored
 
 
 def scan_tangent(
-    x, dt, B, C, z, A, D, bias, state, x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Outputs and final state, and the tangents of both in k directions.
+    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
+    A: Tensor, D: Tensor, bias: Tensor, state: Tensor,
+    x_dot: Tensor, dt_dot: Tensor, B_dot: Tensor, C_dot: Tensor, z_dot: Tensor, state_dot: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Compute outputs and final state, and the tangents of both in k directions.
 
-    Every dotted tensor is (k, batch, ..) beside its primal.
+    A dotted tensor has the shape of its primal behind a leading axis of k.
     """
     k, batch, length, width = x_dot.shape
     states = A.shape[0]
@@ -114,13 +127,16 @@ def scan_tangent(
     out_dot = x.new_empty(batch, k, length, width)
     end_dot = x.new_empty(batch, k, *state.shape[1:])
     dots = [d.transpose(0, 1) for d in (x_dot, dt_dot, B_dot, C_dot, z_dot, state_dot)]
-    primals, dots = (list(zip(*_arrays(*v), strict=True)) for v in ((x, dt, B, C, z), dots))
-    A, D, bias, h0, *targets = _arrays(A, D, bias, state, out, end, out_dot, end_dot)
-    targets = list(zip(*targets, strict=True))
+    inputs, shared, directions = (
+        _by_sequence(x, dt, B, C, z),
+        _arrays(A, D, bias),
+        _by_sequence(*dots),
+    )
+    (h0,), results = _arrays(state), _by_sequence(out, end, out_dot, end_dot)
 
-    def task(b, lo, hi):
-        moving = (h0[b], *dots[b], lo, hi, *targets[b])
-        tangent_kernels.scan_tangent(*primals[b], A, D, bias, *moving)
+    def task(b: int, lo: np.uintp, hi: np.uintp) -> None:
+        before = (*inputs[b], *shared, h0[b], *directions[b])
+        tangent_kernels.scan_tangent(*before, lo, hi, *results[b])
 
     _over_blocks(task, batch, width)
     out_dot, end_dot = (v.transpose(0, 1).contiguous() for v in (out_dot, end_dot[:, :, :states]))
@@ -128,9 +144,14 @@ def scan_tangent(
 
 
 def scan_adjoint(
-    x, dt, B, C, z, A, D, bias, stored, out_bar, end_bar, weights: bool
-) -> tuple[Tensor | None, ...]:
-    """Cotangents of x, dt, B, C, z, A, D, bias and state; of A, D, bias None unless ``weights``."""
+    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
+    A: Tensor, D: Tensor, bias: Tensor, stored: Tensor, out_bar: Tensor, end_bar: Tensor,
+    weights: bool,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
+    """Compute the cotangents of x, dt, B, C, z, A, D, bias and state.
+
+    Those of A, D and bias are None unless ``weights``.
+    """
     batch, length, width = x.shape
     states = A.shape[0]
     B, C, A, end_bar = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (end_bar, 1)))
@@ -138,16 +159,15 @@ def scan_adjoint(
     x_bar, dt_bar, z_bar, state_bar = (v.new_empty(v.shape) for v in (x, dt, z, end_bar))
     A_bar = x.new_empty(batch, *A.shape)
     D_bar, bias_bar = x.new_zeros(2, batch, width)
-    inputs = list(zip(*_arrays(x, dt, B, C, z), strict=True))
-    outer = list(zip(*_arrays(stored, out_bar, end_bar), strict=True))
-    A, D, bias, *targets = _arrays(A, D, bias, x_bar, dt_bar, z_bar, state_bar, shares)
-    by_sequence = list(zip(*_arrays(A_bar, D_bar, bias_bar), strict=True))
+    inputs, shared = _by_sequence(x, dt, B, C, z), _arrays(A, D, bias)
+    outer = _by_sequence(stored, out_bar, end_bar)
+    xb, dtb, zb, hb, share = _arrays(x_bar, dt_bar, z_bar, state_bar, shares)
+    of_weights = _by_sequence(A_bar, D_bar, bias_bar)
 
-    def task(b, lo, hi):
-        xb, dtb, zb, hb, share = targets
+    def task(b: int, lo: np.uintp, hi: np.uintp) -> None:
         Bb, Cb = share[:, b, int(lo) // BLOCK :]
-        bars = (xb[b], dtb[b], Bb, Cb, zb[b], hb[b], *by_sequence[b])
-        kernels.scan_adjoint(*inputs[b], A, D, bias, *outer[b], lo, hi, *bars, weights)
+        bars = (xb[b], dtb[b], Bb, Cb, zb[b], hb[b], *of_weights[b])
+        kernels.scan_adjoint(*inputs[b], *shared, *outer[b], lo, hi, *bars, weights)
 
     _over_blocks(task, batch, width)
     B_bar, C_bar = shares[..., :states].sum(dim=2)
@@ -155,22 +175,22 @@ def scan_adjoint(
     return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, state_bar[:, :states]
 
 
-def conv_forward(past, weight, bias) -> Tensor:
+def conv_forward(past: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """SiLU of the causal convolution; ``past`` is (batch, K-1+T, Di), the result (batch, T, Di)."""
     batch, rows, width = past.shape
     out = past.new_empty(batch, rows - weight.shape[0] + 1, width)
     past, weight = _whole_taps(past, weight)
-    past, weight, bias, o = _arrays(past, weight, bias, out)
+    p, o, shared = *_arrays(past, out), _arrays(weight, bias)
 
-    def task(b, _, first, last):
-        conv_kernels.conv_forward(past[b], weight, bias, first, last, o[b])
+    def task(b: int, _: int, first: int, last: int) -> None:
+        conv_kernels.conv_forward(p[b], *shared, first, last, o[b])
 
     _over_rows(task, o.shape[1], batch)
     return out
 
 
 def _whole_taps(past: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Taps in whole groups: zero taps first, and rows of zeros (.., K', Di) for them to meet."""
+    """Pad the taps to whole groups with zero taps in front, and ``past`` with rows of zeros."""
     lack = -weight.shape[0] % GROUP
     if not lack:
         return past, weight
@@ -178,36 +198,38 @@ def _whole_taps(past: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([zeros, past], dim=-2), _whole_groups(weight, 0, front=True)
 
 
-def conv_tangent(past, weight, bias, past_dot) -> Tensor:
+def conv_tangent(past: Tensor, weight: Tensor, bias: Tensor, past_dot: Tensor) -> Tensor:
     """Tangents of the convolution's output in k directions (leading axis of ``past_dot``)."""
     k, batch, rows, width = past_dot.shape
     out = past.new_empty(batch, k, rows - weight.shape[0] + 1, width)
     past_dot, _ = _whole_taps(past_dot, weight)
     past, weight = _whole_taps(past, weight)
-    past, weight, bias, dots, o = _arrays(past, weight, bias, past_dot.transpose(0, 1), out)
+    p, dots, o = _arrays(past, past_dot.transpose(0, 1), out)
+    shared = _arrays(weight, bias)
 
-    def task(b, _, first, last):
-        tangent_kernels.conv_tangent(past[b], weight, bias, dots[b], first, last, o[b])
+    def task(b: int, _: int, first: int, last: int) -> None:
+        tangent_kernels.conv_tangent(p[b], *shared, dots[b], first, last, o[b])
 
     _over_rows(task, o.shape[2], batch)
     return out.transpose(0, 1).contiguous()
 
 
-def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor | None, ...]:
-    """Cotangents of past, weight and bias; of weight and bias None unless ``weights``."""
+def conv_adjoint(
+    past: Tensor, weight: Tensor, bias: Tensor, out_bar: Tensor, weights: bool
+) -> tuple[Tensor | None, ...]:
+    """Cotangents of past, weight and bias; the last two are None unless ``weights``."""
     lack = -weight.shape[0] % GROUP
     past, weight = _whole_taps(past, weight)
     batch, rows, width = past.shape
     past_bar = past.new_empty(past.shape)
     weight_bar = past.new_zeros(batch, -(-rows // ROWS), *weight.shape)
     bias_bar = past.new_zeros(batch, -(-rows // ROWS), width)
-    past, weight, bias, ob, pb, wb, bb = _arrays(
-        past, weight, bias, out_bar, past_bar, weight_bar, bias_bar
-    )
+    p, ob, pb, wb, bb = _arrays(past, out_bar, past_bar, weight_bar, bias_bar)
+    shared = _arrays(weight, bias)
 
-    def task(b, i, first, last):
+    def task(b: int, i: int, first: int, last: int) -> None:
         bars = pb[b], wb[b, i], bb[b, i]
-        conv_kernels.conv_adjoint(past[b], weight, bias, ob[b], first, last, *bars, weights)
+        conv_kernels.conv_adjoint(p[b], *shared, ob[b], first, last, *bars, weights)
 
     _over_rows(task, rows, batch)
     if not weights:
@@ -215,32 +237,36 @@ def conv_adjoint(past, weight, bias, out_bar, weights: bool) -> tuple[Tensor | N
     return past_bar[:, lack:], weight_bar.sum((0, 1))[lack:], bias_bar.sum((0, 1))
 
 
-def norm_forward(x, weight, eps) -> Tensor:
+def norm_forward(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RMSNorm over the last axis of ``x`` (.., D)."""
     out = x.new_empty(x.shape)
-    rows, weight, o = _arrays(x.flatten(0, -2), weight, out.view(-1, x.shape[-1]))
-    _over_rows(lambda _, lo, hi: norm_kernels.norm_forward(rows, weight, eps, lo, hi, o), len(rows))
+    rows, w, o = _arrays(x.flatten(0, -2), weight, out.view(-1, x.shape[-1]))
+    _over_rows(lambda _, lo, hi: norm_kernels.norm_forward(rows, w, eps, lo, hi, o), len(rows))
     return out
 
 
-def norm_tangent(x, weight, eps, x_dot) -> Tensor:
+def norm_tangent(x: Tensor, weight: Tensor, eps: float, x_dot: Tensor) -> Tensor:
     """Tangents of RMSNorm in k directions (leading axis of ``x_dot``)."""
     out = x.new_empty(x_dot.shape)
-    x, weight, dots = _arrays(x.flatten(0, -2), weight, x_dot.flatten(1, -2))
+    rows, w, dots = _arrays(x.flatten(0, -2), weight, x_dot.flatten(1, -2))
     o = out.view(dots.shape).numpy()
-    _over_rows(lambda _, lo, hi: norm_kernels.norm_tangent(x, weight, eps, dots, lo, hi, o), len(x))
+    _over_rows(
+        lambda _, lo, hi: norm_kernels.norm_tangent(rows, w, eps, dots, lo, hi, o), len(rows)
+    )
     return out
 
 
-def norm_adjoint(x, weight, eps, out_bar, weights: bool) -> tuple[Tensor, Tensor | None]:
-    """Cotangents of x and weight; of weight None unless ``weights``."""
+def norm_adjoint(
+    x: Tensor, weight: Tensor, eps: float, out_bar: Tensor, weights: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Cotangents of x and weight; that of weight is None unless ``weights``."""
     x_bar = x.new_empty(x.shape)
-    x, w, ob = _arrays(x.flatten(0, -2), weight, out_bar.flatten(0, -2))
-    shares = weight.new_zeros(-(-len(x) // ROWS), *weight.shape)
-    xb, shared = x_bar.view(x.shape).numpy(), shares.numpy()
+    rows, w, ob = _arrays(x.flatten(0, -2), weight, out_bar.flatten(0, -2))
+    shares = weight.new_zeros(-(-len(rows) // ROWS), *weight.shape)
+    xb, sb = x_bar.view(rows.shape).numpy(), shares.numpy()
 
-    def task(i, lo, hi):
-        norm_kernels.norm_adjoint(x, w, eps, ob, lo, hi, xb, shared[i], weights)
+    def task(i: int, lo: int, hi: int) -> None:
+        norm_kernels.norm_adjoint(rows, w, eps, ob, lo, hi, xb, sb[i], weights)
 
-    _over_rows(task, len(x))
+    _over_rows(task, len(rows))
     return x_bar, shares.sum(0) if weights else None

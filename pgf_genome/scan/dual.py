@@ -1,11 +1,11 @@
 """Forward mode: values with their derivatives along k directions, which share one primal.
 
-A model is written for tensors; of `Dual` numbers it computes the derivatives too, by the rules
-here and those of the kernels in ``function.py``. Directions are an axis in front of all others,
-so a model counts its axes from the end.
+A model is written for tensors. Given `Dual` numbers instead, it computes the derivatives too, by
+the rules here and those of the kernels in ``function.py``. Directions are an axis in front of all
+others, so a model counts its axes from the end.
 
-torch's own forward mode works in one thread of a process at a time, and takes longer to decide
-what to do in a layer than a tile of a thousand bases takes to do it.
+torch's own forward mode works in one thread of a process at a time, and its dispatch takes longer
+in a layer than the arithmetic on a tile of a thousand bases.
 """
 
 from __future__ import annotations
@@ -119,19 +119,19 @@ def _from_end(dim: int) -> int:
 
 
 def apart(values: Sequence[Dual | Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Values and derivatives; zeros for a tensor, which does not move."""
+    """Split into values and derivatives; the derivatives of a tensor are zeros."""
     k = next(len(v.dots) for v in values if isinstance(v, Dual))
     dots = [v.dots if isinstance(v, Dual) else v.new_zeros(k, *v.shape) for v in values]
     return [v.value if isinstance(v, Dual) else v for v in values], dots
 
 
 def are_dual(*values: Dual | Tensor) -> bool:
-    """Whether any of the values moves."""
+    """Return whether any of the values has derivatives."""
     return any(isinstance(v, Dual) for v in values)
 
 
 def by_equations(function: Callable) -> Callable:
-    """``function`` of tensors for `Dual` arguments too, by torch's own forward mode."""
+    """Extend a function of tensors to `Dual` arguments, by torch's own forward mode."""
 
     def lifted(*args: Any) -> Any:
         moving = [i for i, v in enumerate(args) if isinstance(v, Dual)]
@@ -145,17 +145,19 @@ def by_equations(function: Callable) -> Callable:
         def along(*dots: Tensor) -> Any:
             return torch.func.jvp(of_moving, tuple(args[i].value for i in moving), dots)
 
+        # torch documents None for an output that all directions share, but its stub lacks it.
+        axes: Any = (None, 0)
         with _FORWARD_MODE:
-            found = torch.func.vmap(along, out_dims=(None, 0))(*(args[i].dots for i in moving))
-        if isinstance(found[0], Tensor):
-            return Dual(*found)
-        return tuple(Dual(*pair) for pair in zip(*found, strict=True))
+            values, dots = torch.func.vmap(along, out_dims=axes)(*(args[i].dots for i in moving))
+        if isinstance(values, Tensor):
+            return Dual(values, dots)
+        return tuple(Dual(*pair) for pair in zip(values, dots, strict=True))
 
     return lifted
 
 
-def _cat(values: Sequence[Dual | Tensor], dim: int) -> Dual:
-    values, dots = apart(values)
+def _cat(parts: Sequence[Dual | Tensor], dim: int) -> Dual:
+    values, dots = apart(parts)
     return Dual(torch.cat(values, _from_end(dim)), torch.cat(dots, dim))
 
 
@@ -167,7 +169,7 @@ def _log_softmax(x: Dual, dim: int) -> Dual:
 def _layer_norm(
     x: Dual, shape: Sequence[int], weight: Tensor, bias: Tensor, eps: float = 1e-5
 ) -> Dual:
-    """Over the last axis."""
+    """LayerNorm over the last axis."""
     out, mean, scale = torch.native_layer_norm(x.value, shape, weight, bias, eps)
     normal = (x.value - mean) * scale
     dots = x.dots - x.dots.mean(-1, keepdim=True)
@@ -175,7 +177,7 @@ def _layer_norm(
     return Dual(out, dots * scale * weight)
 
 
-_RULES = {
+_RULES: dict[Callable, Callable] = {
     torch.cat: _cat,
     torch.log_softmax: _log_softmax,
     functional.layer_norm: _layer_norm,

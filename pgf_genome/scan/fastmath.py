@@ -56,7 +56,7 @@ def _exp2_f64(x):
 
 
 def exp2_neg(x):
-    """2**x for x <= 0; zero below the normal numbers (from half the smallest one down).
+    """Compute 2**x for x <= 0; zero below the normal numbers (from half the smallest one down).
 
     The integer part of x is added to the exponent bits of a polynomial in the rest; at the clamp
     that leaves all bits zero.
@@ -87,7 +87,7 @@ def _log1p_f32(u):
 
 
 def log1p_unit(u):
-    """log(1 + u) for 0 <= u <= 1; in float32 as 2 artanh(u / (2 + u))."""
+    """Compute log(1 + u) for 0 <= u <= 1; in float32 as 2 artanh(u / (2 + u))."""
     return np.log1p(u)
 
 

@@ -1,12 +1,14 @@
 """The scan kernels with their derivatives: reverse mode for autograd, forward mode of `Dual`s.
 
-The kernels are those of ``cpu.py`` or ``gpu.py``, modules of the same functions; a module is
-loaded when the first tensor on its device comes, because not every machine has both compilers.
+The kernels are those of ``cpu.py`` or ``gpu.py``, which define the same functions. A module is
+loaded with the first tensor on its device, because not every machine has both compilers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,16 +19,18 @@ from pgf_genome.scan.dual import Dual, apart, are_dual
 
 
 def kernels(tensor: Tensor) -> ModuleType:
-    """The launchers of the kernels for this tensor's device."""
+    """Return the module that launches the kernels on this tensor's device."""
     if tensor.is_cpu:
-        from pgf_genome.scan import cpu as module
-    else:
-        from pgf_genome.scan import gpu as module
-    return module
+        from pgf_genome.scan import cpu
+
+        return cpu
+    from pgf_genome.scan import gpu
+
+    return gpu
 
 
-def _or_zeros(tangents, primals):
-    return [torch.zeros_like(p) if t is None else t for t, p in zip(tangents, primals, strict=True)]
+def _or_zeros(bars: Sequence[Tensor | None], primals: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.zeros_like(p) if t is None else t for t, p in zip(bars, primals, strict=True)]
 
 
 class _Scan(Function):
@@ -52,7 +56,7 @@ class _Conv(Function):
         past = torch.cat([state, x], dim=1)  # (batch, K-1+T, Di)
         ctx.save_for_backward(past, weight, bias)
         ctx.set_materialize_grads(False)
-        # a copy: a view would keep the whole tile alive with the state
+        # The state is a copy, because a view would keep the whole tile alive.
         return kernels(x).conv_forward(past, weight, bias), past[:, x.shape[1] :].clone()
 
     @staticmethod
@@ -96,34 +100,46 @@ def selective_scan(
     dt_bias: Tensor,
     state: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """As ``reference.selective_scan``, by compiled kernels.
+    """Run `reference.selective_scan` by compiled kernels.
 
-    Reverse mode reaches every argument; forward mode, by `Dual`, x, dt, B, C, z and the state.
+    Every argument can be differentiated in reverse mode; in forward mode x, dt, B, C, z and the
+    state, which may be `Dual` numbers.
     """
-    if not are_dual(x, dt, B, C, z, state):
-        return _Scan.apply(x, dt, B, C, z, A, D, dt_bias, state)
-    (*inputs, start), dots = apart([x, dt, B, C, z, state])
+    if are_dual(x, dt, B, C, z, state):
+        return _scan_of_duals([x, dt, B, C, z, state], A, D, dt_bias)
+    return _Scan.apply(x, dt, B, C, z, A, D, dt_bias, state)
+
+
+# The functions of `Dual` numbers return Any, because in annotations a `Dual` passes for a tensor.
+def _scan_of_duals(values: Sequence[Dual | Tensor], A: Tensor, D: Tensor, dt_bias: Tensor) -> Any:
+    (*inputs, start), dots = apart(values)
     primals = (*inputs, A, D, dt_bias, start)
     out, end, out_dot, end_dot = kernels(start).scan_tangent(*primals, *dots)
     return Dual(out, out_dot), Dual(end, end_dot)
 
 
 def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """As ``reference.causal_conv``, by compiled kernels.
+    """Run `reference.causal_conv` by compiled kernels.
 
-    Reverse mode reaches every argument; forward mode, by `Dual`, x and the state.
+    Every argument can be differentiated in reverse mode; in forward mode x and the state, which
+    may be `Dual` numbers.
     """
-    if not are_dual(x, state):
-        return _Conv.apply(x, weight, bias, state)
-    past = torch.cat([state, x], dim=-2)
+    if are_dual(x, state):
+        return _conv_of_duals(torch.cat([state, x], dim=-2), weight, bias, x.shape[1])
+    return _Conv.apply(x, weight, bias, state)
+
+
+def _conv_of_duals(past: Any, weight: Tensor, bias: Tensor, length: int) -> Any:
     out = kernels(past.value).conv_forward(past.value, weight, bias)
     dots = kernels(past.value).conv_tangent(past.value, weight, bias, past.dots)
-    return Dual(out, dots), past[..., x.shape[1] :, :].clone()
+    return Dual(out, dots), past[..., length:, :].clone()
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """As ``reference.rms_norm``, by compiled kernels; forward mode, by `Dual`, reaches x."""
-    if not are_dual(x):
-        return _Norm.apply(x, weight, eps)
+    """Run `reference.rms_norm` by compiled kernels; x may be a `Dual` number."""
+    return _norm_of_dual(x, weight, eps) if are_dual(x) else _Norm.apply(x, weight, eps)
+
+
+def _norm_of_dual(x: Any, weight: Tensor, eps: float) -> Any:
     x_dot = kernels(x.value).norm_tangent(x.value, weight, eps, x.dots)
     return Dual(_Norm.apply(x.value, weight, eps), x_dot)

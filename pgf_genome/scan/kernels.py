@@ -1,15 +1,15 @@
 """Numba kernels of the selective scan, for one sequence and some of its channels.
 
-Time runs in chunks of ``CHUNK`` positions, and in a chunk one block of ``BLOCK`` channels after
-the other, whose scratch rows stay in cache: first everything that has no state, then the
-recurrence, four states of every channel at a time, then the outputs. ``cpu.py`` spreads spans of
-blocks and sequences over threads.
+Time runs in chunks of `CHUNK` positions, and within a chunk one block of `BLOCK` channels after
+the other, so that the scratch rows of a block stay in cache. A block computes first everything
+that has no state, then the recurrence, four states of every channel at a time, then the outputs.
+``cpu.py`` spreads spans of blocks and sequences over threads.
 
-Arrays are C-contiguous with channels last, and N is a multiple of ``GROUP``. A block is the
+Arrays are C-contiguous with channels last, and N is a multiple of `GROUP`. A block is the
 channels ``lo <= d < lo + width``, unsigned, because the test for a negative index would keep LLVM
-from vectorising. For the same reason a scratch row is one flat array with a field of ``BLOCK``
-numbers for every quantity: LLVM then knows what does not overlap. Names and equations are those
-of ``reference.py``; a trailing ``_bar`` is a cotangent, a trailing ``_dot`` a tangent.
+from vectorising. For the same reason a scratch row is one flat array with a field of `BLOCK`
+numbers for every quantity: LLVM then knows that the fields do not overlap. Names and equations
+are those of ``reference.py``; a trailing ``_bar`` is a cotangent, a trailing ``_dot`` a tangent.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from pgf_genome.scan.fastmath import FLAGS, LOG2_E, exp2_neg, log1p_unit
 # Channels of a block; positions between two stored states; states advanced together.
 BLOCK, CHUNK, GROUP = 128, 16, 4
 
-# Fields of a scratch row. The last three exist in the adjoint only, and hold GROUP numbers each.
+# Fields of a scratch row. The forward pass has those before OUT_BAR only. H and DECAY hold GROUP
+# numbers for every channel.
 FIELDS = range(0, 13 * BLOCK, BLOCK)
 DELTA, SLOPE, X, DX, Y, GATE, GATE_SLOPE, OUT_BAR, Y_BAR, B_SUM, A_SUM, H, _ = FIELDS
 DECAY = H + GROUP * BLOCK
 FORWARD_ROW, ADJOINT_ROW = GATE_SLOPE + BLOCK, DECAY + GROUP * BLOCK
 
 kernel = cached(nogil=True, fastmath=FLAGS, error_model="numpy")
-# For what runs once per position: a call costs as much as a hundred instructions.
+# Functions that run once per position are inlined: a call costs as much as a hundred instructions.
 inlined = cached(nogil=True, fastmath=FLAGS, error_model="numpy", forceinline=True)
 
 
 @inlined
 def load_step(x, dt, D, bias, t, lo, width, row):
-    """delta = softplus(dt + bias), linear above 20 as in torch; its slope; delta x; skip D x."""
+    """Load delta = softplus(dt + bias), linear above 20 as in torch, its slope, delta x and D x."""
     real = x.dtype.type
     zero, one, linear, log2_e = real(0), real(1), real(20), real(LOG2_E)
     for d in range(width):
@@ -55,7 +56,7 @@ def load_step(x, dt, D, bias, t, lo, width, row):
 
 @inlined
 def load_gate(z, width, row):
-    """gate = silu(z) of a row's channels, and its slope."""
+    """Load gate = silu(z) of a row's channels, and its slope."""
     real = z.dtype.type
     zero, one, log2_e = real(0), real(1), real(LOG2_E)
     for d in range(width):
@@ -77,14 +78,14 @@ def block_of(k, lo, hi):
 
 @inlined
 def clear_beyond(width, rows):
-    """Zeros where a narrow block has no channels; the block before may have left others there."""
+    """Zero the rows of a narrow block, where the block before may have left numbers."""
     if width < BLOCK:
         rows[:] = 0
 
 
 @kernel
 def grouped(matrix, lo, hi):
-    """Channels of an (N, Di) matrix: (blocks, N / GROUP, GROUP * BLOCK), padded with zeros."""
+    """Regroup channels of an (N, Di) matrix as (blocks, N / GROUP, GROUP * BLOCK), zero-padded."""
     blocks = -(-int(hi - lo) // BLOCK)
     out = np.zeros((blocks, matrix.shape[0] // GROUP, GROUP * BLOCK), matrix.dtype)
     for k in range(blocks):
@@ -97,7 +98,7 @@ def grouped(matrix, lo, hi):
 
 @kernel
 def ungroup(blocks, lo, hi, matrix):
-    """Inverse of ``grouped``, into the channels of ``matrix``."""
+    """Undo `grouped`: write the blocks into the channels of ``matrix``."""
     for k in range(blocks.shape[0]):
         first, width = block_of(k, lo, hi)
         for n in range(matrix.shape[0]):
@@ -107,7 +108,7 @@ def ungroup(blocks, lo, hi, matrix):
 
 @inlined
 def advance(row, b, c, poles, h):
-    """h_t = exp(delta A) h_{t-1} + delta x B and y += C h, in place, for one group of states.
+    """Set h_t = exp(delta A) h_{t-1} + delta x B and y += C h, in place, for one group of states.
 
     ``poles`` is A log2 e.
     """
@@ -126,7 +127,7 @@ def advance(row, b, c, poles, h):
 
 @kernel
 def forward_chunk(x, dt, B, C, z, poles, D, bias, h, start, stop, lo, width, rows, out):
-    """Outputs start .. stop - 1 of a block, from its states ``h``, which move on."""
+    """Compute outputs start .. stop - 1 of a block, and advance its states ``h``."""
     clear_beyond(width, rows)
     for t in range(start, stop):
         load_step(x, dt, D, bias, t, lo, width, rows[t - start])
@@ -143,7 +144,7 @@ def forward_chunk(x, dt, B, C, z, poles, D, bias, h, start, stop, lo, width, row
 
 @kernel
 def scan_forward(x, dt, B, C, z, A, D, bias, h_start, lo, hi, out, h_end, stored):
-    """Outputs, final state, and the states before every ``CHUNK``-th position."""
+    """Compute outputs, final state, and the states before every `CHUNK`-th position."""
     poles, h = grouped(A, lo, hi) * x.dtype.type(LOG2_E), grouped(h_start, lo, hi)
     rows = np.zeros((CHUNK, FORWARD_ROW), x.dtype)
     for chunk in range(stored.shape[0]):
@@ -159,7 +160,7 @@ def scan_forward(x, dt, B, C, z, A, D, bias, h_start, lo, hi, out, h_end, stored
 
 @inlined
 def replay(row, after, b, c, poles):
-    """As ``advance``, but from ``row``'s states to those of the row after; keeps the decays."""
+    """Advance as `advance` does, from the states of ``row`` to those of ``after``; store decays."""
     for d in range(BLOCK):
         delta, dx = row[DELTA + d], row[DX + d]
         a0 = exp2_neg(delta * poles[d])
@@ -183,9 +184,10 @@ def replay(row, after, b, c, poles):
 
 @inlined
 def reverse(row, after, b, c, A, carry, b_bar, c_bar):
-    """One step back in time for one group of states; ``carry`` is a_{t+1} g_{t+1}.
+    """Take one step back in time for one group of states; ``carry`` is a_{t+1} g_{t+1}.
 
-    Adds to sum_n g B and to sum_n g a h_{t-1} A, and writes this block's shares of B_bar, C_bar.
+    The step adds to sum_n g B and to sum_n g a h_{t-1} A, and writes this block's shares of B_bar
+    and C_bar.
     """
     zero = row.dtype.type(0)
     b0, b1, b2, b3 = zero, zero, zero, zero
@@ -223,7 +225,7 @@ def reverse(row, after, b, c, A, carry, b_bar, c_bar):
 
 @inlined
 def load_cotangent(out_bar, t, lo, width, row):
-    """Cotangents of gated and ungated output; empty sums."""
+    """Load the cotangents of gated and ungated output, and clear the sums."""
     zero = row.dtype.type(0)
     for d in range(width):
         row[OUT_BAR + d] = out_bar[t, lo + d]
@@ -234,7 +236,7 @@ def load_cotangent(out_bar, t, lo, width, row):
 
 @inlined
 def add_pole_share(row, carry, A_sum):
-    """A_bar += g a delta h_{t-1}, for one group of states."""
+    """Add g a delta h_{t-1} to A_bar, for one group of states."""
     for j in range(GROUP):
         for d in range(BLOCK):
             A_sum[j * BLOCK + d] += carry[j * BLOCK + d] * row[H + j * BLOCK + d] * row[DELTA + d]
@@ -242,7 +244,7 @@ def add_pole_share(row, carry, A_sum):
 
 @inlined
 def store_cotangents(row, D, t, lo, width, x_bar, dt_bar, z_bar):
-    """Cotangents of signal, step size before softplus, and gate before SiLU, from their sums."""
+    """Store cotangents of signal, step size before softplus, and gate before SiLU."""
     for d in range(width):
         z_bar[t, lo + d] = row[OUT_BAR + d] * row[Y + d] * row[GATE_SLOPE + d]
     for d in range(width):
@@ -256,7 +258,7 @@ def adjoint_chunk(
     x, dt, B, C, z, A, D, bias, h, out_bar, carry, start, stop, lo, width, rows,
     x_bar, dt_bar, B_bar, C_bar, z_bar, A_sum, D_bar, bias_bar, weights,
 ):  # fmt: skip
-    """Cotangents of the inputs start .. stop - 1 of a block, whose states before are ``h``.
+    """Compute cotangents of the inputs start .. stop - 1 of a block, from the states ``h`` before.
 
     ``carry`` is a g of the position after, and becomes that of ``start``.
     """
@@ -291,7 +293,7 @@ def scan_adjoint(
     x, dt, B, C, z, A, D, bias, stored, out_bar, h_end_bar, lo, hi,
     x_bar, dt_bar, B_bar, C_bar, z_bar, h_start_bar, A_bar, D_bar, bias_bar, weights,
 ):  # fmt: skip
-    """Cotangents of every input, of the initial state and, if ``weights``, of A, D and the bias.
+    """Compute cotangents of the inputs, the initial state and, if ``weights``, A, D and the bias.
 
         g_t   = C_t y_bar_t + a_{t+1} g_{t+1}
         x_bar = delta sum_n g B + D y_bar,  delta_bar = sum_n g (A a h_{t-1} + B x)

@@ -1,6 +1,6 @@
 """Numba kernels of RMSNorm, for the rows ``lo <= t < hi`` of a matrix (rows, D).
 
-Conventions as in ``kernels.py``.
+The conventions are those of ``kernels.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pgf_genome.scan.kernels import kernel
 
 @kernel
 def inverse_rms(x, t, eps):
-    """r = (mean x^2 + eps)^(-1/2) of one row."""
+    """Compute r = (mean x^2 + eps)^(-1/2) of one row."""
     real = x.dtype.type
     total = real(0)
     for d in range(x.shape[1]):
@@ -22,7 +22,7 @@ def inverse_rms(x, t, eps):
 
 @kernel
 def norm_forward(x, weight, eps, lo, hi, out):
-    """y = r x w."""
+    """Compute y = r x w."""
     for t in range(lo, hi):
         r = inverse_rms(x, t, eps)
         for d in range(x.shape[1]):
@@ -31,7 +31,7 @@ def norm_forward(x, weight, eps, lo, hi, out):
 
 @kernel
 def norm_tangent(x, weight, eps, x_dot, lo, hi, out_dot):
-    """y' = w (r x' - r^3 x mean(x x')) in k directions (leading axis of the dotted arrays)."""
+    """Compute y' = w (r x' - r^3 x mean(x x')) in k directions, the leading axis of x'."""
     real = x.dtype.type
     for t in range(lo, hi):
         r = inverse_rms(x, t, eps)
@@ -46,7 +46,7 @@ def norm_tangent(x, weight, eps, x_dot, lo, hi, out_dot):
 
 @kernel
 def norm_adjoint(x, weight, eps, out_bar, lo, hi, x_bar, weight_bar, weights):
-    """x_bar = r w y_bar - r^3 x mean(x w y_bar), and adds to w_bar = sum_t r x y_bar."""
+    """Compute x_bar = r w y_bar - r^3 x mean(x w y_bar); add to w_bar = sum_t r x y_bar."""
     real = x.dtype.type
     for t in range(lo, hi):
         r = inverse_rms(x, t, eps)

@@ -1,4 +1,4 @@
-"""What a Mamba-1 block does between its products, as equations. Slow, and the truth for kernels.
+"""The operations of a Mamba-1 block between its products, as equations: slow, but the truth.
 
 Shapes: ``batch`` independent sequences, T positions, Di channels (``d_inner``), N states per
 channel (``d_state``), K taps (``d_conv``). Channels are last everywhere, so a state is

@@ -1,6 +1,6 @@
 """Numba kernels of the tangents: k directions that share one primal.
 
-Conventions as in ``kernels.py``. The dotted arrays have a leading axis of k.
+The conventions are those of ``kernels.py``. Dotted arrays have a leading axis of k.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pgf_genome.scan.kernels import (
     ungroup,
 )
 
-# A a h_{t-1}, in the row of a position; and the fields of a position's row for one direction.
+# A field for A a h_{t-1} in the row of a position, and the fields of its row for one direction.
 POLE = DECAY + GROUP * BLOCK
 PRIMAL_ROW = POLE + GROUP * BLOCK
 DELTA_DOT, DX_DOT, Y_DOT = range(0, 3 * BLOCK, BLOCK)
@@ -41,7 +41,7 @@ DOT_ROW = Y_DOT + BLOCK
 
 @inlined
 def load_direction(row, x_dot, dt_dot, D, t, lo, width, dot):
-    """(delta)', (delta x)' and the skip's tangent."""
+    """Load delta', (delta x)' and the tangent of the skip."""
     for d in range(width):
         delta_dot = row[SLOPE + d] * dt_dot[t, lo + d]
         dot[DELTA_DOT + d] = delta_dot
@@ -51,7 +51,7 @@ def load_direction(row, x_dot, dt_dot, D, t, lo, width, dot):
 
 @inlined
 def advance_primal(row, after, b, c, A, poles):
-    """As ``kernels.replay``, and keeps A a h_{t-1}, which all directions need."""
+    """Advance as `kernels.replay` does, and store A a h_{t-1}, which all directions need."""
     for d in range(BLOCK):
         delta, dx = row[DELTA + d], row[DX + d]
         a0 = exp2_neg(delta * poles[d])
@@ -83,7 +83,7 @@ def advance_primal(row, after, b, c, A, poles):
 
 @inlined
 def advance_direction(row, after, dot, b, c, b_dot, c_dot, h_dot):
-    """h'_t = a h'_{t-1} + (A a h_{t-1}) delta' + (delta x)' B + delta x B', and y' += (C h)'."""
+    """Set h'_t = a h'_{t-1} + (A a h_{t-1}) delta' + (delta x B)', and y' += (C h)'."""
     for d in range(BLOCK):
         delta_dot, dx_dot, dx = dot[DELTA_DOT + d], dot[DX_DOT + d], row[DX + d]
         h0 = row[DECAY + d] * h_dot[d] + row[POLE + d] * delta_dot
@@ -112,7 +112,7 @@ def advance_direction(row, after, dot, b, c, b_dot, c_dot, h_dot):
 
 @inlined
 def store_direction(row, dot, z_dot, t, lo, width, out_dot):
-    """(y silu(z))'."""
+    """Store (y silu(z))'."""
     for d in range(width):
         bent = row[Y + d] * row[GATE_SLOPE + d] * z_dot[t, lo + d]
         out_dot[t, lo + d] = dot[Y_DOT + d] * row[GATE + d] + bent
@@ -123,7 +123,7 @@ def tangent_chunk(
     x, dt, B, C, z, A, D, bias, h, x_dot, dt_dot, B_dot, C_dot, z_dot, h_dot, start, stop,
     lo, width, rows, dots, out, out_dot,
 ):  # fmt: skip
-    """Outputs start .. stop - 1 of a block and their tangents; ``h`` and ``h_dot`` move on."""
+    """Compute outputs start .. stop - 1 of a block and their tangents; advance ``h``, ``h_dot``."""
     k, poles = x_dot.shape[0], A * x.dtype.type(LOG2_E)
     clear_beyond(width, rows)
     for t in range(start, stop):
@@ -156,7 +156,7 @@ def scan_tangent(
     x, dt, B, C, z, A, D, bias, h_start, x_dot, dt_dot, B_dot, C_dot, z_dot, h_start_dot,
     lo, hi, out, h_end, out_dot, h_end_dot,
 ):  # fmt: skip
-    """Outputs, final state and their tangents; a decay is computed once for all directions."""
+    """Compute outputs, final state and their tangents, a decay once for all directions."""
     directions = x_dot.shape[0]
     A_blocks, h = grouped(A, lo, hi), grouped(h_start, lo, hi)
     h_dot = np.empty((h.shape[0], directions, *h.shape[1:]), x.dtype)
@@ -179,7 +179,7 @@ def scan_tangent(
 
 @kernel
 def conv_tangent(past, weight, bias, past_dot, first, last, out_dot):
-    """Tangents of the convolution's outputs first <= t < last."""
+    """Compute tangents of the convolution's outputs first <= t < last."""
     channels = np.uintp(past.shape[1])
     taps = grouped(weight, FIRST, channels)
     total, row = np.zeros(BLOCK, past.dtype), np.zeros(ROW, past.dtype)
