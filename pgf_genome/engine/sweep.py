@@ -8,7 +8,7 @@ where nothing can. No number depends on it, nor on the number of threads.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -135,7 +135,7 @@ def there_and_back(
     objectives: Sequence[Objective],
     parameters: Sequence[Tensor] = (),
     threads: int | None = None,
-) -> Iterator[AdjointTile]:
+) -> Generator[AdjointTile]:
     """Sweep a whole sequence forwards, its states into a temporary file, and back.
 
     Parameters and tiles are those of `adjoint`.
