@@ -154,7 +154,7 @@ def redraw(
     if not png:
         return [page]
     image = page.with_suffix(".png")
-    write_image(image, str(run.facts.get("title", "")), gathered)
+    write_image(image, run.facts, gathered)
     return [page, image]
 
 

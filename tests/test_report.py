@@ -291,7 +291,9 @@ def test_unwritable_place_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_table_of_peaks_leaves_the_effects_of_bases_to_the_overview() -> None:
-    text = Tracks(ALL, {"a": np.arange(300)}).page().text
-    assert "RankContigPositionBaseSensitivityContributionSurprisalLogo" in text
-    text = Tracks(ALL[2:4], {"a": np.arange(300)}).page().text
+    titles = {"contribution": "Contribution of the observed base", "tism.A": "Effect of A"}
+    run = {"tracks": {track: {"title": title} for track, title in titles.items()}}
+    text = Tracks(ALL, {"a": np.arange(300)}).page(run).text
+    assert "RankContigPositionBasesensitivityContributionsurprisalLogo" in text
+    text = Tracks(ALL[2:4], {"a": np.arange(300)}).page(run).text
     assert "RankContigPositionBaseEffect of A" in text

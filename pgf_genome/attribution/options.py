@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgf_genome.attribution.values import DEFAULT_TRACKS, METHODS, track_names
+from pgf_genome.attribution.methods import DEFAULT_TRACKS, METHODS
+from pgf_genome.attribution.values import track_names
 from pgf_genome.engine.objective import Objective
 from pgf_genome.errors import UsageError
 

@@ -8,9 +8,10 @@ import re
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ import numpy as np
 import torch
 
 from pgf_genome import __version__
+from pgf_genome.attribution.methods import strands_in_words
 from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.attribution.segment import Result
 from pgf_genome.attribution.selection import objective_name
-from pgf_genome.attribution.values import UNITS
 from pgf_genome.files import atomic_write_text
 from pgf_genome.report import Gathered, Gathering, cut, write_report
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
@@ -80,7 +81,7 @@ def _write_tracks(
     with ExitStack() as stack:
         takers = []
         for track in tracks:
-            about = plan.meanings[track]
+            about = plan.descriptions[track].meaning
             opened, writers = form.open(stack, prefix, track, plan.genome.lengths, about)
             files |= opened
             takers.append([*gathering.takers(track), *writers])
@@ -113,6 +114,7 @@ def _performance(plan: Prepared, started: float) -> dict[str, Any]:
 def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
     """The content of ``run.json``, without performance and files."""
     options, model = plan.options, plan.model
+    segments = Counter(segment.contig for segment in plan.segments)
     values: dict[str, float] = {}
     for result in results:
         contig = result.task.segment.contig
@@ -141,9 +143,10 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
         "conventions": {
             "coordinates": "0-based half-open in bedGraph and bigWig",
             "not_scored": "N, gaps and what nothing predicts have no row",
-            "strands": "gradients of the strands are averaged before any track is derived",
-            **{track: f"{plan.meanings[track]} [{UNITS[track]}]" for track in options.tracks},
+            "strands": strands_in_words(plan.strands, model.reads_both_strands),
+            **{track: str(text) for track, text in plan.descriptions.items()},
         },
+        "tracks": {track: asdict(text) for track, text in plan.descriptions.items()},
         "arguments": arguments,
         "contigs": [
             {
@@ -151,7 +154,7 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
                 **plan.old_name(contig.name),
                 "length": contig.length,
                 "sha256": contig.digest,
-                "segments": sum(s.contig == contig.name for s in plan.segments),
+                "segments": segments[contig.name],
                 "objective": values.get(contig.name),
                 **({} if plan.targets is None else {"targets": plan.targets.get(contig.name, ())}),
             }

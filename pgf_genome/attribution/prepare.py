@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+from pgf_genome.attribution.methods import METHODS, Description
 from pgf_genome.attribution.options import STRANDS, Options
 from pgf_genome.attribution.selection import (
     Selection,
@@ -18,7 +20,6 @@ from pgf_genome.attribution.selection import (
     select,
 )
 from pgf_genome.attribution.task import Segment, Settings, Task
-from pgf_genome.attribution.values import meanings
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Span
 from pgf_genome.engine.running import running_of
@@ -50,10 +51,15 @@ class Prepared:
     def strands(self) -> str:
         return strands_of(self.model, self.options)
 
-    @property
-    def meanings(self) -> dict[str, str]:
-        """The meaning of every track's values, in words."""
-        return meanings(running_of(self.model).context)
+    @cached_property
+    def descriptions(self) -> dict[str, Description]:
+        """Title, unit and meaning of every track."""
+        method, context = METHODS[self.options.method], running_of(self.model).context
+        objective = objective_of(self.options.objective, None, self.model)
+        return {
+            track: method.describe(track, objective, self.strands, context)
+            for track in self.options.tracks
+        }
 
     def task(self, segment: Segment) -> Task:
         options = self.options

@@ -1,13 +1,4 @@
-"""The tracks, as functions of the gradient g = dF/dX at one position, (4,) over A, C, G, T.
-
-With g~ = g - mean_b g[b], the gradient on the simplex (Majdandzic 2023, Genome Biology 24:109),
-and r the observed base:
-
-    sensitivity    |g~|_2
-    contribution   g~[r]  =  -1/4 sum_a tism[a]
-    tism.a         g[a] - g[r], first-order effect of substituting a (Sasse 2024, iScience 27)
-    surprisal      -log2 p(r | everything before), in bits
-"""
+"""Values of tracks, from the scores of the strands."""
 
 from __future__ import annotations
 
@@ -16,24 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pgf_genome.attribution.methods import METHODS, TISM, TRACKS
 from pgf_genome.errors import UsageError
-from pgf_genome.sequence import BASES, N_CODE
-
-TISM = tuple(f"tism.{base}" for base in BASES)
-TRACKS = ("sensitivity", "contribution", *TISM, "surprisal")
-DEFAULT_TRACKS = ("sensitivity", "contribution", "surprisal")
-METHODS = ("corrected", "saliency")
-
-UNITS = dict.fromkeys(TRACKS, "nats of F per unit change of the one-hot") | {"surprisal": "bits"}
-
-
-def meanings(context: str = "all bases before it") -> dict[str, str]:
-    """Describe the values of every track in words; ``context`` names what predicts a base."""
-    return {
-        "sensitivity": "length of the simplex-corrected gradient; >= 0",
-        "contribution": "simplex-corrected gradient at the observed base; signed letter height",
-        "surprisal": f"-log2 p(observed base | {context}), mean over the strands",
-    } | {f"tism.{b}": f"first-order change of F when the base becomes {b}" for b in BASES}
+from pgf_genome.sequence import N_CODE
 
 
 @dataclass(frozen=True)
@@ -74,18 +50,15 @@ def track_names(requested: Sequence[str]) -> tuple[str, ...]:
 
 
 def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -> np.ndarray:
-    """Compute the named tracks, (tracks, n) float32; NaN where a position has no row.
-
-    ``method="saliency"`` leaves the gradient uncorrected in sensitivity and contribution.
-    """
+    """Compute the named tracks, (tracks, n) float32; NaN where a position has no row."""
     gradient = scores.gradient.astype(np.float64)
     rows = np.arange(len(scores.codes))
     observed = np.minimum(scores.codes, N_CODE - 1)
     at_base = gradient[rows, observed]
-    centred = gradient - gradient.mean(axis=1, keepdims=True) if method == "corrected" else gradient
+    slope = METHODS[method].apply(gradient)
     values = {
-        "sensitivity": lambda: np.sqrt(np.square(centred).sum(axis=1)),
-        "contribution": lambda: centred[rows, observed],
+        "sensitivity": lambda: np.sqrt(np.square(slope).sum(axis=1)),
+        "contribution": lambda: slope[rows, observed],
         "surprisal": lambda: -scores.log_p.astype(np.float64) / np.log(2),
     } | {name: lambda a=a: gradient[:, a] - at_base for a, name in enumerate(TISM)}
     table = np.stack([values[name]() for name in names]).astype(np.float32)

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -95,6 +95,8 @@ class Positional:
         0-based half-open spans of the positions that count, in any order; all positions if None.
         They are kept sorted and merged.
     """
+
+    unit: ClassVar[str] = "nats"  # of F
 
     positions: tuple[Span, ...] | None = field(default=None, kw_only=True)
 
@@ -232,6 +234,8 @@ class Logit(Positional):
         Vocabulary row.
     """
 
+    unit: ClassVar[str] = "logits"
+
     row: int = 0
 
     def __call__(self, tile: Tile) -> Tensor:
@@ -242,6 +246,8 @@ class Logit(Positional):
 @dataclass(frozen=True)
 class SquaredNorm(Positional):
     """Sum of the squared norms of the last hidden layer."""
+
+    unit: ClassVar[str] = "squared units"
 
     def __call__(self, tile: Tile) -> Tensor:
         squares = tile.hidden.square().sum(dim=1)

@@ -9,9 +9,9 @@ from typing import Any
 from pgf_genome.report.gathering import MAX_CONTIGS
 from pgf_genome.report.text import counted, fact, facts_table, flat, number, short, spoken, table
 
-# The title, contigs, halo, performance and influence have places of their own; files and parts are
-# left out.
-APART = {"title", "contigs", "files", "parts", "performance", "halo", "influence"}
+# The title, contigs, halo, performance and influence have places of their own, the conventions say
+# what the tracks are, and files and parts are left out.
+APART = {"title", "contigs", "files", "parts", "performance", "halo", "influence", "tracks"}
 # Paths tell more about the machine than about the run, and pages are often passed on.
 PRIVATE = {"path"}
 TARGETS_SHOWN = 5

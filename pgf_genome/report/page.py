@@ -49,9 +49,9 @@ def write_report(
     path : path-like
         The file to write.
     run : mapping
-        The facts of ``run.json``, shown in their order. All are optional; ``title``, ``contigs``
-        (a list of mappings with the same keys), ``halo`` and ``performance`` have places of their
-        own.
+        The facts of ``run.json``, shown in their order. All are optional; ``title``, ``tracks``
+        (title and unit of every track), ``contigs`` (a list of mappings with the same keys),
+        ``halo`` and ``performance`` have places of their own.
     gathered : Gathered
         The result of `Gathering.result`.
     values_in : callable
@@ -86,7 +86,7 @@ def render(
     drawn, names = gathered.drawn, list(gathered.sizes)
     contigs = [names[rank] for rank in drawn]
     data = {
-        "tracks": [_track_data(name, each) for name, each in gathered.summaries.items()],
+        "tracks": [_track_data(run, name, each) for name, each in gathered.summaries.items()],
         "leading": list(gathered.summaries).index(gathered.leading) if contigs else 0,
         "contigs": [_contig_data(gathered.envelopes(rank), codes_at) for rank in drawn],
         "bins": [_bins(summary, drawn) for summary in gathered.summaries.values()],
@@ -102,8 +102,8 @@ def render(
         style=_asset("report.css"),
         theme=_asset("early.js"),
         overview=_overview(gathered, contigs) if contigs else "",
-        peaks=peaks_section(gathered, around),
-        statistics=_statistics(gathered.summaries),
+        peaks=peaks_section(run, gathered, around),
+        statistics=_statistics(run, gathered.summaries),
         influence=_influence(curves),
         facts=facts_section(run),
         plotly=get_plotlyjs(),
@@ -152,8 +152,8 @@ def _overview(gathered: Gathered, contigs: Sequence[str]) -> str:
     )
 
 
-def _track_data(name: str, summary: Summary) -> dict[str, Any]:
-    title, unit = label(name)
+def _track_data(run: Mapping[str, Any], name: str, summary: Summary) -> dict[str, Any]:
+    title, unit = label(run, name)
     shown = [bin_ for bin_ in summary.histogram if bin_.low > 0]
     return {
         "name": escape(name),
@@ -237,10 +237,10 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _statistics(summaries: Mapping[str, Summary]) -> str:
+def _statistics(run: Mapping[str, Any], summaries: Mapping[str, Summary]) -> str:
     rows = []
     for name, summary in summaries.items():
-        title, unit = label(name)
+        title, unit = label(run, name)
         values = [
             "none" if n is None else short(n)
             for n in (summary.minimum, summary.mean, summary.maximum)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -60,13 +61,14 @@ def letters(codes_at: CodesAt, contig: str, start: int, stop: int) -> str:
     return "".join(LETTERS[code] for code in codes_at(contig, start, stop))
 
 
-def peaks_section(gathered: Gathered, around: Details) -> str:
+def peaks_section(run: Mapping[str, Any], gathered: Gathered, around: Details) -> str:
     """Make the heading, note and table; the text is empty if there is no peak."""
     if not gathered.peaks:
         return ""
     drawn = _letter_heights(list(gathered.summaries)) if around.bases is not None else None
     head = ["Rank", "Contig", "Position", *(["Base"] if around.bases else [])]
-    head += [label(track)[0].removesuffix(" of the observed base") for track in _columns(gathered)]
+    titles = (label(run, track)[0] for track in _columns(gathered))
+    head += [title.removesuffix(" of the observed base") for title in titles]
     textual = {"Contig", "Base"}
     cells = "".join(
         f'<th scope="col" aria-sort="{"ascending" if name == "Rank" else "none"}" '

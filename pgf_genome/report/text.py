@@ -6,15 +6,6 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-GRADIENT_UNIT = "nats per unit change of the one-hot"
-# heading and unit of each track's axis; other tracks are headed by their own name
-TRACKS = {
-    "sensitivity": ("Sensitivity", GRADIENT_UNIT),
-    "contribution": ("Contribution of the observed base", GRADIENT_UNIT),
-    "saliency": ("Saliency", GRADIENT_UNIT),
-    "surprisal": ("Surprisal", "bits"),
-    **{f"tism.{base}": (f"Effect of {base}", GRADIENT_UNIT) for base in "ACGT"},
-}
 # keys of run.json that readers understand better in other words
 WORDS = {
     "fasta": "sequence",
@@ -26,9 +17,10 @@ MINUS = "\N{MINUS SIGN}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def label(track: str) -> tuple[str, str]:
-    """Heading and unit of a track, as text, not HTML."""
-    return TRACKS.get(track, (track, "value"))
+def label(run: Mapping[str, Any], track: str) -> tuple[str, str]:
+    """Heading and unit of a track of a run, as text, not HTML."""
+    described = run.get("tracks", {}).get(track, {})
+    return described.get("title", track), described.get("unit", "value")
 
 
 def counted(count: int, noun: str) -> str:
