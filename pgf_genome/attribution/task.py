@@ -179,7 +179,10 @@ class Task:
         return self.model.one_hot(self.model.vocabulary.encode(self.codes(start, stop)))
 
     def observed_log_p(self, log_p: Tensor, start: int, stop: int) -> Tensor:
-        """Pick the log-probability of the observed base from (strands, stop - start, V)."""
+        """Pick the log-probability of the observed base from (strands, stop - start, V).
+
+        It is NaN where the model has no head, and so no probabilities.
+        """
         if not self.model.config.has_head:
             return log_p.new_full(log_p.shape[:2], torch.nan)
         rows = self.model.vocabulary.encode(self.codes(start, stop))[..., None]

@@ -1,4 +1,4 @@
-"""What a ``config.json`` states, under any of the spellings in use.
+"""Reading ``config.json`` under all the spellings in use.
 
 Sizes are taken from the tensors; whatever is stated must agree with them.
 """

@@ -1,13 +1,13 @@
-"""What a family of checkpoints is: how its files are recognised, and how they become a model.
+"""The interface between the loader and the families of checkpoints.
 
-A family is a file of ``families/`` that offers ``FAMILY``. Here is what a causal stack of blocks
-needs in the layouts of transformers and of mamba_ssm; a family says in what it is different.
+A family is a file of ``families/`` that offers ``FAMILY``. The class here reads causal stacks in
+the layouts of transformers and of mamba_ssm; a family overrides the methods in which it differs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +54,24 @@ class Stored:
 
     @property
     def layers(self) -> int:
-        """How many layers have tensors."""
+        """Number of layers that have tensors."""
         return len({name.split(".")[1] for name in self.tensors if name.startswith("layers.")})
 
 
-# The sizes of the mixer whose tensors' names start with a prefix, at a given d_model.
+# (checkpoint, prefix of the names of a mixer's tensors, d_model) -> the mixer's sizes
 ReadMixer = Callable[[Stored, str, int], MixerConfig]
 
 
 @dataclass(frozen=True)
 class StoredMixer:
-    """How a kind of mixer is stored.
+    """A kind of mixer as it is stored.
 
     Attributes
     ----------
     title : str
         Its name for people.
     names : collection of str
-        What ``ssm_cfg.layer`` or ``model_type`` call it.
+        Its names in ``ssm_cfg.layer`` or ``model_type``.
     mark : str
         A tensor that no other mixer has.
     read : callable
@@ -88,7 +88,7 @@ class StoredMixer:
         return (configuration.model_type if layer is None else layer) in self.names
 
     def is_in(self, names: Iterable[str]) -> bool:
-        """Whether the first layer has the tensor that only this mixer has."""
+        """True if the first layer has the tensor that only this mixer has."""
         return any("layers.0." in name and name.endswith(f".{self.mark}") for name in names)
 
 
@@ -99,29 +99,29 @@ class Family:
     Attributes
     ----------
     name : str
-        What `inspect` calls it.
+        Its name in `inspect`.
     title : str
-        What this version reads, for error messages; a plural.
+        Its models in error messages; a plural.
     architectures : mapping
         For each ``model_type`` (None: not stated) the ``architectures`` that mean this family.
     mixers : tuple of StoredMixer
         Those that its layers may have.
     prefixes : tuple of str
-        What the names of all tensors but the head's start with, the longest first; or nothing.
+        Prefixes, longest first, one of which all names but the head's may have.
     """
 
     name: str
     title: str
     architectures: Mapping[str | None, Collection[str]]
     mixers: tuple[StoredMixer, ...]
-    prefixes: tuple[str, ...] = field(default=("backbone.",))
+    prefixes: tuple[str, ...] = ("backbone.",)
 
     def accepts(self, model_type: str | None, architectures: Collection[str]) -> bool:
         known = self.architectures.get(model_type)
         return known is not None and set(architectures) <= set(known)
 
     def configuration(self, content: dict[str, Any]) -> Configuration:
-        """What config.json states, in the spellings that everybody uses."""
+        """Read config.json, translating spellings that only this family uses."""
         return Configuration(content)
 
     def canonical(self, name: str) -> str:
@@ -133,16 +133,16 @@ class Family:
         return stored.shape("embeddings.weight", 2)
 
     def two_way(self, stored: Stored) -> TwoWay | None:
-        """How the two directions of reading are combined; None if there is only one."""
+        """The combination of the two directions of reading; None if there is only one."""
         return None
 
     def tied(self, stored: Stored) -> bool:
-        """Whether the head is the embedding itself."""
+        """True if the head is the embedding itself."""
         said = stored.configuration.switch("tie_embeddings", "tie_word_embeddings")
         return head_is_tied(stored, said, self.ties(stored.configuration))
 
     def is_base(self, stored: Stored) -> bool:
-        """Whether the model was saved without a head, which may yet be the embedding."""
+        """True if the model was saved without a head, which may yet be the embedding."""
         names = stored.in_file
         prefixed = any(name.startswith(self.prefixes) for name in names.values())
         architectures = stored.configuration.content.get("architectures") or []
@@ -150,7 +150,7 @@ class Family:
         return not (prefixed or "lm_head.weight" in names or with_head)
 
     def ties(self, configuration: Configuration) -> bool:
-        """Whether the head is the embedding where neither is a head stored nor anything said."""
+        """True if the head is the embedding wherever no head is stored and nothing is stated."""
         return True
 
     def weights(self, stored: Stored, config: MambaConfig) -> dict[str, Tensor]:
@@ -176,7 +176,7 @@ class Family:
         return self.name
 
     def facts(self, config: MambaConfig) -> dict[str, Any]:
-        """What `inspect` says of one of its models beside what it says of all."""
+        """Facts for `inspect` that only this family has."""
         return {}
 
     def config(self, stored: Stored, mixer: StoredMixer) -> MambaConfig:
@@ -251,7 +251,7 @@ def norm_eps(stated: Configuration) -> float:
 
 
 def head_is_tied(stored: Stored, said: bool | None, default: bool) -> bool:
-    """Whether the head is the embedding, from what is stored and what is said.
+    """Decide from what is stored and what is stated if the head is the embedding.
 
     A stored head that differs from the embedding wins if nothing is said of tying; if the file
     says that they are tied it contradicts itself, and implementations differ: an error.

@@ -52,7 +52,7 @@ class Checkpoint:
     tied_head : bool
         Whether the head of the model as it is stored is the embedding.
     facts : mapping
-        What the family says of it beside what is known of all.
+        Facts that only its family has.
     trained_length : int or None
         Longest input that the tokenizer's files promise, if they do.
     source : Path

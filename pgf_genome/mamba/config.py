@@ -70,9 +70,9 @@ class MambaConfig:
         return self.n_layer * self.mixer.state_size + self.outputs
 
     def identity(self) -> dict[str, Any]:
-        """What the digest of a model covers, as plain values."""
+        """The configuration's part of a model's digest, as plain values."""
         stack = asdict(self)
         del stack["mixer"]
-        if self.has_head:  # as digests have said it since there were no models without
+        if self.has_head:  # digests are older than models without a head
             del stack["has_head"]
         return stack | self.mixer.identity()

@@ -1,4 +1,4 @@
-"""What the scan of a mixer does to its states, for a few channels at every position.
+"""The states of a few channels of a mixer at every position.
 
 The compiled scan gives the state at the end of a tile only. Here
 

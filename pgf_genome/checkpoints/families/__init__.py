@@ -17,7 +17,7 @@ from pgf_genome.errors import ModelError
 
 
 class Candidate(NamedTuple):
-    """What a checkpoint may be: a family, and the mixer of its layers."""
+    """A family that a checkpoint may be of, and the mixer of its layers."""
 
     family: Family
     mixer: StoredMixer
@@ -36,7 +36,7 @@ def known() -> list[Family]:
 
 
 def candidates_of(content: dict[str, Any]) -> list[Candidate]:
-    """What a ``config.json`` may describe.
+    """The families and mixers that a ``config.json`` may describe.
 
     Raises
     ------

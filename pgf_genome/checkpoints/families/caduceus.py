@@ -130,7 +130,7 @@ def _flattened(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exchanges(configuration: Configuration) -> bool:
-    """Whether the strands of a PS model change places at every layer."""
+    """True if the strands of a PS model change places at every layer."""
     return configuration.switch("fused_add_norm", default=True)
 
 

@@ -1,7 +1,7 @@
-"""What a stack of blocks asks of a mixer.
+"""The interface between a stack of blocks and its mixers.
 
-A mixer is a file of this folder with two classes: its sizes, a `MixerConfig`, which say what the
-mixer remembers and costs before any weight exists, and the `Mixer` that they build.
+A mixer is a file of this folder with two classes: a `MixerConfig`, which knows before any weight
+exists what the mixer remembers and costs, and the `Mixer` that it builds.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class MixerConfig(ABC):
         """Multiply-adds of the matrix products per position, forward."""
 
     def identity(self) -> dict[str, Any]:
-        """What the digest of a model says of its mixer, as plain values."""
+        """The mixer's part of a model's digest, as plain values."""
         return {"mixer": type(self).__name__} | asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""What Mamba-1 and Mamba-2 have in common: a projection in parts, a convolution, a projection."""
+"""The common part of Mamba-1 and Mamba-2: projection in parts, convolution, projection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgf_genome.scan import causal_conv
 
 
 class MixerState(NamedTuple):
-    """What a mixer remembers of the bases before the tile."""
+    """The memory that a mixer has of the bases before the tile."""
 
     conv: Tensor  # (batch, K-1, channels): the last inputs of the convolution
     scan: Tensor  # (batch, N, Di): the recurrent state

@@ -41,7 +41,7 @@ class Mamba1Config(ConvolvedConfig):
         return self.d_inner * (3 * d_model + 2 * self.dt_rank + 2 * self.d_state)
 
     def identity(self) -> dict[str, Any]:
-        # as digests have said it since there were no other mixers
+        # digests are older than the other mixers, and must stay the same
         return asdict(self) | {"mamba2": None}
 
 

@@ -67,7 +67,7 @@ class Mamba2Config(ConvolvedConfig):
 
     @property
     def tape(self) -> int:
-        # As of Mamba-1; and copies of the parts of the convolution's output, and a norm.
+        # As in Mamba-1, and copies of the parts of the convolution's output, and a norm.
         projections = self.heads + 2 * self.groups * self.d_state
         return 9 * self.d_inner + 4 * projections + self.d_inner * self.d_state // 16
 
@@ -75,7 +75,7 @@ class Mamba2Config(ConvolvedConfig):
         return d_model * (2 * self.d_inner + self.conv_channels + self.heads)
 
     def identity(self) -> dict[str, Any]:
-        # As digests have always said it. The epsilon follows from the rest of a checkpoint.
+        # The names that digests have always had; the epsilon follows from the rest of a checkpoint.
         known = asdict(self)
         del known["norm_eps"]
         names = ("heads", "groups", "dt_limit")
