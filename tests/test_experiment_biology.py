@@ -164,7 +164,7 @@ def test_a_model_of_both_directions_is_refused(inputs, tmp_path, monkeypatch):
         ({"snvs": 2}, "--snvs must be at least 3, not 2"),
         ({"per_kind": -1}, "--per-kind must be at least 0, not -1"),
         ({"tolerance": -1.0}, "--tolerance must not be negative, not -1"),
-        ({"device": "tpu"}, "--device must be"),
+        ({"device": "tpu"}, "`device` must be"),
     ],
 )
 def test_options_out_of_range_are_usage_errors(options, said):

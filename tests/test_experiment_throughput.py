@@ -330,7 +330,7 @@ def test_claims_are_held_against_autograd_at_its_longest_length(asked, tmp_path)
         ({"segments": (0,)}, "--segments must be at least 1, not 0"),
         ({"repeat": 0}, "--repeat must be at least 1, not 0"),
         ({"timeout": 0.0}, "--timeout must be positive, not 0"),
-        ({"device": "tpu"}, "--device must be"),
+        ({"device": "tpu"}, "`device` must be"),
     ],
 )
 def test_options_out_of_range_are_usage_errors(options, said):

@@ -33,6 +33,9 @@ def joined_facts(parts: Sequence[Part], order: Sequence[str]) -> dict[str, Any]:
     own = [record for part in parts for record in part.own]
     performance = _performance([record["performance"] for record in own])
     whole = _sorted(facts[""], rank) | {"performance": performance, "parts": own}
+    if all("bases" in record for record in own):
+        counts = [record["bases"] for record in own]
+        whole["bases"] = {what: sum(count[what] for count in counts) for what in counts[0]}
     contigs = [(c["contig"], c["length"], c.get("sha256")) for c in whole["contigs"]]
     if all(digest for *_, digest in contigs):
         whole["fasta"] = whole["fasta"] | {"sha256_of_bases": digest_of(contigs)}

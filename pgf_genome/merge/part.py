@@ -17,7 +17,7 @@ from pgf_genome.tracks.reading import Piece, read_track
 SELECTION = {"region", "bed", "contig"}
 FORMS = {"formats", "compress", "track_line", "report", "max_memory"}
 # facts that differ between runs and are kept for each
-OWN = ("performance", "influence")
+OWN = ("performance", "bases", "influence")
 
 
 @dataclass(frozen=True, eq=False)
