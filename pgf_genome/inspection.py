@@ -38,7 +38,7 @@ def inspect(source: str | Path) -> dict[str, Any]:
         **found.origin,
         "family": checkpoint.family,
         "direction": "bidirectional, masked" if config.two_way else "causal",
-        "strands": "both" if config.two_way and config.two_way.complement else "one",
+        "strands": "both" if config.complement else "one",
         "parameters": checkpoint.parameters,
         "sizes": _sizes(config),
         "tied_head": checkpoint.tied_head,
@@ -80,7 +80,7 @@ def _memory(checkpoint: Checkpoint) -> dict[str, int]:
     config, parameters = checkpoint.config, checkpoint.parameters
     if config.two_way:
         window = checkpoint.trained_length or DEFAULT_WINDOW
-        cost = WindowCost.of(config, parameters, FLOAT32)
-        return {"window": window, "bytes": cost.memory(window)}
+        of_windows = WindowCost.of(config, parameters, FLOAT32)
+        return {"window": window, "bytes": of_windows.memory(window)}
     cost = Cost.of(config, parameters, batch=2, itemsize=FLOAT32)
     return {"tile_length": TILE_LENGTH, "bytes": cost.memory(TILE_LENGTH)}

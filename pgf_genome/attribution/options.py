@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +49,12 @@ class Options:
         object.__setattr__(self, "bins", tuple(dict.fromkeys(self.bins)))
         if not self.formats:
             raise UsageError(f"--format names none; choose from {', '.join(FORMATS)}")
-        for option, name, allowed in (
+        choices: list[tuple[str, str, Collection[str]]] = [
             ("--strand", self.strand, STRANDS),
             ("--method", self.method, METHODS),
             *(("--format", each, FORMATS) for each in self.formats),
-        ):
+        ]
+        for option, name, allowed in choices:
             if name not in allowed:
                 raise UsageError(f"{option} {name}: choose from {', '.join(allowed)}")
         for option, value, least in (

@@ -50,16 +50,20 @@ class Configuration:
             raise ModelError(f"config.json does not state {' or '.join(names)}")
         return value
 
-    def switch(self, *names: str, default: bool | None = None) -> bool | None:
+    def said(self, *names: str) -> bool | None:
+        """A truth value, or None."""
+        return self._one(bool, names)
+
+    def switch(self, *names: str, default: bool) -> bool:
         """A truth value, or the default."""
-        value = self._one(bool, names)
+        value = self.said(*names)
         return default if value is None else value
 
     def number(self, *names: str) -> float | None:
         """A positive number, or None."""
         return self._one(float, names)
 
-    def _one(self, kind: type, names: tuple[str, ...], auto: Any = None) -> Any:
+    def _one(self, kind: type[Any], names: tuple[str, ...], auto: Any = None) -> Any:
         """The value on which all names agree.
 
         Raises

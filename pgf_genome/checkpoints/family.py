@@ -138,7 +138,7 @@ class Family:
 
     def tied(self, stored: Stored) -> bool:
         """True if the head is the embedding itself."""
-        said = stored.configuration.switch("tie_embeddings", "tie_word_embeddings")
+        said = stored.configuration.said("tie_embeddings", "tie_word_embeddings")
         return head_is_tied(stored, said, self.ties(stored.configuration))
 
     def is_base(self, stored: Stored) -> bool:

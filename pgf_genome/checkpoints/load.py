@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -131,7 +131,7 @@ def skeleton(
     """
     kind = BidirectionalMamba if config.two_way else CausalMamba
     with torch.device("meta"):
-        return kind(config, vocabulary, name, digest)
+        return kind(config, cast(Vocabulary, vocabulary), name, digest)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -225,9 +225,9 @@ def _others(names: list[str]) -> str:
 
 
 def _digest(config: MambaConfig, vocabulary: Vocabulary, tensors: dict[str, Tensor]) -> str:
-    header = {"config": config.identity(), "vocabulary": asdict(vocabulary)}
+    header: dict[str, Any] = {"config": config.identity(), "vocabulary": asdict(vocabulary)}
     header["tensors"] = [(name, str(t.dtype), list(t.shape)) for name, t in tensors.items()]
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for tensor in tensors.values():
-        digest.update(memoryview(tensor.numpy()).cast("B"))
+        digest.update(tensor.numpy().data.cast("B"))
     return digest.hexdigest()

@@ -82,7 +82,7 @@ def _of_class(config: dict[str, Any]) -> dict[str, int]:
     The class takes its letters, in order, as ``characters`` or as numbers in ``char_ords``, and
     gives them the ids after its special tokens.
     """
-    letters = LETTERS
+    letters: tuple[str, ...] = LETTERS
     for name, read in (("characters", str), ("char_ords", chr)):
         if name in config:
             letters = tuple(_listed(name, config[name], read))
@@ -150,8 +150,8 @@ def _read_lines(path: Path) -> dict[str, int]:
 
 def _read_tokenizer(path: Path) -> dict[str, int]:
     content = read_json(path)
-    model, added = content.get("model"), content.get("added_tokens") or []
     try:
+        model, added = content["model"], content.get("added_tokens") or []
         if model.get("merges"):
             raise ModelError(
                 f"{path.name} is a BPE tokenizer with merges: such a model has no per-base input, "

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -224,10 +224,10 @@ class _Pulled(NamedTuple):
 
 def _forward(stage: Stage, h: Tensor | Dual | _Step, state: State | _Step) -> _Step:
     """Run a stage over a tile."""
-    h = h.output if isinstance(h, _Step) else h
+    below: Any = h.output if isinstance(h, _Step) else h  # a model's types are those of tensors
     state = state.state if isinstance(state, _Step) else state
     with torch.no_grad():
-        h, layers = stage(h, state.layers)
+        h, layers = stage(below, state.layers)
         if not stage.is_last:
             return _Step(h, State(layers, state.log_probs))
         log_probs = torch.log_softmax(stage.model.logits(h), dim=-1)

@@ -149,7 +149,7 @@ class WindowCost:
     def of(cls, config: MambaConfig, parameters: int, itemsize: int) -> WindowCost:
         """Cost of a bidirectional stack with numbers of ``itemsize`` bytes."""
         c = config
-        strands = 1 if c.two_way.complement is None else 2
+        strands = 1 if c.complement is None else 2
         # The input of every layer; outputs and cotangents of the two directions of one.
         stream = strands * (c.n_layer + 7) * c.d_model
         return cls(

@@ -137,11 +137,10 @@ def _rows(settings: Settings, genome: Genome) -> Iterator[dict[str, Any]]:
 
 def _time_constants(model: CausalMamba) -> dict[str, float]:
     """Bases in which the slowest state of a channel falls to 1/e, at the step size of its bias."""
-    blocks: Any = model.layers  # a ModuleList does not know the type of its modules
     slowest = torch.cat(
         [
             1 / (softplus(m.dt_proj.bias) * m.A_log.exp().min(dim=1).values)
-            for m in (block.mixer for block in blocks)
+            for m in (block.mixer for block in model.layers)
         ]
     )
     return {"tau_median": slowest.median().item(), "tau_max": slowest.max().item()}

@@ -93,8 +93,7 @@ def gradient(model: CausalMamba, ids: Tensor, rounded: Round) -> Tensor:
     """
     x = model.one_hot(ids).requires_grad_()
     h = rounded("residual", x @ model.embeddings.weight)
-    blocks: Any = model.layers  # a ModuleList does not know the type of its modules
-    for block in blocks:
+    for block in model.layers:
         normed = rounded("norm", rms_norm(h, block.norm.weight, model.config.norm_eps))
         h = rounded("residual", h + mixed(block.mixer, normed, rounded))
     hidden = rounded("norm", rms_norm(h, model.norm_f.weight, model.config.norm_eps))

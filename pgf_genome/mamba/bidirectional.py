@@ -50,7 +50,7 @@ class BidirectionalMamba(LanguageModel):
         Tensor, (batch, L, D), or (batch, L, 2 D) of a model that reads both strands
             The second half is that of the complementary strand, at the same position.
         """
-        complement = self.config.two_way.complement
+        complement = self.config.complement
         if complement is None:
             return self._stack(x, directions)
         other = x.flip(-2)[..., list(complement)]  # X_rc[L-1-t, comp v] = X[t, v]
@@ -64,7 +64,7 @@ class BidirectionalMamba(LanguageModel):
         return self.norm_f(h)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        complement = self.config.two_way.complement
+        complement = self.config.complement
         if complement is None:
             return super().logits(hidden)
         strand, other = (super(BidirectionalMamba, self).logits(h) for h in hidden.chunk(2, dim=-1))

@@ -53,11 +53,14 @@ class MambaConfig:
             raise ModelError(f"norm_eps must be positive, not {self.norm_eps!r}")
         if self.tied and not self.has_head:
             raise ModelError("a head that is not there cannot be tied to the embedding")
-        complement = self.two_way and self.two_way.complement
-        if complement and len(complement) != self.vocab_rows:
-            raise ModelError(
-                f"complement_map has {len(complement)} rows, the embedding {self.vocab_rows}"
-            )
+        rows = len(self.complement or ())
+        if rows not in (0, self.vocab_rows):
+            raise ModelError(f"complement_map has {rows} rows, the embedding {self.vocab_rows}")
+
+    @property
+    def complement(self) -> tuple[int, ...] | None:
+        """Complement of every row, for a model that reads both strands; None for any other."""
+        return self.two_way.complement if self.two_way else None
 
     @property
     def outputs(self) -> int:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ from pgf_genome.mamba.vocabulary import Vocabulary
 
 class Block(nn.Module):
     """Residual block: h + mixer(norm(h))."""
+
+    mixer: Any  # a `Mixer`, or the `BothWays` of a bidirectional model
 
     def __init__(self, config: MambaConfig) -> None:
         super().__init__()
@@ -83,7 +85,8 @@ class LanguageModel(nn.Module):
         if not rows.is_meta:  # where torch would load its compiler in order to draw nothing
             rows.normal_()
         self.embeddings = nn.Embedding.from_pretrained(rows, freeze=False)
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.layers = cast(Sequence[Block], blocks)  # a ModuleList hides what is in it
         self.norm_f = Norm(config)
         own_head = config.has_head and not config.tied
         self.lm_head = (
@@ -93,7 +96,7 @@ class LanguageModel(nn.Module):
     @property
     def reads_both_strands(self) -> bool:
         """True if the model itself adds the outputs of both strands, and so is equivariant."""
-        return bool(self.config.two_way and self.config.two_way.complement)
+        return bool(self.config.complement)
 
     @property
     def dtype(self) -> torch.dtype:

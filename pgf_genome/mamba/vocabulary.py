@@ -32,7 +32,7 @@ class Vocabulary:
 
     tokens: tuple[str, ...]
     rows: int
-    base_ids: tuple[int, int, int, int]
+    base_ids: tuple[int, ...]
     n_id: int | None
     unknown_id: int | None
 
@@ -50,11 +50,15 @@ class Vocabulary:
             if token_id is not None and not 0 <= token_id < len(self.tokens):
                 raise ModelError(f"id {token_id} is not one of the {len(self.tokens)} tokens")
 
+    @property
+    def other_id(self) -> int:
+        """Id of the token that stands for every letter that is no base."""
+        return next(i for i in (self.n_id, self.unknown_id) if i is not None)
+
     @cached_property
     def code_to_id(self) -> np.ndarray:
         """Token id of each base code A, C, G, T, N: int64 (5,), read-only."""
-        other = self.unknown_id if self.n_id is None else self.n_id
-        table = np.array([*self.base_ids, other], dtype=np.int64)
+        table = np.array([*self.base_ids, self.other_id], dtype=np.int64)
         table.flags.writeable = False
         return table
 
@@ -90,7 +94,7 @@ class Vocabulary:
         return self.encode(_letter_codes()[np.frombuffer(text.encode("ascii", "replace"), "u1")])
 
     def __str__(self) -> str:
-        other = "" if self.n_id is not None else f" (as {self.tokens[self.unknown_id]})"
+        other = "" if self.n_id is not None else f" (as {self.tokens[self.other_id]})"
         ids = " ".join(f"{b}={i}" for b, i in zip((*BASES, "N"), self.code_to_id, strict=True))
         return f"{ids}{other}, {self.rows} rows, {self.rows - len(self.tokens)} of them padding"
 
@@ -111,15 +115,17 @@ def vocabulary_of(ids: dict[str, int], rows: int, *, lowers: bool = False) -> Vo
         Whether the tokenizer lower-cases the text.
     """
     _refuse_words(ids)
-    base_ids = tuple(_id_of_letter(ids, "TU" if b == "T" else b, lowers) for b in BASES)
-    absent = [base for base, token_id in zip(BASES, base_ids, strict=True) if token_id is None]
+    found = {b: _id_of_letter(ids, "TU" if b == "T" else b, lowers) for b in BASES}
+    base_ids = {base: token_id for base, token_id in found.items() if token_id is not None}
+    absent = [base for base in BASES if base not in base_ids]
     if absent:
         raise ModelError(f"the tokenizer has no token for {', '.join(absent)}")
     unknown = [i for token, i in ids.items() if token.strip("<>[]|").lower() in ("unk", "unknown")]
     n_id = _id_of_letter(ids, "N", lowers)
     by_id = {token_id: token for token, token_id in ids.items()}
     tokens = tuple(by_id.get(i, "") for i in range(max(by_id) + 1))
-    return Vocabulary(tokens, rows, base_ids, n_id, min(unknown, default=None))
+    unknown_id = min(unknown, default=None)
+    return Vocabulary(tokens, rows, tuple(base_ids.values()), n_id, unknown_id)
 
 
 def _letter_codes() -> np.ndarray:

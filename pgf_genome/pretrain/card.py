@@ -8,6 +8,7 @@ from typing import Any
 
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.pretrain.corpus import Corpus
+from pgf_genome.pretrain.initial import mixer_sizes
 from pgf_genome.pretrain.settings import INITIALISATIONS
 from pgf_genome.sequence import Genome
 
@@ -55,7 +56,7 @@ def card(
     curve: Curve,
 ) -> str:
     """The text of README.md: architecture, data, training, compute, held-out scores, curve."""
-    c, m, t = model.config, model.config.mixer, corpus.training
+    c, m, t = model.config, mixer_sizes(model), corpus.training
     parameters = sum(p.numel() for p in model.parameters())
     rows = {
         "architecture": f"Mamba-1, {c.n_layer} layers, d_model {c.d_model}, d_inner {m.d_inner}, "

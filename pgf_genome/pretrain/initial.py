@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 
 from pgf_genome.mamba.config import MambaConfig
 from pgf_genome.mamba.mixers.convolved import inverse_softplus
-from pgf_genome.mamba.mixers.mamba1 import Mamba1Config
+from pgf_genome.mamba.mixers.mamba1 import Mamba1, Mamba1Config
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.vocabulary import vocabulary_of
 from pgf_genome.pretrain.settings import Training
@@ -43,12 +44,18 @@ def new_model(training: Training) -> CausalMamba:
     return model
 
 
+def mixer_sizes(model: CausalMamba) -> Mamba1Config:
+    """The sizes of the mixers of a model of `new_model`, which makes no others than Mamba-1's."""
+    return cast(Mamba1Config, model.config.mixer)
+
+
 def _draw(model: CausalMamba, training: Training) -> None:
     """Draw anew what torch's layers draw otherwise than Mamba's."""
     slowest = 1 / training.target_length if training.init == "long" else SLOWEST
     model.embeddings.weight.normal_(std=0.02)
     for block in model.layers:
-        mixer, sizes = block.mixer, block.mixer.config
+        mixer: Mamba1 = block.mixer
+        sizes = mixer.config
         poles = torch.arange(1, sizes.d_state + 1)
         mixer.A_log.copy_(poles.log().expand(sizes.d_inner, -1))
         mixer.out_proj.weight.div_(math.sqrt(training.n_layer))

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from pgf_genome.files import atomic, atomic_write_text
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.vocabulary import Vocabulary
+from pgf_genome.pretrain.initial import mixer_sizes
 
 
 def save_model(model: CausalMamba, directory: Path, card: str) -> None:
@@ -21,7 +22,7 @@ def save_model(model: CausalMamba, directory: Path, card: str) -> None:
     card : str
         Text of the model card, written as README.md.
     """
-    c, mixer = model.config, model.config.mixer
+    c, mixer = model.config, mixer_sizes(model)
     config = {
         "architectures": ["MambaForCausalLM"],
         "model_type": "mamba",
@@ -62,12 +63,6 @@ def _json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def _other(vocabulary: Vocabulary) -> str:
-    """The token that stands for every letter that is no base."""
-    row = vocabulary.unknown_id if vocabulary.n_id is None else vocabulary.n_id
-    return vocabulary.tokens[row]
-
-
 def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
     """One token per letter, upper or lower case, in the format of the tokenizers library."""
     small = [
@@ -88,7 +83,7 @@ def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
         "model": {
             "type": "WordLevel",
             "vocab": {token: i for i, token in enumerate(vocabulary.tokens) if token},
-            "unk_token": _other(vocabulary),
+            "unk_token": vocabulary.tokens[vocabulary.other_id],
         },
     }
 
@@ -96,6 +91,6 @@ def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
 def _tokenizer_config(vocabulary: Vocabulary) -> dict[str, Any]:
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "unk_token": _other(vocabulary),
+        "unk_token": vocabulary.tokens[vocabulary.other_id],
         "clean_up_tokenization_spaces": False,
     }

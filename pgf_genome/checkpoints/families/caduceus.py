@@ -67,7 +67,7 @@ class Caduceus(Family):
         return TwoWay(
             shared=stated.switch("bidirectional_weight_tie", default=True),
             strategy=stated.content.get("bidirectional_strategy") or "add",
-            complement=_complement_map(stored) if stated.switch("rcps") else None,
+            complement=_complement_map(stored) if _reads_both(stated) else None,
         )
 
     def tied(self, stored: Stored) -> bool:
@@ -75,7 +75,7 @@ class Caduceus(Family):
 
     def weights(self, stored: Stored, config: MambaConfig) -> dict[str, Tensor]:
         tensors = {n: t for n, t in stored.tensors.items() if n not in COMPLEMENT_MAPS}
-        if config.two_way.shared:
+        if config.two_way and config.two_way.shared:
             _fill_aliases(tensors, stored.in_file)
         return tensors
 
@@ -86,7 +86,7 @@ class Caduceus(Family):
         vocabulary: Vocabulary,
         configuration: Configuration,
     ) -> tuple[MambaConfig, dict[str, Tensor]]:
-        complement = config.two_way.complement
+        complement = config.complement
         for stated in (complement, _stated_map(configuration)):
             if stated is not None:
                 _check_complement(stated, vocabulary.base_ids)
@@ -97,7 +97,7 @@ class Caduceus(Family):
         return replace(config, tied="lm_head.weight" not in tensors), tensors
 
     def called(self, config: MambaConfig) -> str:
-        strands = "ph" if config.two_way.complement is None else "ps"
+        strands = "ph" if config.complement is None else "ps"
         mixer = "" if isinstance(config.mixer, Mamba1Config) else "-mamba2"
         return f"{self.name}-{strands}{mixer}"
 
@@ -129,6 +129,11 @@ def _flattened(content: dict[str, Any]) -> dict[str, Any]:
     return content | moved
 
 
+def _reads_both(configuration: Configuration) -> bool:
+    """True of a PS model."""
+    return configuration.switch("rcps", default=False)
+
+
 def _exchanges(configuration: Configuration) -> bool:
     """True if the strands of a PS model change places at every layer."""
     return configuration.switch("fused_add_norm", default=True)
@@ -142,7 +147,7 @@ def _check_wrappers(stored: Stored) -> None:
     ModelError
         If not: the switches decide how the strands exchange places, and somebody changed them.
     """
-    rcps = stored.configuration.switch("rcps", default=False)
+    rcps = _reads_both(stored.configuration)
     fused = _exchanges(stored.configuration)
     expected = {"layers.0.norm.weight": rcps and not fused, "layers.0.mixer.": rcps}
     for start, wrapped in expected.items():

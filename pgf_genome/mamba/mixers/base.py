@@ -80,8 +80,8 @@ class MixerConfig(ABC):
 class Mixer(nn.Module, ABC):
     """``mixer(u, state) -> (out, state)``: causal, pure in both.
 
-    A tile `u` is (batch, T, D), and so is the output. For derivatives in forward mode `u` and
-    `state` are `Dual` numbers.
+    A tile `u` is (batch, T, D), and so is the output; `state` is of the mixer's own kind. For
+    derivatives in forward mode `u` and `state` are `Dual` numbers.
 
     Attributes
     ----------
@@ -105,10 +105,10 @@ class Mixer(nn.Module, ABC):
         return type(shapes)(*(weight.new_zeros(batch, *shape) for shape in shapes))
 
     @abstractmethod
-    def forward(self, u: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+    def forward(self, u: Tensor, state: Any) -> tuple[Tensor, LayerState]:
         """The output for a tile and the state after it."""
 
-    def recurrence(self, u: Tensor, state: LayerState) -> Recurrence:
+    def recurrence(self, u: Tensor, state: Any) -> Recurrence:
         """The inputs of the recurrence over a tile, for the analysis of its states.
 
         Raises

@@ -43,7 +43,9 @@ class ConvolvedConfig(MixerConfig):
 
     @property
     def state(self) -> MixerState:
-        return MixerState((self.d_conv - 1, self.conv_channels), (self.d_state, self.d_inner))
+        return MixerState._make(
+            [(self.d_conv - 1, self.conv_channels), (self.d_state, self.d_inner)]
+        )
 
 
 class ConvolvedMixer(Mixer):

@@ -59,6 +59,8 @@ class _Selected(NamedTuple):
 class Mamba1(ConvolvedMixer):
     """Symbols as in ``mamba.model``."""
 
+    config: Mamba1Config
+
     def __init__(self, config: Mamba1Config, d_model: int) -> None:
         Di, N, R = config.d_inner, config.d_state, config.dt_rank
         super().__init__(config, d_model, (Di, Di))

@@ -96,14 +96,15 @@ class _Selected(NamedTuple):
 class Mamba2(ConvolvedMixer):
     """Symbols as in ``mamba.model``."""
 
+    config: Mamba2Config
+
     def __init__(self, config: Mamba2Config, d_model: int) -> None:
         heads = config.heads
         super().__init__(config, d_model, (config.d_inner, config.conv_channels, heads))
         self.dt_bias = nn.Parameter(torch.zeros(heads))
         self.A_log = nn.Parameter(torch.zeros(heads))
         self.D = nn.Parameter(torch.ones(heads))
-        self.norm = nn.Module()
-        self.norm.weight = nn.Parameter(torch.ones(config.d_inner))
+        self.norm = nn.RMSNorm(config.d_inner)  # its weight is used by group
         # the bounds of the step size, moved before the softplus, which is monotonic
         bounds = torch.tensor(config.dt_limit, dtype=torch.float64, device="cpu")
         self.dt_bounds = tuple(inverse_softplus(bounds).tolist())
