@@ -84,8 +84,8 @@ class Outcome(NamedTuple):
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
     """Run ``pgf-genome`` in this process; a call takes its arguments."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    root, ours = logging.getLogger(), logging.getLogger("pgf_genome")
+    handlers, levels = root.handlers[:], (root.level, ours.level)
 
     def run(*arguments: str | os.PathLike[str]) -> Outcome:
         root.handlers[:] = []  # as in a fresh process, so that the command sets up its own
@@ -95,7 +95,8 @@ def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcom
 
     yield run
     root.handlers[:] = handlers
-    root.setLevel(level)
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
 
 
 @pytest.fixture

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Any
 
 import click
 
 from pgf_genome import process
+from pgf_genome.cli.common import logged, with_device, with_model, with_threads
 from pgf_genome.cli.values import Bytes, CommaList
 
 
 @click.command(short_help="Compute the sensitivity to every base, as genome-browser tracks.")
 @click.argument("fasta")
-@click.option("-m", "--model", help="Bundled name, checkpoint directory or hub id "
-              "[bundled model].")  # fmt: skip
+@with_model
 @click.option("-o", "--out-prefix", help="Prefix of the outputs [name of FASTA without its "
               "suffix, in the current folder].")  # fmt: skip
 @click.option("-r", "--region", multiple=True, help="Write only this region, 1-based: "
@@ -51,9 +50,8 @@ from pgf_genome.cli.values import Bytes, CommaList
               "UCSC chromAlias, NCBI assembly report, or old and new name.")  # fmt: skip
 @click.option("--report/--no-report", default=True, show_default=True,
               help="Write an HTML report.")  # fmt: skip
-@click.option("-t", "--threads", type=click.IntRange(min=0), default=0,
-              help="Number of threads; 0 uses all cores [0].")  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
+@with_threads
+@with_device
 @click.option("--dtype", type=click.Choice(["float32", "float64", "bfloat16"]), default="float32",
               show_default=True, help="bfloat16 applies to matrix products only.")  # fmt: skip
 @click.option("--tile", type=int, metavar="BASES", help="Positions per tile [chosen to fit "
@@ -70,11 +68,10 @@ from pgf_genome.cli.values import Bytes, CommaList
 @click.option("--resume/--restart", default=True, help="Continue an interrupted run, or start "
               "it anew [resume].")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print tiles, memory, disk and time, then stop.")
-@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Log more, and print tracebacks of errors.")
+@logged
 def attribute(
     fasta: str,
-    model: str | None,
+    model: str,
     out_prefix: str | None,
     no_compress: bool,
     threads: int,
@@ -82,8 +79,6 @@ def attribute(
     dtype: str,
     n_as_pad: bool,
     dry_run: bool,
-    quiet: bool,
-    verbose: bool,
     **options: Any,
 ) -> None:
     """Compute the exact derivative of an objective with respect to every base of FASTA.
@@ -102,29 +97,21 @@ def attribute(
 
     With --bin N also PREFIX.<track>.binN.mean and .max, in the same formats.
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="pgf-genome: %(message)s",
-        level=logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO,
-    )
-    for noisy in ("numba", "matplotlib", "httpx", "filelock"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     process.tune()
     import torch
 
     from pgf_genome import attribution
     from pgf_genome.checkpoints.load import load_model
-    from pgf_genome.checkpoints.source import DEFAULT_MODEL
     from pgf_genome.cli.progress import Progress
 
-    torch.set_num_threads(threads or process.usable_cores())
+    torch.set_num_threads(threads)
     options["compress"] = not no_compress
     chosen = attribution.Options(**options)
-    loaded = load_model(model or DEFAULT_MODEL, device, getattr(torch, dtype), n_as_pad=n_as_pad)
+    loaded = load_model(model, device, getattr(torch, dtype), n_as_pad=n_as_pad)
     if dry_run:
         click.echo(attribution.dry_run(fasta, loaded, chosen))
         return
-    with Progress(quiet) as progress:
+    with Progress() as progress:
         done = attribution.attribute(fasta, loaded, out_prefix, progress, **options)
     run, speed = done.run, done.run["performance"]
     written, read = (f"{run['bases'][what]:,} bases" for what in ("written", "read"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pgf_genome.cli.common import logged
 from pgf_genome.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ log = logging.getLogger("pgf_genome")
 @click.option("--no-open", is_flag=True, help="Print the page's address, but open no browser.")
 @click.option("--igv-js", metavar="FILE", help="Path of igv.min.js [node_modules/igv/dist, here "
               "or in a folder above].")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Log requests, and print tracebacks of "
-              "errors.")  # fmt: skip
+@logged
 def browse(
     prefix: str,
     fasta: str | None,
@@ -47,8 +46,6 @@ def browse(
     port: int,
     no_open: bool,
     igv_js: str | None,
-    quiet: bool,
-    verbose: bool,
 ) -> None:
     """Write sessions for genome browsers beside the tracks of a finished run, or show it here.
 
@@ -66,11 +63,6 @@ def browse(
       PREFIX.hub.txt                       UCSC track hub, with --genome
       PREFIX.fasta.fai, PREFIX.fasta.gzi   indexes of the FASTA, where it needs them
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="pgf-genome: %(message)s",
-        level=logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO,
-    )
     if not serve and (port or no_open or igv_js):
         raise UsageError("--port, --no-open and --igv-js are for --serve; give it too")
     from pgf_genome.browser import find_library, read_scene, write_sessions

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from pgf_genome.cli.common import logged
 from pgf_genome.cli.values import Bytes, CommaList, Numbers
 from pgf_genome.experiments import EXPERIMENTS
 
@@ -39,8 +39,6 @@ COMMON = (
     click.option("-t", "--threads", type=click.IntRange(min=0),
                  help="Number of threads; 0 uses all cores [0]."),
     click.option("--device", help="auto, cpu or cuda[:INDEX] [cpu]."),
-    click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr."),
-    click.option("-v", "--verbose", is_flag=True, help="Print tracebacks of errors."),
 )  # fmt: skip
 
 
@@ -53,16 +51,7 @@ def _with(command: Callable[..., None], *options: Callable) -> Callable[..., Non
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that every experiment has."""
-    return _with(command, *COMMON)
-
-
-def _log(quiet: bool, verbose: bool) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="pgf-genome: %(message)s",
-        level=logging.ERROR if quiet else logging.INFO,
-    )
-    logging.getLogger("pgf_genome").setLevel(logging.DEBUG if verbose else logging.NOTSET)
+    return _with(logged(command), *COMMON)
 
 
 def _print(table: Any) -> None:
@@ -72,9 +61,8 @@ def _print(table: Any) -> None:
         click.echo(table.to_csv(sep="\t", index=False), nl=False)
 
 
-def _run(name: str, out: str, quick: bool, quiet: bool, verbose: bool, **options: Any) -> None:
+def _run(name: str, out: str, quick: bool, **options: Any) -> None:
     """Run an experiment with the options that were given, and print its table."""
-    _log(quiet, verbose)
     given = {key: value for key, value in options.items() if value is not None}
     lacking = [i for i in EXPERIMENTS[name].inputs if i not in given and i != "model"]
     if lacking:
@@ -121,7 +109,7 @@ def _add(name: str) -> None:
     entry = EXPERIMENTS[name]
     command.__doc__ = entry.summary
     options = [INPUTS[i] for i in entry.inputs] + list(COMMON)
-    experiment.command(name, short_help=entry.summary)(_with(command, *options))
+    experiment.command(name, short_help=entry.summary)(_with(logged(command), *options))
 
 
 for _name in EXPERIMENTS.keys() - {"throughput"}:
@@ -134,15 +122,13 @@ for _name in EXPERIMENTS.keys() - {"throughput"}:
 @INPUTS["model"]
 @_common
 def everything(
-    out: str, quick: bool, quiet: bool, verbose: bool, fasta: str | None, gff: str | None,
-    model: str | None, **options: Any,
-) -> None:  # fmt: skip
+    out: str, quick: bool, fasta: str | None, gff: str | None, model: str | None, **options: Any
+) -> None:
     """Run every experiment, and write DIR/all.html and DIR/all.md.
 
     Experiments that need a genome or its genes are left out if --fasta or --gff is not given.
     Prints the claims beside what was measured.
     """
-    _log(quiet, verbose)
     from pgf_genome.experiments import everything as whole
 
     given = {key: value for key, value in options.items() if value is not None}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from typing import Any
 
 import click
 
 from pgf_genome import process
+from pgf_genome.cli.common import logged, with_device, with_model, with_threads
 from pgf_genome.cli.values import CommaList
 
 
 @click.command(short_help="Measure how far back a model remembers and its predictions look.")
 @click.argument("fasta")
-@click.option("-m", "--model", help="Bundled name, checkpoint directory or hub id "
-              "[bundled model].")  # fmt: skip
+@with_model
 @click.option("-o", "--out-prefix", help="Write PREFIX.memory.json and PREFIX.memory.html.")
 @click.option("--halo", type=float, metavar="EPS", help="Print only how many bases on each side "
               "hold all but a part EPS of the influence.")  # fmt: skip
@@ -38,21 +36,17 @@ from pgf_genome.cli.values import CommaList
 @click.option("--gap-length", type=int, default=10_000, show_default=True,
               help="Do not measure across runs of N of at least this length.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random drives.")
-@click.option("-t", "--threads", type=click.IntRange(min=0), default=0,
-              help="Number of threads; 0 uses all cores [0].")  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
-@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Log more, and print tracebacks of errors.")
+@with_threads
+@with_device
+@logged
 def memory(
     fasta: str,
-    model: str | None,
+    model: str,
     out_prefix: str | None,
     halo: float | None,
     measure: tuple[str, ...] | None,
     threads: int,
     device: str,
-    quiet: bool,
-    verbose: bool,
     **options: Any,
 ) -> None:
     """Measure on FASTA how much of the past a model holds, and how much of that it uses.
@@ -78,25 +72,18 @@ def memory(
       PREFIX.memory.json   all results, with the functions and profiles
       PREFIX.memory.html   interactive plots; needs no network
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="pgf-genome: %(message)s",
-        level=logging.ERROR if quiet else logging.INFO,
-    )
-    logging.getLogger("pgf_genome").setLevel(logging.DEBUG if verbose else logging.NOTSET)
     process.tune()
     import torch
 
     from pgf_genome import memory as library
     from pgf_genome.checkpoints.load import load_model
-    from pgf_genome.checkpoints.source import DEFAULT_MODEL
     from pgf_genome.cli.progress import Progress
 
-    torch.set_num_threads(threads or process.usable_cores())
+    torch.set_num_threads(threads)
     parts = measure or (("influence",) if halo is not None else ("layers", "influence"))
     settings = library.Settings(measure=parts, halo=halo, **options)
-    loaded = load_model(model or DEFAULT_MODEL, device)
-    with Progress(quiet) as progress:
+    loaded = load_model(model, device)
+    with Progress() as progress:
         measured = library.measure(fasta, loaded, settings, progress)
     if out_prefix is not None:
         library.write(measured, out_prefix)

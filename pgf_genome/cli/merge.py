@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 import click
 
+from pgf_genome.cli.common import logged
 from pgf_genome.cli.values import CommaList
 
 
@@ -18,16 +18,13 @@ from pgf_genome.cli.values import CommaList
 @click.option("--format", "formats", type=CommaList(), default="bedgraph,bigwig",
               show_default=True, help="Any of bedgraph, bigwig.")  # fmt: skip
 @click.option("--no-compress", is_flag=True, help="Write plain .bedgraph, not bgzip and tabix.")
-@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Print tracebacks of errors.")
+@logged
 def merge(
     prefixes: tuple[str, ...],
     out_prefix: str,
     chrom_sizes: str | None,
     formats: tuple[str, ...],
     no_compress: bool,
-    quiet: bool,
-    verbose: bool,
 ) -> None:
     """Join finished `attribute` runs over different contigs of one genome.
 
@@ -42,11 +39,6 @@ def merge(
       OUT.statistics.json               count, extremes, mean and peaks of every track
       OUT.run.json                      facts that the runs share, objective values, the parts
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="pgf-genome: %(message)s",
-        level=logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO,
-    )
     from pgf_genome.merge import merge as join
 
     files = join(prefixes, out_prefix, chrom_sizes, formats, not no_compress)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pgf_genome import process
+from pgf_genome.cli.common import logged, with_device, with_threads
 from pgf_genome.cli.values import Numbers
 
 
@@ -46,11 +45,9 @@ from pgf_genome.cli.values import Numbers
               metavar="SECONDS", help="Time between checkpoints.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Start anew, even if DIR holds a model or an "
               "unfinished training.")  # fmt: skip
-@click.option("-t", "--threads", type=click.IntRange(min=0), default=0,
-              help="Number of threads; 0 uses all cores [0].")  # fmt: skip
-@click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX].")
-@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Log more, and print tracebacks of errors.")
+@with_threads
+@with_device
+@logged
 def pretrain(
     fastas: tuple[str, ...],
     out: str,
@@ -60,8 +57,6 @@ def pretrain(
     restart: bool,
     device: str,
     threads: int,
-    quiet: bool,
-    verbose: bool,
     **options: Any,
 ) -> None:
     """Train a causal Mamba-1 language model of single bases on the genomes in FASTA..
@@ -77,12 +72,6 @@ def pretrain(
       DIR/training.tsv     training and held-out bits per base along the way
       DIR/training.json    all settings and scores
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="pgf-genome: %(message)s",
-        level=logging.ERROR if quiet else logging.INFO,
-    )
-    logging.getLogger("pgf_genome").setLevel(logging.DEBUG if verbose else logging.NOTSET)
     process.tune()
     import torch
 
@@ -91,11 +80,11 @@ def pretrain(
     from pgf_genome.pretrain.run import Job
     from pgf_genome.pretrain.run import pretrain as run
 
-    torch.set_num_threads(threads or process.usable_cores())
+    torch.set_num_threads(threads)
     training = Training(**{name: value for name, value in options.items() if value is not None})
     job = Job(
         fastas, Path(out), training, shares or (), hold_out, device, restart, checkpoint_seconds
     )
-    with Progress(quiet) as progress:
+    with Progress() as progress:
         directory = run(job, progress)
     click.echo(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from types import TracebackType
@@ -19,8 +20,8 @@ class Progress:
     A context manager, which closes the bar.
     """
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
+    def __init__(self) -> None:
+        self._quiet = not logging.getLogger("pgf_genome").isEnabledFor(logging.INFO)
         self._bar: tqdm | None = None
         self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
 

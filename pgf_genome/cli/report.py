@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 import click
+
+from pgf_genome.cli.common import logged
 
 
 @click.command(short_help="Draw the report of a finished run again.")
@@ -14,11 +15,8 @@ import click
 @click.option("--fasta", metavar="FASTA",
               help="The run's sequence, for the logos [the path that the run read].")  # fmt: skip
 @click.option("--png", is_flag=True, help="Also draw the overview as an image; needs kaleido.")
-@click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
-@click.option("-v", "--verbose", is_flag=True, help="Print tracebacks of errors.")
-def report(
-    prefix: str, output: str | None, fasta: str | None, png: bool, quiet: bool, verbose: bool
-) -> None:
+@logged
+def report(prefix: str, output: str | None, fasta: str | None, png: bool) -> None:
     """Draw the report of a finished `attribute` run again, from its files alone.
 
     Reads PREFIX.run.json and the tracks (bigWig if present, else bedGraph); the model is not
@@ -30,13 +28,6 @@ def report(
       PREFIX.report.html   one offline page: overview, strongest positions, distributions, facts
       PREFIX.report.png    with --png: the overview
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="pgf-genome: %(message)s",
-        level=logging.ERROR,  # kaleido logs much about its browser
-    )
-    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
-    logging.getLogger("pgf_genome").setLevel(level)
     from pgf_genome.redraw import redraw
 
     written = redraw(prefix, output, fasta, png)
