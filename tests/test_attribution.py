@@ -225,7 +225,7 @@ def test_mean_of_strands_keeps_the_only_log_probability():
     codes = encode("AC")
     plus = Scores(np.ones((2, 4)), np.array([np.nan, -1.0]), codes)
     minus = Scores(np.zeros((2, 4)), np.array([-3.0, -2.0]), codes)
-    merged = mean_of_strands(plus, minus)
+    merged = mean_of_strands([plus, minus])
     np.testing.assert_array_equal(merged.log_p, [-3.0, -1.5])
     np.testing.assert_array_equal(merged.gradient, np.full((2, 4), 0.5))
 

@@ -22,7 +22,6 @@ from pgf_genome.attribution.task import BLOCK, Progress, Task
 from pgf_genome.attribution.values import (
     Scores,
     mean_of_strands,
-    reverse_complement_scores,
     tracks_of,
 )
 from pgf_genome.engine.running import running_of
@@ -107,14 +106,12 @@ def _derive(task: Task, scores: RecordFile, folder: Path) -> None:
     with _tracks_file(task, folder) as file:
         for i, (start, stop) in enumerate(segment.blocks()):
             codes = task.genome.codes(segment.contig, start, stop)
-            ahead, behind = start - segment.start, segment.stop - stop
-            strands: dict[str, Scores] = {}
-            for b, strand in enumerate(settings.strands):
-                at = ahead if strand == "+" else behind  # in that strand's own order
-                gradient, log_p = rows(b, at, at + stop - start)
-                own = Scores(gradient, log_p, codes)
-                strands[strand] = own if strand == "+" else reverse_complement_scores(own, codes)
-            merged = mean_of_strands(strands.get("+"), strands.get("-"))
+            merged = mean_of_strands(
+                [
+                    Scores(*map(strand.on_plus, rows(b, *strand.of_contig((start, stop)))), codes)
+                    for b, strand in enumerate(task.strands)
+                ]
+            )
             if not np.isfinite(merged.gradient).all():
                 raise IntegrityError(
                     f"{segment.contig}:{start + 1}-{stop}: the gradient is not finite; the model "

@@ -17,7 +17,7 @@ from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Objective
 from pgf_genome.engine.plan import Plan
 from pgf_genome.mamba.model import LanguageModel
-from pgf_genome.sequence import Genome, reverse_complement
+from pgf_genome.sequence import Genome, Strand
 
 # Positions per record of track values.
 BLOCK = 65_536
@@ -138,17 +138,16 @@ class Task:
         return self.layout.plan(self.segment.length)
 
     @cached_property
+    def strands(self) -> list[Strand]:
+        """The strands that are computed, in the order of the objectives."""
+        where = self.genome, self.segment.contig, self.segment.start, self.segment.stop
+        return [Strand(*where, sign) for sign in self.settings.strands]
+
+    @cached_property
     def tiles(self) -> list[int]:
         """The pieces that must be computed to get the bases to write."""
-        segment = self.segment
-        ahead = [(a - segment.start, b - segment.start) for a, b in segment.write]
-        behind = [(segment.length - b, segment.length - a) for a, b in ahead]
-        wanted = [
-            span
-            for strand, spans in (("+", ahead), ("-", behind))
-            for span in (spans if strand in self.settings.strands else [])
-        ]
-        return self.layout.pieces(segment.length, wanted)
+        spans = [strand.of_contig(span) for strand in self.strands for span in self.segment.write]
+        return self.layout.pieces(self.segment.length, spans)
 
     def work_on(self, k: int) -> int:
         """Bases that the model reads for tile k."""
@@ -161,18 +160,11 @@ class Task:
 
     def origins(self) -> list[int]:
         """Positions of the segment's first base on each strand, in that strand's coordinates."""
-        length = self.genome.contig(self.segment.contig).length
-        starts = {"+": self.segment.start, "-": length - self.segment.stop}
-        return [starts[strand] for strand in self.settings.strands]
+        return [strand.origin for strand in self.strands]
 
     def codes(self, start: int, stop: int) -> np.ndarray:
         """Base codes at positions of the segment, (strands, stop - start)."""
-        name, first, last = self.segment.contig, self.segment.start, self.segment.stop
-        read = {
-            "+": lambda: self.genome.codes(name, first + start, first + stop),
-            "-": lambda: reverse_complement(self.genome.codes(name, last - stop, last - start)),
-        }
-        return np.stack([read[strand]() for strand in self.settings.strands])
+        return np.stack([strand.codes(start, stop) for strand in self.strands])
 
     def one_hot(self, start: int, stop: int) -> Tensor:
         """The model's input at positions of the segment, (strands, stop - start, V)."""

@@ -66,26 +66,18 @@ def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -
     return table
 
 
-def mean_of_strands(plus: Scores | None, minus: Scores | None) -> Scores:
-    """Average the strands: the gradient of the mean objective, and the mean log-probability.
+def mean_of_strands(strands: Sequence[Scores]) -> Scores:
+    """Average one or two strands: the gradient of the mean objective, and the mean log-probability.
 
-    ``minus`` is already in plus-strand order (see `reverse_complement_scores`). A base that only
-    one strand predicts, at the end of a segment, keeps that strand's log-probability. At least
-    one strand must be given.
+    Both are in plus-strand order. A base that only one strand predicts, at the end of a segment,
+    keeps that strand's log-probability.
     """
-    if plus is None or minus is None:
-        only = plus or minus
-        if only is None:
-            raise ValueError("no strand to average")
-        return only
+    if len(strands) == 1:
+        return strands[0]
+    plus, minus = strands
     both = np.stack([plus.log_p, minus.log_p])
     predicted = ~np.isnan(both)
     total = np.where(predicted, both, 0).sum(axis=0)
     count = predicted.sum(axis=0)
     log_p = np.where(count, total / np.maximum(count, 1), np.nan)
     return Scores((plus.gradient + minus.gradient) / 2, log_p, plus.codes)
-
-
-def reverse_complement_scores(scores: Scores, codes: np.ndarray) -> Scores:
-    """Bring scores of the minus strand into plus-strand order: reverse them, complement bases."""
-    return Scores(scores.gradient[::-1, ::-1], scores.log_p[::-1], codes)

@@ -74,13 +74,8 @@ def halo_errors(task: Task, folder: Path) -> list[engine.HaloError]:
     """Read the measured errors of the halos, at coordinates of the contig."""
     with _errors_file(task, folder) as file:
         errors = [file.require(i, [_BLANK])[0].tolist() for i in range(len(_loci(task)))]
-    segment = task.segment
-    places = [
-        (segment.start + int(start), segment.start + int(stop))
-        if task.settings.strands[0] == "+"
-        else (segment.stop - int(stop), segment.stop - int(start))
-        for start, stop, *_ in errors
-    ]
+    first = task.strands[0]  # the cores are counted along it
+    places = [first.in_contig((int(start), int(stop))) for start, stop, *_ in errors]
     return [engine.HaloError(*place, *row[2:]) for place, row in zip(places, errors, strict=True)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pgf_genome.errors import SequenceError
 from pgf_genome.intervals import Interval
 from pgf_genome.pretrain.settings import Training
-from pgf_genome.sequence import N_CODE, Genome, reverse_complement
+from pgf_genome.sequence import N_CODE, Genome, Strand
 
 
 def training_intervals(genome: Genome, held_out: Sequence[Interval]) -> list[Interval]:
@@ -140,11 +140,9 @@ class Corpus:
         genome, interval = self.sources[walk.source]
         length = walk.tiles * self.training.tile_length + 1
         first, last = min(start, length), min(stop, length)
-        if walk.reverse:
-            end = walk.start + length
-            known = reverse_complement(genome.codes(interval.contig, end - last, end - first))
-        else:
-            known = genome.codes(interval.contig, walk.start + first, walk.start + last)
+        sign = "-" if walk.reverse else "+"
+        strand = Strand(genome, interval.contig, walk.start, walk.start + length, sign)
+        known = strand.codes(first, last)
         return np.pad(known, (0, stop - start - len(known)), constant_values=N_CODE)
 
     def _tiles(self, interval: Interval) -> int:

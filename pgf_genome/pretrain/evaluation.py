@@ -10,7 +10,7 @@ import torch
 
 from pgf_genome.intervals import Interval
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.sequence import N_CODE, Genome, reverse_complement
+from pgf_genome.sequence import N_CODE, Genome, Strand, reverse_complement
 
 
 @torch.no_grad()
@@ -24,8 +24,11 @@ def bits_per_base(
     """
     state = model.initial_state(2)
     nats, scored = torch.zeros(2, 2, dtype=torch.float64, device=model.device)
+    where = genome, interval.contig, interval.start, interval.stop
+    strands = [Strand(*where, sign) for sign in "+-"]
     for start in range(0, interval.length - 1, tile_length):
-        codes = _both_strands(genome, interval, start, start + tile_length + 1)
+        stop = min(start + tile_length + 1, interval.length)
+        codes = np.stack([strand.codes(start, stop) for strand in strands])
         tile, targets = codes[:, :-1], codes[:, 1:]
         log_probs, state = model(model.one_hot(model.vocabulary.encode(tile)), state)
         known = torch.from_numpy(targets != N_CODE).to(model.device)
@@ -35,14 +38,6 @@ def bits_per_base(
         scored += known.sum(dim=1)
     plus, minus = (nats / math.log(2) / scored.clamp_min(1)).tolist()
     return plus, minus
-
-
-def _both_strands(genome: Genome, interval: Interval, start: int, stop: int) -> np.ndarray:
-    """Read the codes (2, n) of positions ``start .. stop - 1`` of each strand, cut at the end."""
-    stop = min(stop, interval.length)
-    plus = genome.codes(interval.contig, interval.start + start, interval.start + stop)
-    minus = genome.codes(interval.contig, interval.stop - stop, interval.stop - start)
-    return np.stack([plus, reverse_complement(minus)])
 
 
 def markov_bits_per_base(

@@ -4,12 +4,14 @@ from pgf_genome.sequence.codes import BASES, N_CODE, complement, encode, reverse
 from pgf_genome.sequence.fasta import decode_fasta
 from pgf_genome.sequence.genome import Contig, Genome, digest_of, segments
 from pgf_genome.sequence.indexed import indexed_lengths
+from pgf_genome.sequence.strand import Strand
 
 __all__ = [
     "BASES",
     "N_CODE",
     "Contig",
     "Genome",
+    "Strand",
     "complement",
     "decode_fasta",
     "digest_of",
