@@ -106,12 +106,11 @@ def _derive(task: Task, scores: RecordFile, folder: Path) -> None:
     with _tracks_file(task, folder) as file:
         for i, (start, stop) in enumerate(segment.blocks()):
             codes = task.genome.codes(segment.contig, start, stop)
-            merged = mean_of_strands(
-                [
-                    Scores(*map(strand.on_plus, rows(b, *strand.of_contig((start, stop)))), codes)
-                    for b, strand in enumerate(task.strands)
-                ]
-            )
+            strands = []
+            for b, strand in enumerate(task.strands):
+                gradient, log_p = rows(b, *strand.of_contig((start, stop)))
+                strands.append(Scores(strand.on_plus(gradient), strand.on_plus(log_p), codes))
+            merged = mean_of_strands(strands)
             if not np.isfinite(merged.gradient).all():
                 raise IntegrityError(
                     f"{segment.contig}:{start + 1}-{stop}: the gradient is not finite; the model "
