@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,32 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` as UTF-8 with its newlines as they are; see `atomic`."""
     with atomic(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
         file.write(text)
+
+
+def require_folder(folder: Path, argument: str) -> None:
+    """Make a folder if it is missing, and check that files can be made in it.
+
+    Parameters
+    ----------
+    folder : Path
+    argument : str
+        The name of the argument that asked for it, for the error.
+
+    Raises
+    ------
+    ResourceError
+        If no file can be made there; better known now than when the run is done.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        misplaced = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "it is not a folder" if misplaced else error.strerror
+        raise ResourceError(
+            f"`{argument}`: no file can be made in {folder} ({reason}); choose another place"
+        ) from error
 
 
 @contextmanager

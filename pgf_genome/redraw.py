@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pgf_genome.errors import IntegrityError, PgfError, ResourceError, SequenceError
+from pgf_genome.files import require_folder
 from pgf_genome.intervals import Interval
 from pgf_genome.report import Gathered, Gathering, Influence, cut, write_image, write_report
 from pgf_genome.sequence import Genome, decode_fasta
@@ -144,6 +145,7 @@ def redraw(
     """
     run = FinishedRun.read(prefix)
     page = Path(f"{os.fspath(prefix)}.report.html" if output is None else output)
+    require_folder(page.parent, "output")
     influence = run.facts.get("influence")
     curves = () if influence is None else (Influence.from_facts(influence),)
     gathered = run.gathered()

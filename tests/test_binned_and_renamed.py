@@ -66,7 +66,7 @@ def test_contigs_are_written_under_their_other_names(tmp_path, fasta):
 @pytest.mark.parametrize(
     ("options", "cause"),
     [
-        ({"bins": (1,)}, "--bin must be at least 2, not 1"),
+        ({"bins": (1,)}, "`bins` must be at least 2, not 1"),
         ({"chrom_alias": "no-such-file"}, "no-such-file"),
     ],
 )

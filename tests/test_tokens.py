@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgf_genome.checkpoints.tokenizer import read_vocabulary
-from pgf_genome.errors import ModelError
+from pgf_genome.errors import ModelError, SequenceError
 from pgf_genome.mamba.vocabulary import Vocabulary, vocabulary_of
 
 PLANT = ["<unk>", "<pad>", "<mask>", "<cls>", "A", "T", "C", "G", "N", "<eos>", "<bos>"]
@@ -39,13 +39,19 @@ def test_vocab_txt_may_have_crlf_line_ends(tmp_path):
     assert read_vocabulary(tmp_path, rows=11).tokens == tuple(PLANT)
 
 
-def test_lower_case_reads_as_upper_case_u_as_t_and_anything_else_as_n(plant):
+def test_text_is_read_as_a_fasta_is(plant):
     assert plant.tokenize("ACGTUNacgtun").tolist() == [4, 6, 7, 5, 5, 8] * 2
-    assert plant.tokenize("R-*\n\u00df\U0001f9ec").tolist() == [8] * 6
+    assert plant.tokenize("AC\nGT RYn").tolist() == [4, 6, 7, 5, 8, 8, 8]
 
 
-@given(text=st.text())
-def test_every_character_is_one_token(text):
+@pytest.mark.parametrize("letter", ["-", "*", "Z", "!", "\u00df", "\U0001f9ec"])
+def test_what_is_no_nucleotide_code_is_refused(plant, letter):
+    with pytest.raises(SequenceError, match="sequence, character 3"):
+        plant.tokenize(f"AC{letter}GT")
+
+
+@given(text=st.text(alphabet="ACGTUNRYKMSWBDHVacgtunryk"))
+def test_every_letter_is_one_token(text):
     id_of = dict(zip("ACGTUacgtu", [4, 6, 7, 5, 5] * 2, strict=True))
     ids = vocabulary_of(PLANT_IDS, rows=16).tokenize(text)
     assert ids.tolist() == [id_of.get(character, 8) for character in text]

@@ -230,7 +230,7 @@ def test_a_run_stopped_after_any_write_resumes_to_the_same_bytes(
     [
         (PH, {"tile": 100}, "`tile` is for causal models"),
         (PH, {"halo": 30}, "has no core"),
-        (PH, {"window": 0}, "--window must be at least 1"),
+        (PH, {"window": 0}, "`window` must be at least 1"),
         (PH, {"max_memory": 2**20, "window": None}, "too small for one window"),
         (PH, {"max_memory": 2**20}, "`window` 60 needs .* more than `max_memory`"),
         (PH, {"objective": pgf.Likelihood()}, "bidirectional model has no likelihood"),

@@ -129,7 +129,7 @@ def prepared(
     if "surprisal" in options.tracks and not model.config.has_head:
         raise UsageError(
             f"{model.name} has no head and predicts nothing, so there is no surprisal: choose "
-            "--track sensitivity,contribution"
+            "`tracks` sensitivity,contribution"
         )
     layout = running_of(model).layout(
         len(strands_of(model, options)),
@@ -195,5 +195,5 @@ def check_disk(plan: Prepared, scratch: Path) -> None:
     if need > free:
         raise ResourceError(
             f"{scratch}: the run needs {need / 2**30:.1f} GiB of scratch and "
-            f"{free / 2**30:.1f} GiB are free for it; choose another --scratch-dir"
+            f"{free / 2**30:.1f} GiB are free for it; choose another `scratch_dir`"
         )

@@ -19,7 +19,6 @@ from pgf_genome.attribution.prepare import check_disk, prepared
 from pgf_genome.attribution.segment import run_segment
 from pgf_genome.attribution.workspace import (
     log_what_is_resumed,
-    require_folder,
     threads_of,
     workspace,
 )
@@ -29,6 +28,7 @@ from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import SquaredNorm
 from pgf_genome.errors import UsageError
+from pgf_genome.files import require_folder
 from pgf_genome.mamba.model import LanguageModel
 
 log = logging.getLogger("pgf_genome")
@@ -70,7 +70,7 @@ def attribute(
     if not isinstance(model, LanguageModel):
         model = load_model(model)
     prefix = default_prefix(fasta) if out_prefix is None else named_prefix(out_prefix)
-    require_folder(prefix.parent, "--out-prefix")
+    require_folder(prefix.parent, "out_prefix")
     scratch_dir = None if chosen.scratch_dir is None else Path(chosen.scratch_dir)
     with (
         workspace(prefix, scratch_dir, chosen.resume) as scratch,
@@ -91,7 +91,7 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
     """
     scratch_dir = None if options.scratch_dir is None else Path(options.scratch_dir)
     if scratch_dir is not None:
-        require_folder(scratch_dir, "--scratch-dir")
+        require_folder(scratch_dir, "scratch_dir")
     with (
         tempfile.TemporaryDirectory(prefix="pgf-", dir=scratch_dir) as scratch,
         prepared(fasta, model, options, Path(scratch)) as plan,
@@ -145,7 +145,7 @@ def named_prefix(prefix: str | Path) -> Path:
     """
     if os.path.basename(prefix) in ("", ".", ".."):
         raise UsageError(
-            f"--out-prefix {os.fspath(prefix)!r}: add a name for the files, such as "
+            f"`out_prefix` {os.fspath(prefix)!r}: add a name for the files, such as "
             f"{os.path.join(prefix, 'chr1')}"
         )
     return Path(prefix)

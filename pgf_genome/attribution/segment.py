@@ -114,7 +114,7 @@ def _derive(task: Task, scores: RecordFile, folder: Path) -> None:
             if not np.isfinite(merged.gradient).all():
                 raise IntegrityError(
                     f"{segment.contig}:{start + 1}-{stop}: the gradient is not finite; the model "
-                    "overflows on this sequence: try --dtype float64"
+                    "overflows on this sequence: try `dtype` float64"
                 )
             table = tracks_of(merged, settings.tracks, settings.method)
             file.write(i, [torch.from_numpy(table)])

@@ -69,7 +69,7 @@ def select(
     """
     for name in contigs:
         if name not in lengths:
-            raise unknown_contig(name, lengths, "--contig")
+            raise unknown_contig(name, lengths, "`contig`")
     everything = () if regions or beds or contigs else lengths
     intervals = [Interval(name, 0, lengths[name]) for name in (*contigs, *everything)]
     intervals += [parse_region(text, lengths) for text in regions]
@@ -81,18 +81,18 @@ def select(
     aims = _by_contig(interval for text in targets for interval in _target(text, lengths))
     write = {name: spans for name, spans in write.items() if name in aims}
     if not write:
-        raise UsageError("no --target lies on a contig that is to be written")
+        raise UsageError("no `target` lies on a contig that is to be written")
     return Selection(write, aims)
 
 
 def _target(text: str, lengths: Mapping[str, int]) -> list[Interval]:
-    """Read a ``--target``: a BED file that exists, or a region."""
+    """Read a target: a BED file that exists, or a region."""
     if text not in lengths and Path(text).is_file():
         return read_bed(text, lengths)
     try:
         return [parse_region(text, lengths)]
     except SequenceError as error:
-        raise SequenceError(f"--target: {text!r} is no BED file, and as a {error}") from None
+        raise SequenceError(f"`target`: {text!r} is no BED file, and as a {error}") from None
 
 
 def segments_to_run(
@@ -108,7 +108,7 @@ def segments_to_run(
         Bases that the model sees on each side of a span; the whole segment if None.
     """
     if context is not None and context < 0:
-        raise UsageError(f"--context must be at least 0 bases, not {context}")
+        raise UsageError(f"`context` must be at least 0 bases, not {context}")
     found = []
     for contig in genome.contigs:
         wanted = spans.get(contig.name, ())
@@ -161,7 +161,7 @@ def objective_of(
         row = model.vocabulary.base_ids[BASES.index(base)]
         objective: Objective = Logit(row, positions=positions)
     elif base or name not in kinds:
-        raise UsageError(f"--objective {spec}: choose from {', '.join(OBJECTIVES)}")
+        raise UsageError(f"`objective` {spec}: choose from {', '.join(OBJECTIVES)}")
     else:
         objective = kinds[name](positions=positions)
     running.check(objective)

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 
 from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.errors import ResourceError
-from pgf_genome.files import atomic_write_text, naming
+from pgf_genome.files import atomic_write_text, naming, require_folder
 
 log = logging.getLogger("pgf_genome")
 
@@ -24,7 +23,7 @@ log = logging.getLogger("pgf_genome")
 def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[Path]:
     """Make and lock the work folder of a prefix; remove it on success.
 
-    After a failure the folder stays, for ``--resume``, if it holds any segment.
+    After a failure the folder stays, to be resumed, if it holds any segment.
 
     Raises
     ------
@@ -34,7 +33,7 @@ def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[
     if scratch_dir is None:
         folder = prefix.parent / f"{prefix.name}.pgf-work"
     else:
-        require_folder(scratch_dir, "--scratch-dir")
+        require_folder(scratch_dir, "scratch_dir")
         # Runs in different places may share the scratch folder and the name of their outputs.
         place = hashlib.sha256(str(prefix.resolve()).encode()).hexdigest()[:12]
         folder = scratch_dir / f"{prefix.name}.{place}.pgf-work"
@@ -47,7 +46,7 @@ def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[
         except OSError as error:
             raise ResourceError(
                 f"{folder}: another run is writing the same outputs; wait for it or choose "
-                "another --out-prefix"
+                "another `out_prefix`"
             ) from error
         if not resume:
             _clear(folder)
@@ -58,26 +57,6 @@ def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder)
-
-
-def require_folder(folder: Path, option: str) -> None:
-    """Make a folder if it is missing, and check that files can be made in it.
-
-    Raises
-    ------
-    ResourceError
-        If no file can be made there; better known now than when the run is done.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        misplaced = isinstance(error, FileExistsError | NotADirectoryError)
-        reason = "it is not a folder" if misplaced else error.strerror
-        raise ResourceError(
-            f"{option}: no file can be made in {folder} ({reason}); choose another place"
-        ) from error
 
 
 def threads_of(folder: Path, wanted: int | None) -> int:

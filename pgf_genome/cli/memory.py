@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from pgf_genome import process
 from pgf_genome.cli.common import logged, with_device, with_model, with_threads
 from pgf_genome.cli.values import CommaList
+from pgf_genome.files import require_folder
 
 
 @click.command(short_help="Measure how far back a model remembers and its predictions look.")
@@ -83,8 +85,10 @@ def memory(
     parts = measure or (("influence",) if halo is not None else ("layers", "influence"))
     settings = library.Settings(measure=parts, halo=halo, **options)
     loaded = load_model(model, device)
+    if out_prefix is not None:
+        require_folder(Path(out_prefix).parent, "out_prefix")
     with Progress() as progress:
         measured = library.measure(fasta, loaded, settings, progress)
+    click.echo(library.tsv(measured) if halo is None else measured.halo)
     if out_prefix is not None:
         library.write(measured, out_prefix)
-    click.echo(library.tsv(measured) if halo is None else measured.halo)

@@ -17,6 +17,9 @@ from pgf_genome.engine.running import running_of
 from pgf_genome.errors import SequenceError
 from pgf_genome.mamba.model import LanguageModel
 
+# token ids, text, or the input itself
+Ids = Tensor | np.ndarray | Sequence[int] | str
+
 
 @dataclass(frozen=True)
 class Adjoint:
@@ -36,7 +39,7 @@ class Adjoint:
 
 def adjoint(
     model: LanguageModel,
-    ids: Tensor | Sequence[int],
+    ids: Ids,
     objective: Objective | None = None,
     tile_length: int = TILE_LENGTH,
     kept: int = 1,
@@ -47,9 +50,9 @@ def adjoint(
     Parameters
     ----------
     model : CausalMamba or BidirectionalMamba
-    ids : LongTensor (L,), or floating tensor (L, V)
-        Token ids, or the input X itself, which need not be one-hot. For a bidirectional model
-        all of it is one window.
+    ids : LongTensor (L,), str, or floating tensor (L, V)
+        Token ids, a sequence (as text, or a record of Biopython or pyfaidx), or the input X
+        itself, which need not be one-hot. For a bidirectional model all of it is one window.
     objective : Objective, optional
         Default: ``Likelihood()``, or ``PseudoLikelihood()`` for a bidirectional model.
     tile_length : int
@@ -99,7 +102,7 @@ class ParameterGradient:
 
 def parameter_gradient(
     model: LanguageModel,
-    ids: Tensor | Sequence[int],
+    ids: Ids,
     objective: Objective | None = None,
     tile_length: int = TILE_LENGTH,
     threads: int | None = None,
@@ -151,7 +154,7 @@ def _weights_require_gradients(model: LanguageModel) -> Iterator[None]:
 
 def tangent(
     model: LanguageModel,
-    ids: Tensor | Sequence[int],
+    ids: Ids,
     direction: Tensor | np.ndarray,
     tile_length: int = TILE_LENGTH,
     threads: int | None = None,
@@ -190,7 +193,7 @@ def tangent(
 
 def log_probs(
     model: LanguageModel,
-    ids: Tensor | Sequence[int],
+    ids: Ids,
     tile_length: int = TILE_LENGTH,
     threads: int | None = None,
 ) -> np.ndarray:
@@ -205,20 +208,34 @@ def log_probs(
     return running.log_probs(read, Plan(length, tile_length), threads).cpu().numpy()
 
 
-def _reader(model: LanguageModel, ids: Tensor | Sequence[int]) -> tuple[Reader, int]:
+def _reader(model: LanguageModel, ids: Ids) -> tuple[Reader, int]:
     """One-hot tiles of a single sequence, and its length."""
-    given, rows = torch.as_tensor(ids), model.config.vocab_rows
+    given, rows = _as_tensor(model, ids), model.config.vocab_rows
     if given.dim() == 2 and given.is_floating_point() and given.shape[1] == rows:
         x = given.to(model.device, model.dtype)
         return lambda start, stop: x[None, start:stop].clone(), len(x)
     if given.dim() != 1 or given.is_floating_point() or not len(given):
         raise SequenceError(
-            f"ids of shape {tuple(given.shape)} and type {given.dtype}; expected token ids (L,) "
-            f"or an input of shape (L, {rows})"
+            f"ids of shape {tuple(given.shape)} and type {given.dtype}; expected token ids (L,), "
+            f"a sequence as text, or an input of shape (L, {rows})"
         )
     if not 0 <= int(given.min()) <= int(given.max()) < rows:
         raise SequenceError(
             f"token ids {int(given.min())}..{int(given.max())} outside the vocabulary of "
             f"{rows} rows"
         )
-    return lambda start, stop: model.one_hot(given[None, start:stop]), len(given)
+    tokens = given.long()
+    return lambda start, stop: model.one_hot(tokens[None, start:stop]), len(tokens)
+
+
+def _as_tensor(model: LanguageModel, ids: Ids) -> Tensor:
+    """Ids or input as a tensor; text, also in a record of Biopython or pyfaidx, is tokenized."""
+    text = getattr(ids, "seq", ids)
+    if isinstance(text, str) or type(text).__module__ == "Bio.Seq":
+        return model.tokenize(str(text))
+    try:
+        return torch.as_tensor(np.ascontiguousarray(ids) if isinstance(ids, np.ndarray) else ids)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SequenceError(
+            f"ids of type {type(ids).__name__} are neither token ids nor a sequence ({error})"
+        ) from None

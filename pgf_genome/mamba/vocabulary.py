@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pgf_genome.errors import ModelError
-from pgf_genome.sequence import BASES, N_CODE
+from pgf_genome.sequence import BASES, encode
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,17 @@ class Vocabulary:
         return torch.from_numpy(self.code_to_id[codes])
 
     def tokenize(self, text: str) -> torch.Tensor:
-        """Token ids (L,), int64, of a sequence of L characters.
+        """Token ids (L,), int64, of a sequence of L bases, read as a FASTA is.
 
-        Lower case reads as upper case and U as T; every other character, IUPAC codes included,
-        reads as N.
+        Lower case counts as upper case and U as T, blanks are skipped, and IUPAC codes for more
+        than one base count as N.
+
+        Raises
+        ------
+        SequenceError
+            At the first character that is no nucleotide code.
         """
-        return self.encode(_letter_codes()[np.frombuffer(text.encode("ascii", "replace"), "u1")])
+        return self.encode(encode(text))
 
     def __str__(self) -> str:
         other = "" if self.n_id is not None else f" (as {self.tokens[self.other_id]})"
@@ -126,14 +131,6 @@ def vocabulary_of(ids: dict[str, int], rows: int, *, lowers: bool = False) -> Vo
     tokens = tuple(by_id.get(i, "") for i in range(max(by_id) + 1))
     unknown_id = min(unknown, default=None)
     return Vocabulary(tokens, rows, tuple(base_ids.values()), n_id, unknown_id)
-
-
-def _letter_codes() -> np.ndarray:
-    """Base code of every byte, uint8 (256,)."""
-    table = np.full(256, N_CODE, dtype=np.uint8)
-    for letter, code in [*((b, i) for i, b in enumerate(BASES)), ("U", BASES.index("T"))]:
-        table[[ord(letter), ord(letter.lower())]] = code
-    return table
 
 
 def _id_of_letter(ids: dict[str, int], letters: str, lowers: bool) -> int | None:
