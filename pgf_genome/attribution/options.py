@@ -25,20 +25,20 @@ class Options:
     Where several things can be given, one alone can be given as it is.
     """
 
-    region: str | Sequence[str] = ()
-    bed: str | Path | Sequence[str | Path] = ()
-    contig: str | Sequence[str] = ()
+    region: Sequence[str] = ()
+    bed: Sequence[str | Path] = ()
+    contig: Sequence[str] = ()
     context: int | None = None
-    target: str | Sequence[str] = ()
+    target: Sequence[str] = ()
     objective: str | Objective = "likelihood"
     method: str = "corrected"
-    tracks: str | Sequence[str] = DEFAULT_TRACKS
+    tracks: Sequence[str] = DEFAULT_TRACKS
     strand: str = "both"
     gap_length: int = 10_000
-    formats: str | Sequence[str] = FORMATS
+    formats: Sequence[str] = FORMATS
     compress: bool = True
     track_line: bool = False
-    bins: int | Sequence[int] = ()
+    bins: Sequence[int] = ()
     chrom_alias: str | Path | None = None
     report: bool = True
     tile: int | None = None
