@@ -236,6 +236,19 @@ def test_dry_run_tells_the_cost_and_leaves_nothing(attribute, tmp_path):
     assert list(scratch.iterdir()) == []
 
 
+def test_dry_run_prints_json_for_programs(attribute, tmp_path):
+    records = {"a": letters(150), "b": letters(10)}
+    options = ["--region", "a:11-30", "--tile", "64", "--dry-run"]
+    forecast = json.loads(attribute(records, *options, "--json").out)
+    text = attribute(records, *options).out
+    (segment,) = forecast["segments"]
+    assert segment == {"contig": "a", "start": 0, "stop": 150, "tiles": 3, "write": 20}
+    assert forecast["layout"] == {"tile_length": 64}
+    assert f"# memory\t{forecast['memory_bytes'] / 2**20:,.0f} MiB" in text
+    assert f"# scratch disk\t{forecast['scratch_bytes'] / 2**20:,.1f} MiB" in text
+    assert forecast["seconds"] > 0
+
+
 def test_memory_limit_shortens_the_tile(attribute):
     tiles = []
     for limit in ("460M", "0.6g", "700MiB"):

@@ -151,6 +151,7 @@ def test_target_outside_of_what_is_written(refused, good):
         (["--objective", "logit"], ["--objective logit", "logit:BASE"]),
         (["--objective", "norm:A"], ["--objective norm:A", "norm"]),
         (["--objective", "nonsense", "--dry-run"], ["--objective nonsense", "likelihood"]),
+        (["--json"], ["--json goes with --dry-run"]),
         (["--method", "nonsense"], ["--method nonsense", "corrected"]),
         (["--track-line"], ["--track-line", "--no-compress"]),
         (["--device", "tpu"], ["--device", "'tpu'", "cuda:INDEX"]),

@@ -164,13 +164,13 @@ def test_contigs_are_scattered_and_parts_removed(finished):
         "second.groups/0000.bed": "plasmid\t50\t250\n",
     }
     left = {path.name for path in work.iterdir()}
-    assert left == {f"{genome}.{kind}" for genome in GENOMES for kind in ("groups", "plan.tsv")}
+    assert left == {f"{genome}.{kind}" for genome in GENOMES for kind in ("groups", "plan.json")}
 
 
 @pytest.mark.slow
 def test_memory_is_that_of_the_dry_run_with_room_to_spare(finished):
-    plan = (finished / "results" / "work" / "first.plan.tsv").read_text()
-    planned = int(re.search(r"^# memory\t([\d,]+) MiB", plan, re.M)[1].replace(",", ""))
+    plan = json.loads((finished / "results" / "work" / "first.plan.json").read_text())
+    planned = plan["memory_bytes"] / 2**20
     printed = jobs((finished / "printed.log").read_text(), "attribute")
     asked = [job for job in printed if "genome=first" in job]
     assert len(asked) == 3

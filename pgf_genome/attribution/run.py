@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from pgf_genome.attribution.forecast import Forecast, Planned
 from pgf_genome.attribution.options import Options
 from pgf_genome.attribution.outputs import Attribution, write_outputs
 from pgf_genome.attribution.prepare import check_disk, prepared
@@ -84,11 +85,8 @@ def attribute(
         return write_outputs(plan, results, prefix, str(fasta), started, scratch)
 
 
-def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
-    """Plan a run: its segments, memory, disk and time, as tab-separated lines.
-
-    Nothing is written but scratch files.
-    """
+def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> Forecast:
+    """Plan a run: its segments, memory, disk and time. Nothing is written but scratch files."""
     scratch_dir = None if options.scratch_dir is None else Path(options.scratch_dir)
     if scratch_dir is not None:
         require_folder(scratch_dir, "scratch_dir")
@@ -96,20 +94,15 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> str:
         tempfile.TemporaryDirectory(prefix="pgf-", dir=scratch_dir) as scratch,
         prepared(fasta, model, options, Path(scratch)) as plan,
     ):
-        seconds = plan.bases * len(plan.strands) * _seconds_per_base(model, plan.layout)
-        lines: list[tuple[str, ...]] = [("contig", "start", "stop", "tiles", "write")]
-        for task in plan.tasks:
-            s = task.segment
-            written = sum(stop - start for start, stop in s.write)
-            lines.append((s.contig, *map(str, (s.start, s.stop, len(task.tiles), written))))
-        name, cut = plan.layout.description()
-        lines += [
-            (f"# {name}", cut),
-            ("# memory", f"{plan.memory / 2**20:,.0f} MiB, whatever the length of the contigs"),
-            ("# scratch disk", f"{plan.disk / 2**20:,.1f} MiB, linear in the length"),
-            ("# time", f"{seconds:,.0f} s on {model.device}, about"),
-        ]
-    return "\n".join("\t".join(line) for line in lines)
+        return Forecast(
+            segments=tuple(map(Planned.of, plan.tasks)),
+            cut=plan.layout.description(),
+            layout=plan.layout.settings(),
+            memory_bytes=plan.memory,
+            scratch_bytes=plan.disk,
+            seconds=plan.bases * len(plan.strands) * _seconds_per_base(model, plan.layout),
+            device=str(model.device),
+        )
 
 
 def warm_up(model: LanguageModel) -> None:

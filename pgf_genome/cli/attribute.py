@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -68,6 +69,7 @@ from pgf_genome.cli.values import Bytes, CommaList
 @click.option("--resume/--restart", default=True, help="Continue an interrupted run, or start "
               "it anew [resume].")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print tiles, memory, disk and time, then stop.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run, print JSON.")
 @logged
 def attribute(
     fasta: str,
@@ -79,6 +81,7 @@ def attribute(
     dtype: str,
     n_as_pad: bool,
     dry_run: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Compute the exact derivative of an objective with respect to every base of FASTA.
@@ -98,6 +101,8 @@ def attribute(
     With --bin N also PREFIX.<track>.binN.mean and .max, in the same formats.
     """
     process.tune()
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run")
     import torch
 
     from pgf_genome import attribution
@@ -109,7 +114,8 @@ def attribute(
     chosen = attribution.Options(**options)
     loaded = load_model(model, device, getattr(torch, dtype), n_as_pad=n_as_pad)
     if dry_run:
-        click.echo(attribution.dry_run(fasta, loaded, chosen))
+        forecast = attribution.dry_run(fasta, loaded, chosen)
+        click.echo(json.dumps(forecast.facts(), indent=2) if as_json else forecast)
         return
     with Progress() as progress:
         done = attribution.attribute(fasta, loaded, out_prefix, progress, **options)

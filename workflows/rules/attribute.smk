@@ -8,7 +8,7 @@ rule plan:
         fai=f"{WORK}/{{genome}}.fa.fai",
         companions=companions,
     output:
-        f"{WORK}/{{genome}}.plan.tsv",
+        f"{WORK}/{{genome}}.plan.json",
     log:
         f"{OUT}/logs/plan/{{genome}}.log",
     retries: config["retries"]
@@ -22,13 +22,13 @@ rule plan:
         options=plan_options,
     shell:
         "pgf-genome attribute {input.fasta:q} {params.options:q} --threads {threads} --dry-run"
-        " > {output:q} 2> {log:q}"
+        " --json > {output:q} 2> {log:q}"
 
 
 checkpoint scatter:
     input:
         fai=f"{WORK}/{{genome}}.fa.fai",
-        plan=f"{WORK}/{{genome}}.plan.tsv",
+        plan=f"{WORK}/{{genome}}.plan.json",
         companions=companions,
     output:
         beds=directory(f"{WORK}/{{genome}}.groups"),
@@ -50,7 +50,7 @@ rule attribute:
     input:
         fasta=f"{WORK}/{{genome}}.fa",
         fai=f"{WORK}/{{genome}}.fa.fai",
-        plan=f"{WORK}/{{genome}}.plan.tsv",
+        plan=f"{WORK}/{{genome}}.plan.json",
         bed=group_bed,
         companions=companions,
     output:

@@ -1,6 +1,7 @@
 # Configuration, sample sheet, and what a rule has to know of them.
 
 import csv
+import json
 import re
 from math import ceil
 from pathlib import Path
@@ -76,32 +77,28 @@ def plan_options(wildcards):
     return options(wildcards) + ([f"--bed={sample['bed']}"] if "bed" in sample else [])
 
 
-def planned(path, what):
-    """A number that `attribute --dry-run` printed: memory (MiB) or time (s)."""
-    lines = Path(path).read_text().splitlines()
-    said = dict(line[2:].split("\t", 1) for line in lines if line.startswith("# "))
-    return float(said[what].split()[0].replace(",", ""))
+def planned(path):
+    """What `attribute --dry-run --json` printed."""
+    return json.loads(Path(path).read_text())
 
 
 def share(plan, bed):
     """The part of a genome's bases that a group of its contigs has."""
     contigs = {line.split()[0] for line in Path(bed).read_text().splitlines()}
     bases = {True: 0, False: 0}
-    for line in Path(plan).read_text().splitlines()[1:]:
-        if not line.startswith("# "):
-            contig, start, stop, *_ = line.split("\t")
-            bases[contig in contigs] += int(stop) - int(start)
+    for segment in planned(plan)["segments"]:
+        bases[segment["contig"] in contigs] += segment["stop"] - segment["start"]
     return bases[True] / max(sum(bases.values()), 1)
 
 
 def memory(wildcards, input, attempt):
     """MB of a group: what the plan says, with room to spare, and more for every retry."""
-    return ceil(1.3 * planned(input.plan, "memory") * attempt)
+    return ceil(1.3 * planned(input.plan)["memory_bytes"] / 2**20 * attempt)
 
 
 def runtime(wildcards, input, attempt):
     """Minutes of a group: twice what the plan says, and more for every retry."""
-    seconds = planned(input.plan, "time") * share(input.plan, input.bed)
+    seconds = planned(input.plan)["seconds"] * share(input.plan, input.bed)
     return ceil((10 + 2 * seconds / 60) * attempt)
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import heapq
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,8 +50,8 @@ def main(snakemake: Any) -> None:
     chosen = set(lines)
     if snakemake.params.targets:
         # only contigs that hold a target are read, and the plan lists no others
-        plan = Path(snakemake.input.plan).read_text().splitlines()
-        chosen &= {line.split("\t")[0] for line in plan}
+        plan = json.loads(Path(snakemake.input.plan).read_text())
+        chosen &= {segment["contig"] for segment in plan["segments"]}
     kept = {name: length for name, length in lengths.items() if name in chosen}
     folder = Path(snakemake.output.beds)
     folder.mkdir(parents=True)
