@@ -22,6 +22,10 @@ _RANGE = re.compile(r"(?P<first>\d[\d,]{0,30})(?:-(?P<last>\d[\d,]{0,30})?)?", r
 _INTEGER = re.compile(r"-?\d{1,30}", re.ASCII)
 
 
+# start and stop of positions, 0-based half-open
+Span = tuple[int, int]
+
+
 @dataclass(frozen=True, order=True)
 class Interval:
     """The bases ``start <= position < stop`` of a contig (0-based half-open, never empty).

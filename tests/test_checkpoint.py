@@ -164,6 +164,7 @@ def test_another_family_is_refused_by_name_in_either_layout(tiny, changes, cause
         ({"vocab_size": 17}, r"vocab_size 17 \(padded 24\), the embedding has 16 rows"),
         ({"d_model": 24, "hidden_size": 25}, "d_model 24 but hidden_size 25"),
         ({"d_model": 24.0}, "d_model in config.json is 24.0, not a positive integer"),
+        ({"ssm_cfg": {"layer": ["Mamba1"]}}, r"layer in config.json is \['Mamba1'\], not a text"),
         ({"n_layer": 0}, "n_layer in config.json is 0, not a positive integer"),
         ({"conv_bias": 1}, "conv_bias in config.json is 1, not true or false"),
         ({"norm_epsilon": -1e-5}, "norm_epsilon in config.json is -1e-05, not a positive number"),

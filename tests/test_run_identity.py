@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import pgf_genome as pgf
+from pgf_genome.attribution import causal, run, segment
 from pgf_genome.engine.spool import Journal
 
 ORACLE = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
@@ -150,16 +151,104 @@ def test_no_run_json_lies_beside_the_files_of_another_run(tmp_path, model, monke
     assert not (tmp_path / "x.surprisal.bw").exists()
 
 
-def test_a_run_json_of_someone_else_cannot_name_files_elsewhere(tmp_path, model):
-    (tmp_path / "folder").mkdir()
-    for name in ("precious.txt", "folder/x.precious"):
+def test_only_outputs_of_this_program_are_removed(tmp_path, model):
+    """Whatever a run.json says, which anyone may have written."""
+    (tmp_path / "x").mkdir()
+    precious = ["x.fa", "x.fa.fai", "x.bam", "x.notes.bw", "x.sensitivity.png", "y.tism.A.bw"]
+    stale = ["x.tism.A.bw", "x.sensitivity.bin100.mean.bedgraph.gz", "x.report.html"]
+    for name in precious + stale:
         (tmp_path / name).write_text("kept")
-    names = ["../precious.txt", "precious.txt", str(tmp_path / "precious.txt"), 3, None, "x."]
-    files = {str(i): name for i, name in enumerate(names)}
-    (tmp_path / "folder" / "x.run.json").write_text(json.dumps({"files": files}))
-    pgf.attribute(fasta_of(tmp_path), model, tmp_path / "folder" / "x", **OPTIONS)
-    assert (tmp_path / "precious.txt").read_text() == "kept"
-    assert (tmp_path / "folder" / "x.precious").read_text() == "kept"
+    (tmp_path / "precious.txt").write_text("kept")
+    files = {str(i): name for i, name in enumerate([*precious, "../precious.txt", 3, None])}
+    (tmp_path / "x.run.json").write_text(json.dumps({"files": files}))
+    pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", **OPTIONS)
+    assert all((tmp_path / name).read_text() == "kept" for name in [*precious, "precious.txt"])
+    assert not any((tmp_path / name).exists() for name in stale)
+
+
+def test_files_of_a_run_that_was_killed_while_it_wrote_are_removed(tmp_path, model, monkeypatch):
+    three = OPTIONS | {"tracks": ("sensitivity", "contribution", "surprisal")}
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "pgf_genome.attribution.outputs.write_chrom_sizes",
+            lambda *_: (_ for _ in ()).throw(KilledError()),
+        )
+        with pytest.raises(KilledError):
+            pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", objective="entropy", **three)
+    assert (tmp_path / "x.surprisal.bw").exists()
+    done = pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", **OPTIONS)
+    there = {path.name for path in tmp_path.glob("x.*")}
+    written = {path.name for path in done.files.values()}
+    assert there == written | {"x.contribution.bedgraph.gz.tbi"}
+
+
+def test_a_run_killed_while_it_derives_its_tracks_sweeps_nothing_again(
+    tmp_path, model, monkeypatch
+):
+    fasta = fasta_of(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(segment, "_derive", lambda *_: (_ for _ in ()).throw(KilledError()))
+        with pytest.raises(KilledError):
+            pgf.attribute(fasta, model, tmp_path / "part", contig="a", **OPTIONS)
+    swept = []
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "warm_up", lambda model: None)
+        for name in ("primal", "adjoint"):
+            sweep = getattr(causal.sweep, name)
+            patch.setattr(
+                causal.sweep,
+                name,
+                lambda *a, sweep=sweep, **o: (swept.append(t.k) or t for t in sweep(*a, **o)),
+            )
+        part = pgf.attribute(fasta, model, tmp_path / "part", contig="a", **OPTIONS)
+    assert swept == []
+    alone = pgf.attribute(fasta, model, tmp_path / "alone", contig="a", **OPTIONS)
+    assert tracks(part) == tracks(alone)
+
+
+def test_a_stopped_run_of_others_does_not_decide_the_threads(tmp_path, model, monkeypatch):
+    fasta = fasta_of(tmp_path)
+    stop_at(monkeypatch, 5, fasta, model, tmp_path / "x", threads=1)
+    done = pgf.attribute(fasta, model, tmp_path / "x", objective="entropy", threads=2, **OPTIONS)
+    assert done.run["performance"]["threads"] == 2
+
+
+def test_nothing_to_compute_is_no_error_beside_a_stopped_run(tmp_path, model, monkeypatch):
+    fasta = fasta_of(tmp_path)
+    with fasta.open("a") as file:
+        file.write(">n\n" + "N" * 20_000 + "\n")
+    stop_at(monkeypatch, 5, fasta, model, tmp_path / "x")
+    done = pgf.attribute(fasta, model, tmp_path / "x", contig="n", **OPTIONS)
+    assert done.run["bases"] == {"written": 0, "read": 0}
+
+
+@pytest.mark.parametrize("strand", ["+", "both"])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_everything_is_computed_with_the_threads_that_are_asked_for(
+    tmp_path, model, strand, threads
+):
+    seen = []
+
+    def spy(tile):
+        seen.append(torch.get_num_threads())
+        return tile.hidden.square().sum(dtype=torch.float64)
+
+    spy.identity = "spy"
+    before = torch.get_num_threads()
+    options = OPTIONS | {"tile": 1000, "strand": strand, "threads": threads}
+    pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", objective=spy, **options)
+    lanes = 2 if strand == "both" else 1
+    assert set(seen) == {max(threads // min(lanes, threads), 1)}
+    assert torch.get_num_threads() == before
+
+
+def test_the_name_of_a_callable_is_no_address(tmp_path, model):
+    done = pgf.attribute(
+        fasta_of(tmp_path), model, tmp_path / "x", objective=Weighted(2.0), **OPTIONS
+    )
+    assert done.run["objective"] == done.run["arguments"]["objective"] == "Weighted"
+    done = pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", objective=Named(2.0), **OPTIONS)
+    assert done.run["objective"] == "weighted 2.0"
 
 
 def test_bases_written_and_read_are_counted(tmp_path, model):

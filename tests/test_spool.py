@@ -174,8 +174,8 @@ def test_a_record_too_large_for_its_slot_is_a_mistake_of_the_caller(records, pat
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        (errno.ENOSPC, "No space left on device; free space or choose another `scratch_dir`"),
-        (errno.EDQUOT, "free space or choose another `scratch_dir`"),
+        (errno.ENOSPC, "No space left on device; free space or choose another folder"),
+        (errno.EDQUOT, "free space or choose another folder"),
         (errno.EIO, "check the disk"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_full_or_failing_disk_is_told(records, path, monkeypatch, number, advi
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "pwrite", fail)
-    with pytest.raises(ResourceError, match=f"{path}: .*{advice}, then run again to resume"):
+    with pytest.raises(ResourceError, match=f"{path}: .*{advice}.*, then run again"):
         records.write(0, TENSORS)
 
 

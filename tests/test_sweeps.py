@@ -246,7 +246,7 @@ def test_an_input_without_positions_is_refused(tiny_model):
         adjoint(tiny_model, torch.zeros(0, 7, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("shape", [(7,), (4, 7), (5, 6), (2, 4, 7), (1, 2, 5, 7)])
+@pytest.mark.parametrize("shape", [(7,), (4, 7), (5, 6), (2, 4, 7), (1, 2, 5, 7), (0, 5, 7)])
 def test_a_direction_of_another_shape_is_refused(tiny_model, shape):
     with pytest.raises(SequenceError, match=r"expected \(5, 7\) or \(k, 5, 7\)"):
         tangent(tiny_model, random_ids(5), torch.zeros(shape))

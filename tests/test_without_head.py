@@ -85,15 +85,20 @@ def test_mamba_2_has_no_head_unless_something_says_that_it_is_tied(tmp_path):
         lambda model, ids: pgf.adjoint(model, ids),
         lambda model, ids: pgf.adjoint(model, ids, pgf.Entropy()),
         lambda model, ids: pgf.adjoint(model, ids, pgf.Logit(row=1)),
-        lambda model, ids: pgf.adjoint(model, ids, lambda tile: tile.hidden.sum()),
         lambda model, ids: pgf.parameter_gradient(model, ids),
         lambda model, ids: pgf.tangent(model, ids, torch.zeros(len(ids), 8)),
         lambda model, ids: pgf.log_probs(model, ids),
     ],
 )
 def test_what_needs_predictions_is_refused(headless, ask):
-    with pytest.raises(UsageError, match="base has no head and predicts nothing: only the norm"):
+    with pytest.raises(UsageError, match="base has no head and predicts nothing: use an objective"):
         ask(pgf.load_model(headless), random_ids(10))
+
+
+def test_a_callable_of_the_hidden_layer_has_a_gradient(headless):
+    model, ids = pgf.load_model(headless, dtype=torch.float64), random_ids(10)
+    found = pgf.adjoint(model, ids, lambda tile: tile.hidden.square().sum(), tile_length=4)
+    assert_within(1e-12, found.gradient, pgf.adjoint(model, ids, pgf.SquaredNorm()).gradient)
 
 
 def test_its_weights_have_gradients(headless):
@@ -146,6 +151,13 @@ def test_the_command_says_what_cannot_be_had(headless, tmp_path, options, cause)
     done = attribute(headless, tmp_path, *options, "--dry-run")
     assert isinstance(done.exception, UsageError)
     assert cause in str(done.exception)
+
+
+def test_its_plan_is_made_without_predictions(headless, tmp_path):
+    options = ["--objective", "norm", "--track", "contribution", "--dry-run"]
+    done = attribute(headless, tmp_path, *options)
+    assert done.exit_code == 0, done.exception
+    assert "# time" in done.stdout
 
 
 def test_inspect_says_that_there_are_no_predictions(headless):
@@ -251,3 +263,11 @@ def test_another_orthrus_is_refused(tmp_path, changes, cause):
     write_orthrus(tmp_path, **changes)
     with pytest.raises(pgf.PgfError, match=cause):
         read_checkpoint(tmp_path)
+
+
+def test_a_bias_of_another_width_is_named(tmp_path):
+    tensors = write_orthrus(tmp_path)
+    tensors["embedding.bias"] = torch.zeros(WIDTH + 1)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(pgf.PgfError, match=r"embedding.bias has shape \(17,\), expected \(16,\)"):
+        pgf.load_model(tmp_path)

@@ -39,10 +39,7 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
         StoredStates(folder / "states", blank, identity) as states,
         Journal(folder / "journal", size, identity) as journal,
     ):
-        values = _sweep(task, states, scores, journal, progress)
-    for name in ("states", "journal"):
-        (folder / name).unlink()
-    return values
+        return _sweep(task, states, scores, journal, progress)
 
 
 def _sweep(

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgf_genome.engine.objective import Objective
+from pgf_genome.engine.running import running_of
+from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import BASES
 
 TISM = tuple(f"tism.{base}" for base in BASES)
@@ -102,12 +104,17 @@ METHODS = {
 }
 
 
-def strands_in_words(strands: str, model_reads_both: bool) -> str:
+def strands_in_words(strands: str, model: LanguageModel) -> str:
     """Say whose gradients the tracks are made of."""
-    if model_reads_both:
+    if model.reads_both_strands:
         return "the model reads both strands, and the gradient goes through both"
-    return {
-        "+": "plus strand only: a causal model shows effects on what lies downstream",
-        "-": "minus strand only, written at the positions and bases of the plus strand",
-        "+-": "gradients of the strands are averaged before any track is derived",
-    }[strands]
+    if strands == "+-":
+        return "gradients of the strands are averaged before any track is derived"
+    words = {
+        "+": ("plus strand only", "right"),
+        "-": ("minus strand only, written at the positions and bases of the plus strand", "left"),
+    }
+    said, side = words[strands]
+    if running_of(model).streams:
+        said += f"; a base acts only on what lies to its {side}, downstream on that strand"
+    return said

@@ -22,7 +22,7 @@ from pgf_genome.attribution.methods import strands_in_words
 from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.attribution.replacing import remove_left_over, withdraw
 from pgf_genome.attribution.segment import Result
-from pgf_genome.attribution.selection import objective_name
+from pgf_genome.attribution.selection import objective_name, objective_text
 from pgf_genome.files import atomic_write_text
 from pgf_genome.report import Gathered, Gathering, cut, write_report
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
@@ -50,7 +50,6 @@ def write_outputs(
     prefix: Path,
     fasta: str,
     started: float,
-    scratch: Path,
 ) -> Attribution:
     """Write all outputs of a run; no file appears under its name before it is whole.
 
@@ -58,7 +57,7 @@ def write_outputs(
     that no run.json ever lies beside files of another run. Files of the earlier run that this one
     does not replace are removed.
     """
-    earlier = withdraw(prefix, scratch / "earlier.json")
+    withdraw(prefix)
     files, gathered = _write_tracks(plan, results, prefix)
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
@@ -77,7 +76,7 @@ def write_outputs(
     run["fasta"]["path"] = None if fasta == "-" else os.path.abspath(fasta)
     run |= {"performance": _performance(plan, started)}
     run |= {"files": {kind: path.name for kind, path in files.items()}}
-    remove_left_over(earlier - set(files.values()))
+    remove_left_over(prefix, files.values())
     atomic_write_text(files["run"], json.dumps(run, indent=2) + "\n")
     return Attribution(files, run)
 
@@ -152,11 +151,11 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
         "strand": options.strand,
         **plan.layout.facts(_halo_loci(results)),
         "bases": {"written": plan.written, "read": plan.bases},
-        "context": "whole segments" if options.context is None else f"{options.context} bases",
+        "context": plan.context,
         "conventions": {
             "coordinates": "0-based half-open in bedGraph and bigWig",
             "not_scored": "N, gaps and what nothing predicts have no row",
-            "strands": strands_in_words(plan.strands, model.reads_both_strands),
+            "strands": strands_in_words(plan.strands, model),
             **{track: str(text) for track, text in plan.descriptions.items()},
         },
         "tracks": {track: asdict(text) for track, text in plan.descriptions.items()},
@@ -189,6 +188,8 @@ def _plain(value: Any) -> Any:
     """Turn a value into one that JSON can hold."""
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if callable(value):
+        return objective_text(value)
     return value if isinstance(value, int | str | None) else str(value)
 
 

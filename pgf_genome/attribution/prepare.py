@@ -65,6 +65,16 @@ class Prepared:
             for track in self.options.tracks
         }
 
+    @property
+    def context(self) -> str:
+        """What the model sees around a base that is written."""
+        if self.options.context is not None:
+            return f"{self.options.context} bases"
+        if running_of(self.model).streams:
+            return "whole segments"
+        name, cut = self.layout.description()
+        return f"{name}: {cut}"
+
     @cached_property
     def tasks(self) -> list[Task]:
         """What is computed, segment by segment."""
@@ -121,9 +131,8 @@ def prepared(
     model: LanguageModel,
     options: Options,
     scratch: Path,
-    threads: int | None = None,
 ) -> Iterator[Prepared]:
-    """Decode the sequence and plan the run; the decoded copy is deleted when the context ends."""
+    """Decode the sequence and plan the run; the decoded copy is closed when the context ends."""
     # Check the objective before the sequence is read, which may take minutes.
     objective_of(options.objective, () if options.target else None, model)
     if "surprisal" in options.tracks and not model.config.has_head:
@@ -143,7 +152,7 @@ def prepared(
         genome, chosen, old_names = _renamed(whole.only(chosen.write), chosen, options)
         _warn_of_ambiguous(genome, fasta)
         segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
-        threads = threads or torch.get_num_threads()
+        threads = options.threads or torch.get_num_threads()
         yield Prepared(model, genome, options, segments, chosen.targets, layout, old_names, threads)
 
 

@@ -2,55 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Collection
 from pathlib import Path
 
-from pgf_genome.files import atomic_write_text, naming
+from pgf_genome.attribution.methods import TRACKS
+from pgf_genome.files import naming
 
 log = logging.getLogger("pgf_genome")
 
+# What this program writes under a prefix; no other file is ever removed.
+_TRACK = rf"(?:{'|'.join(map(re.escape, TRACKS))})(?:\.bin\d+\.(?:mean|max))?"
+_OUTPUT = re.compile(
+    rf"{_TRACK}\.(?:bw|bedgraph|bedgraph\.gz|bedgraph\.gz\.tbi)"
+    r"|chrom\.sizes|report\.html|report\.png|statistics\.json"
+)
 
-def withdraw(prefix: Path, note: Path) -> set[Path]:
-    """Remove the run.json of an earlier run, and return all the files that it listed.
 
-    Parameters
-    ----------
-    prefix : Path
-    note : Path
-        File that keeps the list, for a run that is killed between this and its end.
-    """
+def withdraw(prefix: Path) -> None:
+    """Remove the run.json of an earlier run, so that it never lies beside files of another one."""
     path = Path(f"{prefix}.run.json")
-    earlier = _listed(note, prefix) | _listed(path, prefix)
-    if earlier:
-        text = json.dumps({"files": {str(i): each.name for i, each in enumerate(sorted(earlier))}})
-        atomic_write_text(note, text)
     with naming(path):
         path.unlink(missing_ok=True)
-    return earlier
 
 
-def _listed(path: Path, prefix: Path) -> set[Path]:
-    """The files of a run.json that lie under the prefix; none if it cannot be read."""
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))["files"].values()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return set()
-    # a run.json may have been written by anyone, and must not name files elsewhere
-    own = [n for n in names if isinstance(n, str) and Path(n).name == n]
-    return {prefix.parent / n for n in own if n.startswith(f"{prefix.name}.")}
-
-
-def remove_left_over(files: Iterable[Path]) -> None:
-    """Remove files of an earlier run, and what indexes them, and name them in the log."""
-    indexed = {Path(f"{path}{suffix}") for path in files for suffix in ("", ".tbi")}
-    there = sorted(path for path in indexed if path.is_file())
-    for path in there:
+def remove_left_over(prefix: Path, written: Collection[Path]) -> None:
+    """Remove outputs under the prefix that this run has not written, and name them in the log."""
+    ours = {name for path in written for name in (path.name, f"{path.name}.tbi")}
+    start = f"{prefix.name}."
+    left = sorted(
+        path
+        for path in prefix.parent.iterdir()
+        if path.name.startswith(start)
+        and _OUTPUT.fullmatch(path.name.removeprefix(start))
+        and path.name not in ours
+        and path.is_file()
+    )
+    for path in left:
         with naming(path):
             path.unlink()
-    if there:
-        log.info(
-            "removed of an earlier run under this prefix: %s",
-            ", ".join(path.name for path in there),
-        )
+    if left:
+        names = ", ".join(path.name for path in left)
+        log.info("removed of an earlier run under this prefix: %s", names)

@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -19,8 +20,7 @@ from pgf_genome.attribution.outputs import Attribution, write_outputs
 from pgf_genome.attribution.prepare import check_disk, prepared
 from pgf_genome.attribution.segment import run_segment
 from pgf_genome.attribution.workspace import (
-    log_what_is_resumed,
-    threads_of,
+    resumed,
     workspace,
 )
 from pgf_genome.checkpoints.load import load_model
@@ -28,6 +28,7 @@ from pgf_genome.checkpoints.source import DEFAULT_MODEL
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import SquaredNorm
+from pgf_genome.engine.threads import torch_threads
 from pgf_genome.errors import UsageError
 from pgf_genome.files import require_folder
 from pgf_genome.mamba.model import LanguageModel
@@ -74,15 +75,17 @@ def attribute(
     require_folder(prefix.parent, "out_prefix")
     scratch_dir = None if chosen.scratch_dir is None else Path(chosen.scratch_dir)
     with (
+        ExitStack() as stack,
         workspace(prefix, scratch_dir, chosen.resume) as scratch,
-        prepared(fasta, model, chosen, scratch, threads_of(scratch, chosen.threads)) as plan,
+        prepared(fasta, model, chosen, scratch) as plan,
     ):
         check_disk(plan, scratch)
-        log_what_is_resumed(scratch, plan)
+        plan = resumed(scratch, plan)
+        stack.enter_context(torch_threads(plan.threads))
         warm_up(model)
         report, total = progress or (lambda done, total: None), plan.bases
         results = [run_segment(task, scratch, lambda n: report(n, total)) for task in plan.tasks]
-        return write_outputs(plan, results, prefix, str(fasta), started, scratch)
+        return write_outputs(plan, results, prefix, str(fasta), started)
 
 
 def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> Forecast:
@@ -122,9 +125,10 @@ def _seconds_per_base(model: LanguageModel, layout: Layout) -> float:
     length = min(layout.at_once, 2048)
     ids = torch.randint(4, (2 * length,), generator=torch.Generator().manual_seed(0))
     bases = torch.tensor(model.vocabulary.base_ids)[ids]
-    adjoint(model, bases[: length + 1], tile_length=length)  # compiles the kernels
+    objective = None if model.config.has_head else SquaredNorm()
+    adjoint(model, bases[: length + 1], objective, length)  # compiles the kernels
     started = time.monotonic()
-    adjoint(model, bases, tile_length=length)
+    adjoint(model, bases, objective, length)
     return (time.monotonic() - started) / len(bases)
 
 

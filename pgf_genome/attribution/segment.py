@@ -67,7 +67,8 @@ def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
             _derive(task, scores, folder)
         with _objective_file(task, folder) as file:
             file.write(0, [values])
-        (folder / "scores").unlink()
+        for name in ("scores", "states", "journal", "values"):
+            (folder / name).unlink(missing_ok=True)
         done = values.mean().item()
     else:
         progress(task.work)

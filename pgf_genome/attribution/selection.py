@@ -107,8 +107,6 @@ def segments_to_run(
     context : int, optional
         Bases that the model sees on each side of a span; the whole segment if None.
     """
-    if context is not None and context < 0:
-        raise UsageError(f"`context` must be at least 0 bases, not {context}")
     found = []
     for contig in genome.contigs:
         wanted = spans.get(contig.name, ())
@@ -168,9 +166,17 @@ def objective_of(
     return objective
 
 
+def objective_text(objective: Objective) -> str:
+    """Name a callable: its identity if it has one, else the name of its kind."""
+    kind = getattr(objective, "__qualname__", type(objective).__qualname__)
+    return str(getattr(objective, "identity", None) or kind)
+
+
 def objective_name(spec: str | Objective, model: LanguageModel) -> str:
     """Return the name of an objective in outputs."""
-    return running_of(model).likelihood_name if spec == "likelihood" else str(spec)
+    if not isinstance(spec, str):
+        return objective_text(spec)
+    return running_of(model).likelihood_name if spec == "likelihood" else spec
 
 
 def on_strands(objective: Objective, strands: str, length: int) -> tuple[Objective, ...]:

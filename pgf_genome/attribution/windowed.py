@@ -34,7 +34,6 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
             total = total + record[0]
             progress(task.work_on(k))
         _measure_halos(task, folder)
-    (folder / "values").unlink()
     return total
 
 

@@ -8,9 +8,8 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.errors import ResourceError
@@ -59,46 +58,48 @@ def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[
         shutil.rmtree(folder)
 
 
-def threads_of(folder: Path, wanted: int | None) -> int:
-    """Choose the number of threads of a run, and keep it for whoever resumes the run.
+def resumed(folder: Path, plan: Prepared) -> Prepared:
+    """Say how much of a run is there already, and go on with its number of threads.
 
     Large matrix products can differ in the last bit with the number of threads, so a run goes on
-    with the number that it began with, and ends in the same bytes.
+    with the number that it began with, and ends in the same bytes. What is there and is not used
+    is named with the reason.
     """
-    kept, wanted = folder / "threads", wanted or torch.get_num_threads()
-    if _segments(folder) and kept.is_file() and kept.read_text().strip().isdigit():
-        before = int(kept.read_text())
-        if before != wanted:
-            log.info("going on with %d threads, not %d, as the stopped run had", before, wanted)
-        return max(before, 1)
-    atomic_write_text(kept, f"{wanted}\n")
-    return wanted
-
-
-def log_what_is_resumed(folder: Path, plan: Prepared) -> None:
-    """Say how much of a run is there already, and why something that is there is not used."""
-    there = {path.name for path in _segments(folder)}
-    if not there:
-        return
-    if not all(getattr(f, "identity", None) for f in plan.tasks[0].objectives):
+    there, ours = {path.name for path in _segments(folder)}, {t.folder_name for t in plan.tasks}
+    nameless = any(not getattr(f, "identity", None) for t in plan.tasks for f in t.objectives)
+    if there and nameless:
         log.warning(
             "the objective has no `identity`, so the stopped run in %s is not resumed: give the "
             "callable an attribute `identity`, a text that no other objective has",
             folder,
         )
-        return
-    ours = {task.folder_name for task in plan.tasks}
-    if there & ours:
-        log.info(
-            "going on with the stopped run in %s: %d of %d segments are done or begun",
-            *(folder, len(there & ours), len(ours)),
-        )
-    if there - ours:
+    elif there - ours:
         log.info(
             "%s holds %d segments of a stopped run with another sequence, model, objective or "
             "option; they are not used, and are removed when this run is done",
             *(folder, len(there - ours)),
         )
+    kept = folder / "threads"
+    if there & ours:
+        log.info(
+            "going on with the stopped run in %s: %d of %d segments are done or begun",
+            *(folder, len(there & ours), len(ours)),
+        )
+        plan = _with_threads(plan, kept)
+    atomic_write_text(kept, f"{plan.threads}\n")
+    return plan
+
+
+def _with_threads(plan: Prepared, kept: Path) -> Prepared:
+    """The plan with the number of threads that a stopped run had, if that can be read."""
+    try:
+        before = int(kept.read_text())
+    except (OSError, ValueError):
+        return plan
+    if before == plan.threads or before < 1:
+        return plan
+    log.info("going on with %d threads, not %d, as the stopped run had", before, plan.threads)
+    return replace(plan, threads=before)
 
 
 def _segments(folder: Path) -> list[Path]:

@@ -32,12 +32,18 @@ class Configuration:
     @property
     def model_type(self) -> str | None:
         """The ``model_type``; None in the layout of mamba_ssm, which has none."""
-        return self.content.get("model_type")
+        return self._text("model_type", self.content)
 
     @property
-    def layer(self) -> Any:
+    def layer(self) -> str | None:
         """The kind of mixer by mamba_ssm's name, which goes before ``model_type``."""
-        return self.options.get("layer")
+        return self._text("layer", self.options)
+
+    def _text(self, name: str, where: dict[str, Any]) -> str | None:
+        value = where.get(name)
+        if value is not None and not isinstance(value, str):
+            raise ModelError(f"{name} in config.json is {value!r}, not a text")
+        return value
 
     def integer(self, *names: str, auto: int | None = None) -> int | None:
         """A positive integer, or None; where the file says "auto" it is ``auto``."""

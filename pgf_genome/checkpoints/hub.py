@@ -56,7 +56,7 @@ class HubId:
         if self.revision is not None and not REVISION.fullmatch(self.revision):
             raise ModelError(
                 f"{self.repo}: {self.revision!r} is no revision: "
-                "after the @ stands a branch, a tag or all 40 characters of a commit"
+                "write a branch, a tag or all 40 characters of a commit after the @"
             )
 
     @classmethod

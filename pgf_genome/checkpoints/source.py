@@ -14,7 +14,7 @@ DEFAULT_MODEL = "ecoli-yeast-d128"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint lies.
+    """The place of a checkpoint.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Source:
     name : str
         What to call it: bundled name, directory name, or ``org/name``.
     origin : dict
-        Of a hub model: ``repo``, ``commit`` and ``licence``.
+        ``repo``, ``commit`` and ``licence`` of a model from the hub.
     """
 
     directory: Path

@@ -61,7 +61,7 @@ def adjoint(
         Tiles at the end that run forward once only, because all their tapes are kept: faster by
         a quarter where a sequence has no others, in the memory of so many tiles.
     threads : int, optional
-        Threads in all; torch's count if None. No number depends on it.
+        Threads in all; torch's count if None. Numbers may depend on it in the last bit.
 
     Raises
     ------
@@ -181,7 +181,8 @@ def tangent(
     read, length = _reader(model, ids)
     directions = torch.as_tensor(direction).to(model.device, model.dtype)
     rows = model.config.vocab_rows
-    if directions.dim() not in (2, 3) or directions.shape[-2:] != (length, rows):
+    known = directions.dim() in (2, 3) and directions.shape[-2:] == (length, rows)
+    if not known or not len(directions):
         raise SequenceError(
             f"direction of shape {tuple(directions.shape)} for a sequence of {length} tokens in "
             f"a vocabulary of {rows} rows; expected ({length}, {rows}) or (k, {length}, {rows})"

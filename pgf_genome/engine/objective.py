@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from pgf_genome.errors import UsageError
+from pgf_genome.intervals import Span
 from pgf_genome.mamba.model import LanguageModel
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,8 @@ class Positional:
         They are kept sorted and merged.
     """
 
-    unit: ClassVar[str] = "nats"  # of F
+    unit: ClassVar[str] = "nats"  # the unit of F
+    needs_head: ClassVar[bool] = True  # False if the hidden layer is all that it reads
 
     positions: tuple[Span, ...] | None = field(default=None, kw_only=True)
 
@@ -110,9 +110,12 @@ class Positional:
             object.__setattr__(self, "positions", _merged(self.positions))
 
     @property
-    def identity(self) -> str:
-        """Text that is equal for equal objectives only; a run is resumed if it is the same."""
-        return repr(self)
+    def identity(self) -> str | None:
+        """Text that is equal for equal objectives only; a run is resumed if it is the same.
+
+        A subclass may hold more than its fields say, and has to give an identity of its own.
+        """
+        return repr(self) if type(self).__module__ == __name__ else None
 
     def weights(self, like: Tensor, start: int) -> Tensor:
         """1 where positions ``start, start + 1, ..`` count, else 0; as long as ``like``."""
@@ -255,6 +258,7 @@ class SquaredNorm(Positional):
     """Sum of the squared norms of the last hidden layer."""
 
     unit: ClassVar[str] = "squared units"
+    needs_head: ClassVar[bool] = False
 
     def __call__(self, tile: Tile) -> Tensor:
         squares = tile.hidden.square().sum(dim=1)

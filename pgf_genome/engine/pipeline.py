@@ -6,8 +6,8 @@ A batch falls into *lanes*, single sequences that do not know each other. A mode
     (h_s, state_s) -> (h_{s+1}, state_s')        h_0 = X
 
 So stage s can work on tile k while stage s + 1 works on tile k - 1. Lanes use two threads by
-themselves; stages are for a single sequence. Every number is the same, bit for bit, for any number
-of threads.
+themselves; stages are for a single sequence. What is cut does not depend on the threads, so every
+number is the same, bit for bit, as far as a matrix product is that on more threads.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Pipeline:
     @property
     def is_sequential(self) -> bool:
         """True if there is nothing to do side by side: the equations then do the same."""
-        return len(self.lanes) == len(self.stages) == 1
+        return len(self.lanes) == len(self.stages) == 1 and self._workers.inline
 
     def primal(self, read: Reader, state: State, tiles: Sequence[int]) -> Iterator[PrimalTile]:
         """Do what `equations.primal` does."""
@@ -138,10 +138,7 @@ class Pipeline:
         return [[stage.part(state.part(lane)) for stage in self.stages] for lane in self.lanes]
 
     def _in_turn(self, given: Iterator[Given]) -> Iterator[Given]:
-        """Tiles as they are given out, held back while there are others to work on beside them.
-
-        A tile is given out when the next one is asked for.
-        """
+        """Yield tiles in order, with up to `TILES` of them in work where there are stages."""
         most = 1 if len(self.stages) == 1 else TILES
         held: deque[Given] = deque()
         for tile in given:
@@ -206,7 +203,7 @@ class _Tape(NamedTuple):
     """A stage after a tile, with what the backward pass needs."""
 
     h: Tensor  # the input
-    x: Tensor | None  # of the last of several stages: X, which its objective sees beside h
+    x: Tensor | None  # X, which the objective sees beside h in the last of several stages
     before: State
     output: Tensor  # h of the next stage; of the last stage F, (batch,)
     state: State  # after the tile
@@ -271,8 +268,8 @@ def _pull(
     Parameters
     ----------
     above : _Pulled or None
-        Of the next stage for the same tile. The output of the last stage is F, whose cotangent
-        is 1.
+        What the next stage pulled back for the same tile. The output of the last stage is F, whose
+        cotangent is 1.
     after
         The cotangent of the state after the tile, or what was pulled back from the next tile.
     """

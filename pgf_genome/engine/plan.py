@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pgf_genome.errors import UsageError
 from pgf_genome.mamba.config import MambaConfig
 
-TILE_LENGTH = 4096  # of a causal model, unless something else is asked for
+TILE_LENGTH = 4096  # of causal models in the Python API, unless another is given
 # Positions times directions of one tile of tangents: longer ones outgrow the caches.
 TANGENT_ROWS = 4 * TILE_LENGTH
 # Resident memory of the process before the first tile: interpreter, torch, compiled kernels.
 BASE_BYTES = 450 * 2**20
 DEFAULT_MEMORY = 1400 * 2**20
 LONGEST_TILE = 16_384  # longer ones are not faster
-HOLES = 1.3  # what the heap takes, of what is in use in it
-TAPES = 2  # of a single sequence, if there are threads to work on several tiles of it
+HOLES = 1.3  # heap fragmentation factor
+TAPES = 2  # tapes alive at once for a single sequence on several threads
 SHORTEST_TILE = 64
-# Of a bidirectional model: positions of one tile of a layer, and of a batch of short windows.
+# Positions of one tile of a layer, and of a batch of short windows, in bidirectional models.
 LAYER_TILE = 2048
 BATCH_POSITIONS = 8192
 # Window of one that does not say what it was trained on.

@@ -1,6 +1,6 @@
 """Ways to run a model: a causal one streams over tiles, a bidirectional one sees windows.
 
-`running_of` is the one place that asks what kind a model is. Everyone else asks the `Running` that
+This module is the one place that asks what kind a model is. Everyone else asks the `Running` that
 it gives.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from pgf_genome.engine import sweep, windows
 from pgf_genome.engine.equations import Reader
 from pgf_genome.engine.layout import Layout, TileLayout, WindowLayout
-from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood, SquaredNorm
+from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood
 from pgf_genome.engine.plan import (
     DEFAULT_MEMORY,
     DEFAULT_WINDOW,
@@ -27,6 +27,7 @@ from pgf_genome.engine.plan import (
     Plan,
     WindowCost,
 )
+from pgf_genome.engine.threads import torch_threads
 from pgf_genome.engine.windows import Windows
 from pgf_genome.errors import UsageError
 from pgf_genome.mamba.bidirectional import BidirectionalMamba
@@ -49,15 +50,15 @@ class Running(ABC):
 
     def check(self, objective: Objective) -> None:
         """Raise a UsageError if an objective is not defined for this kind of model."""
-        if not isinstance(objective, SquaredNorm):
+        if getattr(objective, "needs_head", False):
             self.require_head()
 
     def require_head(self) -> None:
         """Raise a UsageError if the model has no head, and so no predictions."""
         if not self.model.config.has_head:
             raise UsageError(
-                f"{self.model.name} has no head and predicts nothing: only the norm of its last "
-                "hidden layer has a gradient, SquaredNorm (`objective` norm)"
+                f"{self.model.name} has no head and predicts nothing: use an objective of its last "
+                "hidden layer, such as SquaredNorm (`objective` norm)"
             )
 
     @abstractmethod
@@ -204,7 +205,8 @@ class Windowed(Running):
         self, read: Reader, plan: Plan, objective: Objective, threads: int | None
     ) -> tuple[float, Tensor]:
         whole = Windows(plan.length, plan.length, halo=0)
-        tile = windows.adjoint(self.model, read, whole, [objective], threads=threads)
+        with torch_threads(threads):
+            tile = windows.adjoint(self.model, read, whole, [objective], threads=threads)
         return tile.values.item(), tile.gradient[0]
 
     def parameter_gradient(
@@ -215,13 +217,13 @@ class Windowed(Running):
     def tangent(self, read: Reader, plan: Plan, directions: Tensor, threads: int | None) -> Tensor:
         x = read(0, plan.length)
         at_once = max(1, TANGENT_ROWS // plan.length)
-        with torch.no_grad():
+        with torch.no_grad(), torch_threads(threads):
             return torch.cat(
                 [self.model(Dual(x, dx)).dots[:, 0] for dx in directions.split(at_once)]
             )
 
     def log_probs(self, read: Reader, plan: Plan, threads: int | None) -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), torch_threads(threads):
             directions = partial(windows.streamed, threads=threads)
             return self.model(read(0, plan.length), directions)[0]
 

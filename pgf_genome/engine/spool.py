@@ -81,9 +81,9 @@ class RecordFile:
                 record, offset = record[done:], offset + done
         except OSError as error:
             advice = (
-                "free space or choose another `scratch_dir`, then run again to resume"
+                "free space or choose another folder (`scratch_dir`, TMPDIR), then run again"
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-                else "check the disk, then run again to resume"
+                else "check the disk, then run again"
             )
             raise ResourceError(f"{self.path}: {error.strerror}; {advice}") from error
 
@@ -115,7 +115,7 @@ class RecordFile:
         Raises
         ------
         IntegrityError
-            When they are missing or damaged.
+            If the record is missing or damaged.
         """
         found = self.read(number, like)
         if found is None:
@@ -131,19 +131,28 @@ class RecordFile:
         return digest.digest()
 
 
-class Journal(RecordFile):
+class Journal:
     """The last two of a row of records, in two slots that take turns.
 
-    A write that is torn leaves the record before it.
+    A write that is torn leaves the record before it. Parameters are those of `RecordFile`.
     """
+
+    def __init__(self, path: Path, slot_bytes: int, identity: str) -> None:
+        self._file = RecordFile(path, slot_bytes, identity)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
 
     def write(self, number: int, tensors: Sequence[Tensor]) -> None:
         """Store a record in place of the record before the last one."""
-        self._write(number % 2, number, tensors)
+        self._file._write(number % 2, number, tensors)
 
     def records(self, like: Sequence[Tensor]) -> dict[int, list[Tensor]]:
         """The records that are whole, by number."""
-        return dict(found for slot in (0, 1) if (found := self._read(slot, like)))
+        return dict(found for slot in (0, 1) if (found := self._file._read(slot, like)))
 
 
 class StoredStates(RecordFile):

@@ -2,7 +2,7 @@
 
 The functions have the arguments and the results of the equations. They hand their work to a
 `Pipeline` where sequences or layers can be worked on side by side, and to the equations themselves
-where nothing can. No number depends on it, nor on the number of threads.
+where nothing can. Numbers depend on neither, but for the last bit of large matrix products.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ Here, and nowhere else in the engine, workers are given theirs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from queue import PriorityQueue
@@ -52,10 +53,21 @@ def _use(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Let the calling thread use so many threads for its own operations; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Workers:
     """Threads that do what they are given as soon as what it depends on is done.
 
-    Of what can be done, they do first what was submitted first. So a program that submits its
+    Among tasks that are ready, the one submitted first runs first. So a program that submits its
     steps in the order of a single thread runs side by side as far as its steps depend on each
     other.
 
@@ -72,6 +84,11 @@ class Workers:
         self._pool = _pool(most, threads)
         self._numbers = itertools.count()
         self._ready: PriorityQueue[_Task] = PriorityQueue()
+
+    @property
+    def inline(self) -> bool:
+        """True if work is done in the calling thread, with torch's count as it is there."""
+        return self._pool is None
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         """The future of ``function(*arguments)``; futures among the arguments are waited for."""

@@ -142,7 +142,7 @@ class Windows:
     Attributes
     ----------
     length : int
-        Of the sequence. One that is no longer than a window is a window itself, all core.
+        Length of the sequence. One no longer than a window is a single window, all core.
     window, halo : int
         Positions that the model sees at once, and how many of them are dropped on either side.
     batch : int

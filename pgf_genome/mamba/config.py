@@ -34,7 +34,7 @@ class MambaConfig:
         Whether there is a head at all: without one the model predicts nothing, and its last
         hidden layer is all there is.
     two_way : TwoWay, optional
-        Of a bidirectional, masked model; None for a causal one.
+        How a bidirectional, masked model reads; None for a causal one.
     """
 
     d_model: int

@@ -69,7 +69,7 @@ class LanguageModel(nn.Module):
     trained_length : int or None
         Longest input in training, where it is known.
     origin : dict
-        Of a model from the hub: ``repo``, ``commit`` and ``licence``.
+        ``repo``, ``commit`` and ``licence`` of a model from the hub.
     """
 
     trained_length: int | None = None
@@ -108,7 +108,7 @@ class LanguageModel(nn.Module):
 
     @property
     def precision(self) -> torch.dtype:
-        """Of the products inside the blocks; ``dtype`` is that of everything else."""
+        """Type of the factors of matrix products in the blocks; all else has ``dtype``."""
         return next(m.precision for m in self.modules() if isinstance(m, Mixer)) or self.dtype
 
     @precision.setter

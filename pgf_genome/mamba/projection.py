@@ -51,7 +51,7 @@ def project(
     weight : Tensor, (m, n)
     bias : Tensor, (m,), optional
     precision : torch.dtype, optional
-        Of the two factors; sums are at least float32. Default: the dtype of ``x``.
+        Type of the two factors; sums are at least float32. Default: the dtype of ``x``.
 
     Returns
     -------

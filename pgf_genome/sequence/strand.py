@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pgf_genome.intervals import Span
 from pgf_genome.sequence.codes import reverse_complement
 from pgf_genome.sequence.genome import Genome
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,10 @@ class Orthrus(Family):
 
     def weights(self, stored: Stored, config: MambaConfig) -> dict[str, Tensor]:
         others = dict(stored.tensors)
-        stored.shape("embedding.bias", 1)
+        width, _ = stored.shape("embedding.weight", 2)
+        if stored.shape("embedding.bias", 1) != (width,):
+            (size,) = stored.shape("embedding.bias", 1)
+            raise ModelError(f"tensor embedding.bias has shape ({size},), expected ({width},)")
         # in float64, so that a model in float64 has the sum of the numbers in the file
         weight, bias = (others.pop(f"embedding.{name}").double() for name in ("weight", "bias"))
         return others | {"embeddings.weight": torch.cat([weight.T + bias, bias[None]])}

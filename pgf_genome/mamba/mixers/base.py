@@ -88,12 +88,12 @@ class Mixer(nn.Module, ABC):
     config : MixerConfig
     precision : torch.dtype or None
         Precision of the factors of matrix products; None is that of the weights.
-    shared : tuple of str
+    shared_modules : tuple of str
         The modules that two mixers, one for each direction of reading, may have in common.
     """
 
     precision: torch.dtype | None = None
-    shared: ClassVar[tuple[str, ...]] = ()
+    shared_modules: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: MixerConfig) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ class BothWays(nn.Module):
         self.strategy = two_way.strategy
         self.mamba_fwd, self.mamba_rev = mixer.build(d_model), mixer.build(d_model)
         if two_way.shared:
-            for name in self.mamba_fwd.shared:
+            for name in self.mamba_fwd.shared_modules:
                 setattr(self.mamba_rev, name, getattr(self.mamba_fwd, name))
 
     def join(self, forward: Tensor, reverse: Tensor) -> Tensor:

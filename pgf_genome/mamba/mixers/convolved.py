@@ -51,7 +51,7 @@ class ConvolvedConfig(MixerConfig):
 class ConvolvedMixer(Mixer):
     """Input projection in ``parts``, convolution, output projection."""
 
-    shared = ("in_proj", "out_proj")
+    shared_modules = ("in_proj", "out_proj")
 
     def __init__(self, config: ConvolvedConfig, d_model: int, parts: tuple[int, ...]) -> None:
         super().__init__(config)

@@ -43,7 +43,7 @@ class GatedConfig(MixerConfig):
 
 
 class Gated(Mixer):
-    shared = ("in_proj", "out_proj")
+    shared_modules = ("in_proj", "out_proj")
 
     def __init__(self, config: GatedConfig, d_model: int) -> None:
         super().__init__(config)
