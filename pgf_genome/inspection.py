@@ -1,4 +1,4 @@
-"""What a checkpoint is: the facts that ``inspect`` prints, read without computing anything."""
+"""The facts of a checkpoint that ``inspect`` prints, read without computing anything."""
 
 from __future__ import annotations
 

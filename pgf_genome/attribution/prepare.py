@@ -67,7 +67,7 @@ class Prepared:
 
     @property
     def context(self) -> str:
-        """What the model sees around a base that is written."""
+        """The stretch around a written base that the model sees, in words."""
         if self.options.context is not None:
             return f"{self.options.context} bases"
         if running_of(self.model).streams:
@@ -77,7 +77,7 @@ class Prepared:
 
     @cached_property
     def tasks(self) -> list[Task]:
-        """What is computed, segment by segment."""
+        """The segments with everything needed to compute them."""
         options, tasks = self.options, []
         settings = Settings(
             self.strands, tuple(options.tracks), options.method, **self.layout.settings()

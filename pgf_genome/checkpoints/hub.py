@@ -156,7 +156,7 @@ def snapshot_of(directory: Path) -> Path | None:
 
 
 def cache_directory() -> Path:
-    """Where the hub's libraries keep models, by the environment variables that they follow."""
+    """Find where the hub's libraries keep models, by the environment variables that they follow."""
     given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     if not given:
         caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -240,7 +240,7 @@ def _complete(snapshot: Path) -> Path:
 
 
 def _wanted(names: Collection[str]) -> list[str]:
-    """Which files of a repository make a checkpoint: no code, and one form of the weights."""
+    """Choose the files of a repository that make a checkpoint: no code, one form of the weights."""
     refuse_adapter(names)
     tokenizer = [name for name in TOKENIZER if name in names]
     forms = []

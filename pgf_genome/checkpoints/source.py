@@ -1,4 +1,4 @@
-"""What a model source means: a bundled name, a directory, or a model on the hub."""
+"""Model sources: a bundled name, a directory, or a model on the hub."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def _read_object(path: Path) -> dict[str, int]:
 
 
 def _lowers(tokenizer: dict[str, Any]) -> bool:
-    """Whether a ``Lowercase`` or lower-casing ``BertNormalizer`` is anywhere in the normalizer."""
+    """Look for a ``Lowercase`` or lower-casing ``BertNormalizer`` anywhere in the normalizer."""
     normalizer = json.dumps(tokenizer.get("normalizer"))
     return '"Lowercase"' in normalizer or '"lowercase": true' in normalizer
 

@@ -14,7 +14,7 @@ from pgf_genome.sequence import BASES, encode
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Which row of the embedding each base has.
+    """The tokens of a model, and the row of the embedding that each base has.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ from pgf_genome.memory.estimator import (
 
 @dataclass(frozen=True)
 class LayerMemory:
-    """What one layer holds of the bases of one drive.
+    """The memory of one layer for the bases of one drive.
 
     Attributes
     ----------

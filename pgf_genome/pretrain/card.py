@@ -26,7 +26,7 @@ class Score:
 
     @property
     def mean(self) -> float:
-        """Of the strands."""
+        """Mean of the two strands."""
         return (self.plus + self.minus) / 2
 
 

@@ -130,7 +130,7 @@ def carry(
     ends, sums, A, first, last, chunks, batches, width, states,
     REVERSE: tl.constexpr, ACC: tl.constexpr, STEPS: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """From what every chunk ends in by itself to what enters it, in place, over all chunks.
+    """Turn what every chunk ends in by itself into what enters it, in place, over all chunks.
 
     One program takes one state of a block of channels, and loads ``STEPS`` chunks at once. ``ends``
     may hold several directions (leading axis) of the ``batches`` sequences that ``sums`` belongs

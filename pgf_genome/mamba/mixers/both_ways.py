@@ -14,7 +14,7 @@ STRATEGIES = ("add", "ew_multiply")
 
 @dataclass(frozen=True)
 class TwoWay:
-    """How a bidirectional model (Caduceus, arXiv 2403.03234) combines its directions and strands.
+    """The way a bidirectional model (Caduceus, arXiv 2403.03234) joins its directions and strands.
 
     Attributes
     ----------
