@@ -12,6 +12,7 @@ import torch
 from threads import threads_as_before
 
 from pgf_genome.engine.threads import Workers, side_by_side
+from pgf_genome.errors import UsageError
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -99,3 +100,9 @@ def test_what_was_done_is_forgotten_without_the_garbage_collector(workers):
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", 100_000])
+def test_a_number_of_threads_that_cannot_be_had_is_refused(threads):
+    with pytest.raises(UsageError, match="`threads` must be a whole number from 1 to 1024"):
+        side_by_side(lambda _: None, [0], threads)

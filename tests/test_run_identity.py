@@ -78,9 +78,9 @@ def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path, model, monkeypat
     stop_at(monkeypatch, 5, fasta, model, tmp_path / "part", threads=2)
     caplog.clear()
     part = pgf.attribute(fasta, model, tmp_path / "part", threads=1, **OPTIONS)
-    assert "going on with 2 threads, not 1, as the stopped run had" in caplog.text
+    assert "the stopped run had -t 2, and goes on with it, not with 1" in caplog.text
     assert "1 of 2 segments are done or begun" in caplog.text
-    assert "a: the sweep back goes on where it stopped, with 320 of 600 bases before" in caplog.text
+    assert "a: the sweep back goes on where it stopped: 280 of 600 bases are done" in caplog.text
     assert tracks(part) == tracks(whole)
     assert part.run["performance"]["threads"] == 2
 
@@ -105,7 +105,7 @@ def test_a_callable_of_another_identity_does_not_take_over_a_stopped_run(
     caplog.set_level(logging.INFO, "pgf_genome")
     stop_at(monkeypatch, 5, fasta, model, tmp_path / "part", objective=Named(2.0))
     part = pgf.attribute(fasta, model, tmp_path / "part", objective=Named(3.0), **OPTIONS)
-    assert "1 segments of a stopped run with another sequence, model, objective" in caplog.text
+    assert "holds a stopped run with another sequence, model, objective" in caplog.text
     whole = pgf.attribute(fasta, model, tmp_path / "whole", objective=Named(3.0), **OPTIONS)
     assert tracks(part) == tracks(whole)
 

@@ -183,6 +183,18 @@ def test_strands_are_mirror_images(text, tmp_path):
         assert_within(1e-6, values(back, track)[::-1].copy(), values(there, track))
 
 
+def test_halos_are_measured_where_something_is_written():
+    layout = Windows(13_000, 60, 10)
+    tiles = range(layout.plan.tiles)
+    assert len(windows.loci_to_check(layout, tiles)) == 3
+    near = windows.loci_to_check(layout, tiles, spans=[(100, 110), (9000, 9100)])
+    assert near
+    assert all(
+        any(start < b and a < stop for a, b in [(100, 110), (9000, 9100)]) for start, stop in near
+    )
+    assert windows.loci_to_check(Windows(13_000, 60, 0), tiles) == []
+
+
 @pytest.mark.parametrize("strand", ["+", "-", "both"])
 def test_a_region_computes_only_its_windows_and_gives_the_same_values(long_text, tmp_path, strand):
     model = pgf.load_model(PH)

@@ -54,7 +54,7 @@ def _sweep(
     if records:
         k, (values, *bars) = min(records.items())
         cotangent, last = blank.filled(bars), k - 1
-        _log_where(task, "back", plan.bounds(k)[0])
+        _log_where(task, "back", plan.length - plan.bounds(k)[0])
         progress((1 - PRIMAL_SHARE) * (plan.length - plan.bounds(k)[0]))
         progress(PRIMAL_SHARE * plan.length)
     else:
@@ -103,11 +103,8 @@ def _causal(task: Task) -> CausalMamba:
     return cast(CausalMamba, task.model)
 
 
-def _log_where(task: Task, direction: str, bases: int) -> None:
+def _log_where(task: Task, direction: str, done: int) -> None:
     log.info(
-        "%s: the sweep %s goes on where it stopped, with %s of %s bases before it",
-        task.segment.contig,
-        direction,
-        f"{bases:,}",
-        f"{task.segment.length:,}",
+        "%s: the sweep %s goes on where it stopped: %s of %s bases are done",
+        *(task.segment.contig, direction, f"{done:,}", f"{task.segment.length:,}"),
     )

@@ -110,7 +110,7 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> Foreca
 
 def warm_up(model: LanguageModel) -> None:
     """Compile the kernels for a model, and say so if that takes time."""
-    announce = Timer(1.0, log.info, ["compiling kernels, once on this machine, for about a minute"])
+    announce = Timer(3.0, log.info, ["compiling kernels, which is done once on a machine"])
     announce.daemon = True
     announce.start()
     try:

@@ -66,7 +66,8 @@ def _measure_halos(task: Task, folder: Path) -> None:
 
 
 def _loci(task: Task) -> list[tuple[int, int]]:
-    return engine.loci_to_check(_windows(task), task.tiles, LOCI)
+    written = sorted(map(task.strands[0].of_contig, task.segment.write))
+    return engine.loci_to_check(_windows(task), task.tiles, LOCI, written)
 
 
 def halo_errors(task: Task, folder: Path) -> list[engine.HaloError]:

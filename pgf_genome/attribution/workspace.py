@@ -75,9 +75,9 @@ def resumed(folder: Path, plan: Prepared) -> Prepared:
         )
     elif there - ours:
         log.info(
-            "%s holds %d segments of a stopped run with another sequence, model, objective or "
-            "option; they are not used, and are removed when this run is done",
-            *(folder, len(there - ours)),
+            "%s holds a stopped run with another sequence, model, objective or option: it is not "
+            "used, and is removed when this run is done",
+            folder,
         )
     kept = folder / "threads"
     if there & ours:
@@ -98,7 +98,7 @@ def _with_threads(plan: Prepared, kept: Path) -> Prepared:
         return plan
     if before == plan.threads or before < 1:
         return plan
-    log.info("going on with %d threads, not %d, as the stopped run had", before, plan.threads)
+    log.info("the stopped run had -t %d, and goes on with it, not with %d", before, plan.threads)
     return replace(plan, threads=before)
 
 

@@ -41,7 +41,7 @@ def _cores(context: click.Context, parameter: click.Parameter, threads: int | No
 def with_threads(command: Command) -> Command:
     """Add ``-t``; the command is given a number of at least 1."""
     return click.option(
-        "-t", "--threads", type=click.IntRange(min=0), default=0, callback=_cores,
+        "-t", "--threads", type=click.IntRange(0, 1024), default=0, callback=_cores,
         help="Number of threads; 0 uses all cores [0].",
     )(command)  # fmt: skip
 

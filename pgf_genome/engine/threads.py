@@ -13,10 +13,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from numbers import Integral
 from queue import PriorityQueue
 from typing import Any, TypeVar
 
 import torch
+
+from pgf_genome.errors import UsageError
+
+MOST = (
+    1024  # more threads than any machine here has; without a limit a typing error ends in a crash
+)
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -33,10 +40,23 @@ def side_by_side(
     return [*map(step, pieces)] if pool is None else [*pool.map(step, pieces)]
 
 
+def checked(threads: int | None) -> int | None:
+    """A number of threads that can be had, or None.
+
+    Raises
+    ------
+    UsageError
+        For anything else.
+    """
+    if threads is None or (isinstance(threads, Integral) and 1 <= threads <= MOST):
+        return threads if threads is None else int(threads)
+    raise UsageError(f"`threads` must be a whole number from 1 to {MOST}, not {threads!r}")
+
+
 def _pool(most: int, threads: int | None) -> ThreadPoolExecutor | None:
     """At most so many workers that share the threads; None for the calling thread as it is."""
     own = torch.get_num_threads()
-    threads = threads or own
+    threads = checked(threads) or own
     workers = min(most, threads)
     return None if workers == 1 and threads == own else _workers(workers, threads // workers)
 
@@ -57,7 +77,7 @@ def _use(threads: int) -> None:
 def torch_threads(count: int | None) -> Iterator[None]:
     """Let the calling thread use so many threads for its own operations; None changes nothing."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    torch.set_num_threads(checked(count) or before)
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ Of each window only the core counts: what lies in its halo, on either side, is s
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +34,7 @@ from pgf_genome.engine.pipeline import lanes_of
 from pgf_genome.engine.plan import BATCH_POSITIONS, LAYER_TILE, Plan
 from pgf_genome.engine.threads import side_by_side
 from pgf_genome.errors import UsageError
+from pgf_genome.intervals import Span
 from pgf_genome.mamba.bidirectional import BidirectionalMamba, Directions
 from pgf_genome.mamba.model import Block
 from pgf_genome.mamba.state import LayerState
@@ -332,10 +334,25 @@ def halo_error(
 
 
 def loci_to_check(
-    windows: Windows, tiles: Sequence[int], at_most: int = 3
-) -> list[tuple[int, int]]:
-    """Cores of these tiles, evenly spaced, whose halos could be larger."""
+    windows: Windows, tiles: Sequence[int], at_most: int = 3, spans: Sequence[Span] | None = None
+) -> list[Span]:
+    """Cores of these tiles, evenly spaced, whose halos could be larger.
+
+    Parameters
+    ----------
+    spans : sequence of (start, stop), optional
+        Sorted, disjoint positions that matter: only cores that hold one are chosen. All if None.
+    """
+    if windows.halo == 0:
+        return []  # twice nothing is nothing
     cores = [core for k in tiles for core in windows.in_tile(k)]
+    if spans is not None:
+        cores = [core for core in cores if _overlaps(core, spans)]
     inner = [core for core in cores if windows.seen(*core) != (0, windows.length)]
     step = max(1, -(-len(inner) // at_most))
     return inner[step // 2 :: step]
+
+
+def _overlaps(core: Span, spans: Sequence[Span]) -> bool:
+    i = bisect_right(spans, core[0], key=lambda span: span[1])
+    return i < len(spans) and spans[i][0] < core[1]
