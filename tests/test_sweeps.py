@@ -231,7 +231,10 @@ def test_the_input_is_left_as_it_was(tiny_model):
         ([], r"ids of shape \(0,\)"),
         ([1.0, 2.0], "ids of shape .* and type torch.float32"),
         ([[1, 2]], r"ids of shape \(1, 2\)"),
-        (torch.zeros(3, 6), r"expected token ids \(L,\) or an input of shape \(L, 7\)"),
+        (
+            torch.zeros(3, 6),
+            r"expected token ids \(L,\), a sequence as text, or an input of shape \(L, 7\)",
+        ),
         ([0, 7], r"token ids 0\.\.7 outside the vocabulary of 7 rows"),
         ([-1, 2], r"token ids -1\.\.2 outside"),
     ],

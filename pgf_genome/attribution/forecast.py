@@ -33,7 +33,7 @@ class Planned:
     def of(cls, task: Task) -> Planned:
         s = task.segment
         written = sum(stop - start for start, stop in s.write)
-        return cls(s.contig, s.start, s.stop, len(task.tiles), written)
+        return cls(s.contig, s.start, s.stop, len(task.pieces), written)
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class Task:
         return [Strand(*where, sign) for sign in self.settings.strands]
 
     @cached_property
-    def tiles(self) -> list[int]:
+    def pieces(self) -> list[int]:
         """The pieces that must be computed to get the bases to write."""
         spans = [strand.of_contig(span) for strand in self.strands for span in self.segment.write]
         return self.layout.pieces(self.segment.length, spans)
@@ -156,7 +156,7 @@ class Task:
     @cached_property
     def work(self) -> int:
         """Bases that the model reads for the segment."""
-        return sum(map(self.work_on, self.tiles))
+        return sum(map(self.work_on, self.pieces))
 
     def origins(self) -> list[int]:
         """Positions of the segment's first base on each strand, in that strand's coordinates."""

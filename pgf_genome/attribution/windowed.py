@@ -26,7 +26,7 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
     """Fill ``scores`` as `causal.compute` does; F is the sum over the cores that are computed."""
     total = torch.zeros(len(task.objectives), dtype=torch.float64)
     with RecordFile(folder / "values", nbytes([total]), task.identity) as values:
-        for k in task.tiles:
+        for k in task.pieces:
             record = values.read(k, [total])
             if record is None:
                 record = [_window(task, scores, k)]
@@ -67,7 +67,7 @@ def _measure_halos(task: Task, folder: Path) -> None:
 
 def _loci(task: Task) -> list[tuple[int, int]]:
     written = sorted(map(task.strands[0].of_contig, task.segment.write))
-    return engine.loci_to_check(_windows(task), task.tiles, LOCI, written)
+    return engine.loci_to_check(_windows(task), task.pieces, LOCI, written)
 
 
 def halo_errors(task: Task, folder: Path) -> list[engine.HaloError]:

@@ -116,8 +116,8 @@ class WindowLayout(Layout):
         return sorted(set().union(*ranges))
 
     def bases_read(self, length: int, k: int) -> int:
-        layout = self.windows(length)
-        seen = (layout.seen(*core) for core in layout.in_tile(k))
+        windows = self.windows(length)
+        seen = (windows.seen(*core) for core in windows.in_tile(k))
         return sum(stop - start for start, stop in seen)
 
     def memory(self, longest: int) -> int:

@@ -81,9 +81,10 @@ class RecordFile:
                 record, offset = record[done:], offset + done
         except OSError as error:
             advice = (
-                "free space or choose another folder (`scratch_dir`, TMPDIR), then run again"
+                "free space or choose another folder (`scratch_dir`, TMPDIR), "
+                "then run again to resume"
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-                else "check the disk, then run again"
+                else "check the disk, then run again to resume"
             )
             raise ResourceError(f"{self.path}: {error.strerror}; {advice}") from error
 
