@@ -113,6 +113,11 @@ class TrackSummary(BlockConsumer):
         Fewest bases between two peaks of a contig, a power of two up to `BLOCK`. Peaks are the
         strongest scores of cells of this width; of two in neighbouring cells that are closer than
         this, the weaker is dropped.
+
+    Raises
+    ------
+    ValueError
+        If ``min_distance`` does not divide `BLOCK`.
     """
 
     def __init__(
