@@ -362,7 +362,10 @@ def test_two_prefixes_of_one_name_share_a_scratch_folder(attribute):
     assert list(scratch.iterdir()) == []
 
 
-def test_interrupt_keeps_the_work_and_a_running_prefix_refuses_a_second_run(command, tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_keeps_the_work_and_a_running_prefix_refuses_a_second_run(
+    command, tmp_path, stop
+):
     fasta, out = tmp_path / "in.fa", tmp_path / "out"
     fasta.write_text(f">a\n{letters(2_000_000)}\n")
     call = ["attribute", fasta, "-m", MODEL, "-t", "1", "--tile", "256", "-o", out / "x"]
@@ -374,7 +377,7 @@ def test_interrupt_keeps_the_work_and_a_running_prefix_refuses_a_second_run(comm
                     break
                 time.sleep(0.1)
             second = command(*call)
-            running.send_signal(signal.SIGINT)
+            running.send_signal(stop)
             said = running.stderr.read()
             running.wait(60)
         finally:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import click
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; print an error as one line, and exit with 0, 1, 2 or 130."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(commands.main(given, prog_name="pgf-genome", standalone_mode=False) or 0)
+        with _termination_interrupts():
+            sys.exit(commands.main(given, prog_name="pgf-genome", standalone_mode=False) or 0)
     except click.UsageError as error:
         context = error.ctx or click.Context(commands, info_name="pgf-genome")
         print(context.get_usage(), file=sys.stderr)
@@ -58,6 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         kind = type(error).__name__
         _fail(f"unexpected {kind}: {error}; run again with -v and report what it prints", 1)
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """Treat SIGTERM, by which schedulers stop a job, as Ctrl-C: scratch files are removed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _with_options(message: str) -> str:
