@@ -139,11 +139,21 @@ def scaled(tmp_path_factory):
     return folder, run("scaling", folder, True, methods=("adjoint", "tangent", "tape"), **options)
 
 
+def growth_of_memory(table):
+    """Bytes by which each method's memory grows from the shortest length to the longest.
+
+    A sweep takes a few megabytes here, of which the heap moves one or two from run to run: an
+    exponent fitted to them says nothing.
+    """
+    memory = table.pivot(index="method", columns="length", values="memory_bytes")
+    return memory[memory.columns.max()] - memory[memory.columns.min()]
+
+
 def test_memory_of_the_sweeps_is_flat_and_that_of_a_tape_linear(scaled):
     table = scaled[1].table
     assert set(table["status"]) == {OK}
-    flat = growth.fitted(table, ["adjoint", "tangent"])
-    assert all(abs(fit) < 0.2 for fit in flat.values()), flat
+    grown = growth_of_memory(table)
+    assert grown[["adjoint", "tangent"]].max() < grown["tape"] / 10, grown
     assert growth.fitted(table, ["tape"])["tape"] == pytest.approx(1, abs=0.1)
 
 
@@ -287,7 +297,8 @@ def weighed(tmp_path_factory):
 
 def test_memory_of_weight_gradients_is_flat_by_tiles_and_linear_by_tape(weighed):
     table = weighed[1].table
-    assert abs(growth.fitted(table, ["sweep"])["sweep"]) < 0.2
+    grown = growth_of_memory(table)
+    assert grown["sweep"] < grown["autograd"] / 10, grown
     assert growth.fitted(table, ["autograd"])["autograd"] == pytest.approx(1, abs=0.1)
     assert table[table["method"] == "autograd"]["difference"].max() < 1e-11
 
