@@ -25,6 +25,7 @@ _HOMES = {
     "Training": "pgf_genome.pretrain.settings",
     "train": "pgf_genome.pretrain.training",
     "attribute": "pgf_genome.attribution.run",
+    "open_run": "pgf_genome.runs.run",
 }
 
 __all__ = sorted(_HOMES)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pgf_genome.runs.record import Bases, Contig, Fasta, Performance, Record, Track
+from pgf_genome.runs.storing import write_record
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 
 LENGTHS = {"c1": 3000, "c2": 500}
@@ -19,6 +21,27 @@ FORMATS = {
 }
 # of the largest contribution, 0-based
 PEAK = ("c1", 2000)
+
+
+def record(lengths: Mapping[str, int], names: Sequence[str] = (), **changed: Any) -> Record:
+    """The record of a run with tracks of some names; `changed` are fields of it."""
+    fields = {
+        "title": "Sensitivity of in.fa",
+        "version": "1.0",
+        "model": {"name": "m", "sha256": "12ab"},
+        "fasta": Fasta("in.fa", sha256_of_bases="".join(lengths)),
+        "objective": "likelihood",
+        "strand": "both",
+        "bases": Bases(sum(lengths.values()), sum(lengths.values())),
+        "context": "whole segments",
+        "conventions": {},
+        "tracks": {name: Track(name.capitalize(), "nats", f"what {name} is") for name in names},
+        "arguments": {"bed": list(lengths), "method": "corrected", "target": []},
+        "varying": ("bed", "formats", "compress"),
+        "contigs": tuple(Contig(name, n, 1, float(-n)) for name, n in lengths.items()),
+        "performance": Performance(2.0, 100.0, 10 * len(lengths), 1, "cpu"),
+    }
+    return Record(**(fields | changed))
 
 
 def scores(track: str, contig: str) -> np.ndarray:
@@ -72,14 +95,18 @@ def write_run(
                     taker.add(names[contig], 0, scores(track, contig))
         files |= {kind: path.name for kind, path in opened.items()}
     write_chrom_sizes(f"{prefix}.chrom.sizes", sizes)
-    run = {
-        "fasta": {"path": None if fasta is None else str(fasta)},
-        "conventions": {"contribution": "signed <letter> & height"},
-        "contigs": [
-            {"contig": names[contig], "length": length, "fasta_contig": contig}
-            for contig, length in LENGTHS.items()
-        ],
-        "files": files | {"run": f"{name}.run.json"},
-    }
-    Path(f"{prefix}.run.json").write_text(json.dumps(run))
+    names_in_fasta = {names[contig]: contig for contig in LENGTHS}
+    facts = record(
+        sizes,
+        fasta=Fasta("in.fa", path=None if fasta is None else str(fasta)),
+        contigs=tuple(
+            Contig(name, length, 1, None, fasta_contig=names_in_fasta[name])
+            for name, length in sizes.items()
+        ),
+        tracks={
+            name: Track(name.capitalize(), "nats", "signed <letter> & height") for name in formats
+        },
+        files=files | {"run": f"{name}.run.json"},
+    )
+    write_record(prefix, facts)
     return prefix

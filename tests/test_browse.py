@@ -43,7 +43,7 @@ def test_igv_session_shows_contribution_as_letters_and_prefers_bigwig(prefix: Pa
     assert tracks["contribution"]["url"] == "run.contribution.bw"
     assert tracks["contribution"]["format"] == "bigwig"
     assert tracks["contribution"]["graphType"] == "dynseq"
-    assert tracks["contribution"]["description"] == "signed <letter> & height"
+    assert tracks["contribution"]["description"] == "signed <letter> & height [nats]"
     assert "graphType" not in tracks["surprisal"]
     assert tracks["sensitivity"]["format"] == "bedgraph"
     assert tracks["sensitivity"]["indexURL"] == "run.sensitivity.bedgraph.gz.tbi"
@@ -289,9 +289,9 @@ def test_an_assembly_name_stands_in_for_a_missing_fasta(tmp_path: Path) -> None:
 
 
 def test_missing_run_and_damaged_run(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match=r"none\.run\.json: cannot be read"):
+    with pytest.raises(IntegrityError, match=r"none\.run\.json: cannot be read"):
         read_scene(tmp_path / "none")
-    for text, reason in (("{", "not JSON"), ("{}", "KeyError"), ("[]", "TypeError")):
+    for text, reason in (("{", "Expecting"), ("{}", "title is missing"), ("[]", "is a list")):
         (tmp_path / "bad.run.json").write_text(text)
         with pytest.raises(IntegrityError, match=reason):
             read_scene(tmp_path / "bad")

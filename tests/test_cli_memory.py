@@ -22,7 +22,6 @@ from pgf_genome.memory.drives import (
     stretches,
     usable_segments,
 )
-from pgf_genome.report import Influence as Curve
 from pgf_genome.sequence import N_CODE, decode_fasta
 
 ORACLES = Path(__file__).parent / "oracles"
@@ -145,12 +144,11 @@ def test_a_sequence_that_is_too_short_is_refused(command, tmp_path):
     assert "no contig has 256 bases between assembly gaps" in done.error
 
 
-def test_the_curve_is_what_a_report_draws(fasta):
+def test_influence_alone_is_a_row_for_every_probability(fasta):
     settings = Settings(measure=("influence",), probes=2, span=100, tile=50)
     found = measure(fasta, load_model(CAUSAL), settings)
-    curve = Curve.from_facts(found.curve)
-    assert curve.label == "influence, real sequence"
-    assert curve.distance[0] == 1
+    assert [each.drive for each in found.influences] == ["uniform", "markov", "real"]
+    assert found.influences[-1].binned()["distances"][0] == 1
     assert found.halo is None
     assert tsv(found).count("\n") == 3
 

@@ -23,11 +23,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
     frozenset({"compiled", "files", "intervals", "process"}),
     frozenset({"sequence", "tracks", "scan"}),
-    frozenset({"mamba"}),
+    frozenset({"mamba", "runs"}),
     frozenset({"checkpoints", "engine"}),
     frozenset({"inspection", "memory", "pretrain"}),
-    frozenset({"browser", "merge", "report"}),
-    frozenset({"attribution", "redraw"}),
+    frozenset({"browser", "report"}),
+    frozenset({"attribution"}),
     frozenset({"experiments"}),
     frozenset({"cli"}),
 )
@@ -35,13 +35,14 @@ BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()
 UNITS = frozenset.union(*LAYERS)
 
 # What a unit must not see although it lies lower: scan knows only tensors, mamba sees no files, the
-# engine no FASTA, the report knows tracks and no model.
+# engine no FASTA and no run, the report knows runs and no model.
 HIDDEN = {
     "scan": UNITS - {"compiled"},
     "mamba": {"files", "sequence", "tracks"},
     "checkpoints": {"sequence", "tracks", "scan"},
-    "engine": {"sequence", "tracks"},
-    "report": UNITS - {"errors", "files", "intervals", "tracks"},
+    "engine": {"sequence", "tracks", "runs"},
+    "runs": {"scan"},
+    "report": UNITS - {"errors", "files", "intervals", "runs", "sequence", "tracks"},
 }
 
 # What is visible all the same: the alphabet is what connects tokens and sequences.

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from finished import record
 
 from pgf_genome.errors import ResourceError
 from pgf_genome.intervals import Interval
-from pgf_genome.report import Gathered, Gathering, Influence, cut, gathering, render, write_report
+from pgf_genome.report import Gathered, Gathering, gathering, render, write_report
 from pgf_genome.report.logo import logo
+from pgf_genome.runs.record import Contig, Halo, HaloLocus, Performance, Track
+from pgf_genome.runs.run import PEAKS
+from pgf_genome.tracks.cutting import cut
 
 HOSTILE = 'chr|<script>alert("x")</script><!--\u2028'
 ALL = ("sensitivity", "contribution", *(f"tism.{base}" for base in "ACGT"), "surprisal")
@@ -75,23 +79,23 @@ class Tracks:
         pieces = ((name, 0, np.stack([v] * len(self.tracks))) for name, v in self.values.items())
         return cut(windows, pieces, len(self.tracks))
 
-    def page(self, run: dict | None = None, sequence: bool = True, **more: object) -> Page:
-        codes = codes_at if sequence else None
-        return Page(render(run or {}, self.gathered, self.values_in, codes, **more))
+    def page(self, sequence: bool = True, took: bool = False, **changed: object) -> Page:
+        """The page of a run; `changed` are fields of its record."""
+        codes, sizes = codes_at if sequence else None, self.gathered.sizes
+        facts = record(sizes, self.tracks, **changed)
+        return Page(render(facts, self.gathered, self.values_in, codes, took))
 
 
 @pytest.fixture
 def hostile() -> Page:
     values = np.full(200, np.nan)
     values[[3, 198]] = 1.5, -2.5
-    run = {
-        "title": "<b>mine</b>",
-        "fasta_path": "/tmp/<img src=x>.fa",
-        "conventions": {"sign": "positive & raising"},
-        "bases": 1234567,
-        "contigs": [{"contig": HOSTILE, "objective_value": -1234.5}],
-    }
-    return Tracks(("contribution",), {HOSTILE: values, "b&c": np.full(30, np.nan)}).page(run)
+    return Tracks(("contribution",), {HOSTILE: values, "b&c": np.full(30, np.nan)}).page(
+        title="<b>mine</b>",
+        model={"name": "/tmp/<img src=x>.fa", "parameters": 1234567},
+        conventions={"sign": "positive & raising"},
+        contigs=(Contig(HOSTILE, 200, 1, -1234.5),),
+    )
 
 
 def test_names_and_paths_stay_text(hostile: Page) -> None:
@@ -151,22 +155,22 @@ def test_unknown_and_unscored_bases_have_no_letter() -> None:
 
 
 def test_facts_are_written_for_people(hostile: Page) -> None:
-    assert "bases1,234,567" in hostile.text
+    assert "parameters1,234,567" in hostile.text
     assert "signpositive & raising" in hostile.text
     assert "\N{MINUS SIGN}1,234.50" in hostile.text
 
 
-def test_time_and_memory_are_told_only_if_the_run_has_them() -> None:
+def test_time_and_memory_are_told_only_if_asked_for() -> None:
     tracks = Tracks(("sensitivity",), {"a": np.arange(9)})
-    took = {"performance": {"seconds": 3723.4, "peak_memory_bytes": 3 << 29}}
+    performance = Performance(3723.4, 1000.0, 3 << 29, 2, "cpu")
     assert "Time and memory" not in tracks.page().text
-    assert "time1\xa0h 2\xa0minpeak memory1.5\xa0GiB" in tracks.page(took).text
+    text = tracks.page(took=True, performance=performance).text
+    assert "time1\xa0h 2\xa0minbases per second1,000.00peak memory1.5\xa0GiB" in text
 
 
 def test_halo_is_a_table_and_a_sentence() -> None:
-    locus = {"contig": "a", "start": 10, "stop": 20, "max_error": 0.002, "relative_error": 0.01}
-    run = {"halo": {"window": 8192, "halo": 1024, "loci": [locus]}}
-    text = Tracks(("sensitivity",), {"a": np.arange(99)}).page(run).text
+    halo = Halo(8192, 1024, (HaloLocus("a", 10, 20, max_error=0.002, relative_error=0.01),))
+    text = Tracks(("sensitivity",), {"a": np.arange(99)}).page(halo=halo).text
     assert "windows of 8,192 bases with 1,024 bases of halo" in text
     assert "changed by at most 0.0100 of its norm at the 1 place below" in text
     assert "a11\N{EN DASH}200.002000.0100" in text
@@ -209,11 +213,6 @@ def test_influence_has_a_panel_only_when_there_is_some() -> None:
         "before the target",
         "after the target",
     ]
-    given = Tracks(("surprisal",), {"a": np.arange(99)}).page(
-        influence=[Influence("of <one> base", (1, 10), (1.0, 0.5))]
-    )
-    assert given.data["influence"][0]["label"] == "of &lt;one&gt; base"
-    assert given.data["influence"][0]["mean"] == [1.0, 0.5]
 
 
 def test_report_of_a_run_without_scores_can_be_written() -> None:
@@ -226,7 +225,8 @@ def test_report_of_a_run_without_scores_can_be_written() -> None:
 def test_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("1.html", "2.html"):
         tracks = Tracks(("sensitivity",), {"a": np.arange(500)})
-        write_report(tmp_path / name, {"version": "1"}, tracks.gathered, tracks.values_in, codes_at)
+        facts = record({"a": 500}, ["sensitivity"])
+        write_report(tmp_path / name, facts, tracks.gathered, tracks.values_in, codes_at)
     assert (tmp_path / "1.html").read_bytes() == (tmp_path / "2.html").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"1.html", "2.html"}
 
@@ -269,12 +269,11 @@ class Chromosome:
 @pytest.mark.parametrize("tracks", [ALL[:1], ALL], ids=["1 track", "7 tracks"])
 def test_size_is_bounded_for_any_genome(sizes: dict[str, int], tracks: Sequence[str]) -> None:
     made = Chromosome(sizes, tracks)
-    run = {"contigs": [{"contig": name, "length": length} for name, length in sizes.items()]}
-    text = render(run, made.gathered, made.values_in, codes_at)
+    text = render(record(sizes, tracks), made.gathered, made.values_in, codes_at)
     assert len(text.encode()) < LIMIT
     drawn = len(Page(text).data["contigs"])
     assert min(len(sizes), gathering.MAX_CONTIGS) <= drawn
-    assert drawn <= gathering.MAX_CONTIGS + gathering.PEAKS
+    assert drawn <= gathering.MAX_CONTIGS + PEAKS
 
 
 def test_contigs_that_are_not_listed_are_counted() -> None:
@@ -286,14 +285,15 @@ def test_contigs_that_are_not_listed_are_counted() -> None:
 
 def test_unwritable_place_is_a_clear_error(tmp_path: Path) -> None:
     tracks = Tracks(("sensitivity",), {"a": np.arange(5)})
+    facts = record({"a": 5}, ["sensitivity"])
     with pytest.raises(ResourceError, match=r"r\.html: cannot be written"):
-        write_report(tmp_path / "nowhere" / "r.html", {}, tracks.gathered, tracks.values_in)
+        write_report(tmp_path / "nowhere" / "r.html", facts, tracks.gathered, tracks.values_in)
 
 
 def test_table_of_peaks_leaves_the_effects_of_bases_to_the_overview() -> None:
-    titles = {"contribution": "Contribution of the observed base", "tism.A": "Effect of A"}
-    run = {"tracks": {track: {"title": title} for track, title in titles.items()}}
-    text = Tracks(ALL, {"a": np.arange(300)}).page(run).text
+    tracks = {name: Track(name, "nats", "") for name in ALL}
+    tracks["contribution"] = Track("Contribution of the observed base", "nats", "")
+    text = Tracks(ALL, {"a": np.arange(300)}).page(tracks=tracks).text
     assert "RankContigPositionBasesensitivityContributionsurprisalLogo" in text
-    text = Tracks(ALL[2:4], {"a": np.arange(300)}).page(run).text
-    assert "RankContigPositionBaseEffect of A" in text
+    text = Tracks(ALL[2:4], {"a": np.arange(300)}).page().text
+    assert "RankContigPositionBaseTism.a" in text

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import run_page
+from finished import record
 from test_report import Tracks, codes_at
 
 from pgf_genome.report import gathering, write_report
@@ -31,7 +32,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"one|<b>": first, "two:2": rng.standard_exponential(900)},
             {"one|<b>": [(30_000, 30_100)]},
         )
-    write_report(path, {"title": "A & B"}, tracks.gathered, tracks.values_in, codes_at)
+    facts = record(tracks.gathered.sizes, tracks.tracks, title="A & B")
+    write_report(path, facts, tracks.gathered, tracks.values_in, codes_at)
     return path
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgf_genome.errors import IntegrityError
 from pgf_genome.intervals import Interval
-from pgf_genome.report import Gathering, Influence, cut, gathering, pyramid
+from pgf_genome.report import Gathering, gathering, pyramid
 from pgf_genome.report.influence import TargetDistance
 from pgf_genome.report.pyramid import Level, levels
 from pgf_genome.tracks import TrackSummary
+from pgf_genome.tracks.cutting import cut
 
 
 def pyramid_of(values: np.ndarray, bins: int) -> list[Level]:
@@ -156,11 +156,3 @@ def test_there_is_no_influence_without_a_target() -> None:
     spans = {"a": [(3, 5)]}
     assert gathered(np.ones(20, np.float32), "surprisal", targets=spans).influence == ()
     assert len(gathered(np.ones(20, np.float32), "sensitivity", targets=spans).influence) == 2
-
-
-def test_influence_of_run_json_is_checked() -> None:
-    curve = Influence.from_facts({"distances": [1, 10], "mean": [2.0, 1.0]})
-    assert (curve.distance, curve.mean, curve.maximum) == ((1, 10), (2.0, 1.0), None)
-    for wrong in ({"distances": [1], "mean": []}, {"distances": [0], "mean": [1.0]}, {"mean": []}):
-        with pytest.raises(IntegrityError, match="influence"):
-            Influence.from_facts(wrong)

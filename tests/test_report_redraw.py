@@ -130,7 +130,7 @@ def test_image_is_written_where_kaleido_is_present(command, run) -> None:
 
 def test_report_needs_no_torch(run) -> None:
     code = (
-        "import sys; from pgf_genome.redraw import redraw; "
+        "import sys; from pgf_genome.report.redraw import redraw; "
         f"redraw({str(run)!r}); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,6 @@ The folder has the name of what it makes, because ``pgf_genome.attribute`` is th
 """
 
 from pgf_genome.attribution.options import Options
-from pgf_genome.attribution.outputs import Attribution
 from pgf_genome.attribution.run import attribute, dry_run
 
-__all__ = ["Attribution", "Options", "attribute", "dry_run"]
+__all__ = ["Options", "attribute", "dry_run"]

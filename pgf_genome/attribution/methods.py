@@ -21,30 +21,12 @@ import numpy as np
 from pgf_genome.engine.objective import Objective
 from pgf_genome.engine.running import running_of
 from pgf_genome.mamba.model import LanguageModel
+from pgf_genome.runs.record import Track
 from pgf_genome.sequence import BASES
 
 TISM = tuple(f"tism.{base}" for base in BASES)
 TRACKS = ("sensitivity", "contribution", *TISM, "surprisal")
 DEFAULT_TRACKS = ("sensitivity", "contribution", "surprisal")
-
-
-@dataclass(frozen=True)
-class Description:
-    """The words for the values of a track.
-
-    Attributes
-    ----------
-    title : str
-    unit : str
-    meaning : str
-    """
-
-    title: str
-    unit: str
-    meaning: str
-
-    def __str__(self) -> str:
-        return f"{self.meaning} [{self.unit}]"
 
 
 @dataclass(frozen=True)
@@ -64,7 +46,7 @@ class Method:
     quantity: str
     apply: Callable[[np.ndarray], np.ndarray]
 
-    def describe(self, track: str, objective: Objective, strands: str, context: str) -> Description:
+    def describe(self, track: str, objective: Objective, strands: str, context: str) -> Track:
         """Describe a track of a run.
 
         Parameters
@@ -79,16 +61,16 @@ class Method:
         if track == "surprisal":
             mean = ", mean over the strands" if len(strands) > 1 else ""
             meaning = f"-log2 p(observed base | {context}){mean}"
-            return Description("Surprisal", "bits", meaning)
+            return Track("Surprisal", "bits", meaning)
         unit = f"{getattr(objective, 'unit', 'units')} of F per unit change of the one-hot"
         if track == "sensitivity":
-            return Description("Sensitivity", unit, f"length of the {self.quantity}; >= 0")
+            return Track("Sensitivity", unit, f"length of the {self.quantity}; >= 0")
         if track == "contribution":
             meaning = f"{self.quantity} at the observed base; signed letter height"
-            return Description("Contribution of the observed base", unit, meaning)
+            return Track("Contribution of the observed base", unit, meaning)
         base = track.removeprefix("tism.")
         meaning = f"first-order change of F when the base becomes {base}"
-        return Description(f"Effect of {base}", unit, meaning)
+        return Track(f"Effect of {base}", unit, meaning)
 
 
 METHODS = {

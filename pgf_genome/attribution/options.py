@@ -15,6 +15,11 @@ from pgf_genome.engine.objective import Objective
 from pgf_genome.errors import UsageError
 
 FORMATS = ("bedgraph", "bigwig")
+# What selects the bases to write, and how they are written: runs that differ in these alone can be
+# merged.
+VARYING = (
+    "region", "bed", "contig", "formats", "compress", "track_line", "report", "max_memory",
+)  # fmt: skip
 STRANDS = {"+": "+", "-": "-", "both": "+-"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import resource
@@ -11,37 +10,24 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pgf_genome import __version__
-from pgf_genome.attribution.methods import strands_in_words
+from pgf_genome.attribution.methods import TRACKS, strands_in_words
+from pgf_genome.attribution.options import VARYING
 from pgf_genome.attribution.prepare import Prepared
-from pgf_genome.attribution.replacing import remove_left_over, withdraw
 from pgf_genome.attribution.segment import Result
 from pgf_genome.attribution.selection import objective_name, objective_text
-from pgf_genome.files import atomic_write_text
-from pgf_genome.report import Gathered, Gathering, cut, write_report
+from pgf_genome.report import Gathered, Gathering, write_report
+from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
+from pgf_genome.runs.run import Run
+from pgf_genome.runs.storing import record_path, remove_left_over, withdraw, write_record
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """Outputs of a run.
-
-    Attributes
-    ----------
-    files : dict of str to Path
-        Outputs by kind: ``sensitivity.bedgraph``, ``sensitivity.bigwig``, ``run``, ..
-    run : dict
-        Content of ``run.json``.
-    """
-
-    files: dict[str, Path]
-    run: dict[str, Any]
+from pgf_genome.tracks.cutting import cut
 
 
 def write_outputs(
@@ -50,7 +36,7 @@ def write_outputs(
     prefix: Path,
     fasta: str,
     started: float,
-) -> Attribution:
+) -> Run:
     """Write all outputs of a run; no file appears under its name before it is whole.
 
     The run.json of an earlier run of the same prefix is removed first and ours is written last, so
@@ -61,24 +47,23 @@ def write_outputs(
     files, gathered = _write_tracks(plan, results, prefix)
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
-    run = _facts(plan, results, fasta)
+    record = _record(plan, results, fasta, started)
     if plan.options.report:
         files["report"] = Path(f"{prefix}.report.html")
         tracks = len(plan.options.tracks)
         write_report(
             files["report"],
-            run,
+            record,
             gathered,
             lambda windows: cut(windows, _pieces(results), tracks),
             plan.genome.codes,
         )
-    files["run"] = Path(f"{prefix}.run.json")
-    run["fasta"]["path"] = None if fasta == "-" else os.path.abspath(fasta)
-    run |= {"performance": _performance(plan, started)}
-    run |= {"files": {kind: path.name for kind, path in files.items()}}
-    remove_left_over(prefix, files.values())
-    atomic_write_text(files["run"], json.dumps(run, indent=2) + "\n")
-    return Attribution(files, run)
+    files["run"] = record_path(prefix)
+    names = {kind: path.name for kind, path in files.items()}
+    record = replace(record, performance=_performance(plan, started), files=names)
+    remove_left_over(prefix, files.values(), TRACKS)
+    write_record(prefix, record)
+    return Run(prefix, record)
 
 
 def _write_tracks(
@@ -110,35 +95,26 @@ def _pieces(results: list[Result]) -> Iterator[tuple[str, int, np.ndarray]]:
             yield result.task.segment.contig, start, table
 
 
-def _performance(plan: Prepared, started: float) -> dict[str, Any]:
+def _performance(plan: Prepared, started: float) -> Performance:
     seconds = time.monotonic() - started
     bases = plan.bases * len(plan.strands)
-    return {
-        "seconds": round(seconds, 3),
-        "bases_per_second": round(bases / seconds, 1),
-        "peak_memory_bytes": peak_memory(),
-        "threads": plan.threads,
-        "device": str(plan.model.device),
-    }
+    return Performance(
+        seconds=round(seconds, 3),
+        bases_per_second=round(bases / seconds, 1),
+        peak_memory_bytes=peak_memory(),
+        threads=plan.threads,
+        device=str(plan.model.device),
+    )
 
 
-def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
-    """The content of ``run.json``, without performance and files."""
-    options, model = plan.options, plan.model
-    segments = Counter(segment.contig for segment in plan.segments)
-    values: dict[str, float] = {}
-    for result in results:
-        contig = result.task.segment.contig
-        values[contig] = values.get(contig, 0.0) + result.value
-    arguments = {
-        f.name: _plain(getattr(options, f.name))
-        for f in fields(options)
-        if f.name not in ("resume", "scratch_dir", "threads")
-    }
-    return {
-        "title": f"Sensitivity of {Path(fasta).name}",
-        "version": __version__,
-        "model": {
+def _record(plan: Prepared, results: list[Result], fasta: str, started: float) -> Record:
+    """The record of the run so far, without files."""
+    options, model, name = plan.options, plan.model, Path(fasta).name
+    layout = plan.layout.settings()
+    return Record(
+        title=f"Sensitivity of {name}",
+        version=__version__,
+        model={
             "name": model.name,
             "sha256": model.digest,
             **model.origin,
@@ -146,42 +122,56 @@ def _facts(plan: Prepared, results: list[Result], fasta: str) -> dict[str, Any]:
             "tokens": str(model.vocabulary),
             "dtype": str(model.precision).removeprefix("torch."),
         },
-        "fasta": {"name": Path(fasta).name, "sha256_of_bases": plan.genome.digest},
-        "objective": objective_name(options.objective, model),
-        "strand": options.strand,
-        **plan.layout.facts(_halo_loci(results)),
-        "bases": {"written": plan.written, "read": plan.bases},
-        "context": plan.context,
-        "conventions": {
+        fasta=Fasta(name, plan.genome.digest, None if fasta == "-" else os.path.abspath(fasta)),
+        objective=objective_name(options.objective, model),
+        strand=options.strand,
+        tile_length=layout.get("tile_length"),
+        halo=Halo(**layout, loci=_halo_loci(results)) if "halo" in layout else None,
+        bases=Bases(plan.written, plan.bases),
+        context=plan.context,
+        conventions={
             "coordinates": "0-based half-open in bedGraph and bigWig",
             "not_scored": "N, gaps and what nothing predicts have no row",
             "strands": strands_in_words(plan.strands, model),
             **{track: str(text) for track, text in plan.descriptions.items()},
         },
-        "tracks": {track: asdict(text) for track, text in plan.descriptions.items()},
-        "arguments": arguments,
-        "contigs": [
-            {
-                "contig": contig.name,
-                **plan.old_name(contig.name),
-                "length": contig.length,
-                "sha256": contig.digest,
-                "segments": segments[contig.name],
-                "objective": values.get(contig.name),
-                **({} if plan.targets is None else {"targets": plan.targets.get(contig.name, ())}),
-            }
-            for contig in plan.genome.contigs
-        ],
-    }
+        tracks=plan.descriptions,
+        arguments={
+            each.name: _plain(getattr(options, each.name))
+            for each in fields(options)
+            if each.name not in ("resume", "scratch_dir", "threads")
+        },
+        varying=VARYING,
+        contigs=tuple(_contigs(plan, results)),
+        performance=_performance(plan, started),
+    )
 
 
-def _halo_loci(results: list[Result]) -> list[dict[str, Any]]:
+def _contigs(plan: Prepared, results: list[Result]) -> Iterator[Contig]:
+    segments = Counter(segment.contig for segment in plan.segments)
+    values: dict[str, float] = {}
+    for result in results:
+        contig = result.task.segment.contig
+        values[contig] = values.get(contig, 0.0) + result.value
+    for each in plan.genome.contigs:
+        yield Contig(
+            contig=each.name,
+            length=each.length,
+            segments=segments[each.name],
+            objective=values.get(each.name),
+            sha256=each.digest,
+            fasta_contig=plan.old_names.get(each.name),
+            targets=None if plan.targets is None else tuple(plan.targets.get(each.name, ())),
+        )
+
+
+def _halo_loci(results: list[Result]) -> tuple[HaloLocus, ...]:
     """The places at which the halo was doubled, and how much that changed."""
-    return [
-        {"contig": result.task.segment.contig, **error._asdict()}
+    return tuple(
+        HaloLocus(result.task.segment.contig, **error._asdict())
         for result in results
         for error in result.halo_errors
-    ]
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from pgf_genome.attribution.methods import METHODS, Description
+from pgf_genome.attribution.methods import METHODS
 from pgf_genome.attribution.options import STRANDS, Options
 from pgf_genome.attribution.selection import (
     Selection,
@@ -28,6 +28,7 @@ from pgf_genome.engine.objective import Span
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.mamba.model import LanguageModel
+from pgf_genome.runs.record import Track
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
 from pgf_genome.tracks import new_names
 
@@ -47,16 +48,12 @@ class Prepared:
     old_names: Mapping[str, str]
     threads: int
 
-    def old_name(self, contig: str) -> dict[str, str]:
-        """The entry in ``run.json`` for a contig that has another name in the FASTA."""
-        return {"fasta_contig": self.old_names[contig]} if contig in self.old_names else {}
-
     @property
     def strands(self) -> str:
         return strands_of(self.model, self.options)
 
     @cached_property
-    def descriptions(self) -> dict[str, Description]:
+    def descriptions(self) -> dict[str, Track]:
         """Title, unit and meaning of every track."""
         method, context = METHODS[self.options.method], running_of(self.model).context
         objective = objective_of(self.options.objective, None, self.model)

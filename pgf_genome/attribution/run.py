@@ -16,7 +16,7 @@ import torch
 
 from pgf_genome.attribution.forecast import Forecast, Planned
 from pgf_genome.attribution.options import Options
-from pgf_genome.attribution.outputs import Attribution, write_outputs
+from pgf_genome.attribution.outputs import write_outputs
 from pgf_genome.attribution.prepare import check_disk, prepared
 from pgf_genome.attribution.segment import run_segment
 from pgf_genome.attribution.workspace import (
@@ -32,6 +32,7 @@ from pgf_genome.engine.threads import torch_threads
 from pgf_genome.errors import UsageError
 from pgf_genome.files import require_folder
 from pgf_genome.mamba.model import LanguageModel
+from pgf_genome.runs.run import Run
 
 log = logging.getLogger("pgf_genome")
 
@@ -42,7 +43,7 @@ def attribute(
     out_prefix: str | Path | None = None,
     progress: Callable[[float, float], None] | None = None,
     **options: Any,
-) -> Attribution:
+) -> Run:
     """Compute the sensitivity of an objective to every base, and write genome-browser tracks.
 
     Parameters
@@ -56,6 +57,11 @@ def attribute(
         Called with the bases done since the last call and the bases in all.
     **options
         Fields of `Options`.
+
+    Returns
+    -------
+    Run
+        The finished run, as `open_run` reads it.
 
     Raises
     ------

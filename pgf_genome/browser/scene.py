@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pgf_genome.browser.locus import opening_locus
 from pgf_genome.browser.reference import Reference, open_reference
 from pgf_genome.browser.track import Track
-from pgf_genome.errors import IntegrityError, ResourceError, UsageError
+from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.intervals import Interval, parse_region
+from pgf_genome.runs.run import Run, open_run
 
 # in order of preference: bigWig has zoom levels
 KINDS = ("bigwig", "bedgraph")
-# browsers zoom out by themselves; the summaries in bins are for other programs
-SUMMARY = re.compile(r"\.bin\d+\.(mean|max)")
 ANNOTATIONS = {"gff3": "gff3", "gff": "gff3", "gtf": "gtf", "bed": "bed"}
 
 
@@ -127,37 +123,27 @@ def read_scene(
 
     Raises
     ------
-    ResourceError
-        If run.json or a file is missing.
     IntegrityError
-        If run.json is not that of a finished run.
+        If there is no run.json, or it is not that of a finished run.
+    ResourceError
+        If a file of the run is missing.
     SequenceError
         If the FASTA cannot be indexed or is not the run's, or the region is not in the run.
     UsageError
         If there is no sequence and ``genome`` is not given, or the format of ``gff`` is
         not known.
     """
-    prefix = Path(prefix)
-    facts = _facts(prefix)
-    try:
-        contigs = facts["contigs"]
-        sizes = {each["contig"]: int(each["length"]) for each in contigs}
-        in_fasta = {each["contig"]: each.get("fasta_contig", each["contig"]) for each in contigs}
-        tracks = _tracks(prefix, facts)
-        known = facts.get("fasta", {}).get("path")
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise IntegrityError(
-            f"{prefix}.run.json: not the run.json of a finished run ({type(error).__name__}: "
-            f"{error}); run attribute again"
-        ) from error
+    prefix, run = Path(prefix), open_run(prefix)
+    sizes, known, in_fasta = run.sizes, run.record.fasta.path, run.record.fasta_names
+    tracks = _tracks(run)
     reference = None
     if fasta is not None or genome is None or (known is not None and Path(known).is_file()):
-        lengths = {in_fasta[contig]: length for contig, length in sizes.items()}
+        lengths = {old: sizes[new] for old, new in in_fasta.items()}
         reference = open_reference(fasta or known, lengths, prefix)
     return Scene(
         prefix=prefix,
         sizes=sizes,
-        aliases={new: old for new, old in in_fasta.items() if new != old},
+        aliases={new: old for old, new in in_fasta.items() if new != old},
         tracks=tracks,
         reference=reference,
         genome=genome,
@@ -166,34 +152,15 @@ def read_scene(
     )
 
 
-def _facts(prefix: Path) -> Any:
-    path = Path(f"{prefix}.run.json")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ResourceError(
-            f"{path}: cannot be read ({error.strerror}); give the prefix of a finished run"
-        ) from error
-    except ValueError as error:
-        raise IntegrityError(f"{path}: not JSON ({error}); run attribute again") from error
-
-
-def _tracks(prefix: Path, facts: Any) -> tuple[Track, ...]:
-    """The tracks in run.json without the summaries, under the prefix that the run has now."""
-    written = facts["files"]
-    old = written["run"].removesuffix(".run.json")
-    kinds: dict[str, dict[str, Path]] = {}
-    for key, file in written.items():
-        name, _, kind = key.rpartition(".")
-        if kind in KINDS and SUMMARY.search(name) is None:
-            kinds.setdefault(name, {})[kind] = Path(f"{prefix}{file.removeprefix(old)}")
-    abouts = facts.get("conventions", {})
-    return tuple(
-        Track(
-            name, abouts.get(name, ""), _existing([files[kind] for kind in KINDS if kind in files])
-        )
-        for name, files in kinds.items()
-    )
+def _tracks(run: Run) -> tuple[Track, ...]:
+    """The tracks of the run, without their summaries in bins."""
+    tracks, files = [], run.files
+    for name, described in run.record.tracks.items():
+        kinds = (f"{name}.{kind}" for kind in KINDS)
+        paths = [files[kind] for kind in kinds if kind in files]
+        if paths:
+            tracks.append(Track(name, str(described), _existing(paths)))
+    return tuple(tracks)
 
 
 def _existing(paths: list[Path]) -> tuple[Path, ...]:

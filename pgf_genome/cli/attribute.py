@@ -119,15 +119,15 @@ def attribute(
         return
     with Progress() as progress:
         done = attribution.attribute(fasta, loaded, out_prefix, progress, **options)
-    run, speed = done.run, done.run["performance"]
-    written, read = (f"{run['bases'][what]:,} bases" for what in ("written", "read"))
+    bases, speed = done.record.bases, done.record.performance
+    written, read = f"{bases.written:,} bases", f"{bases.read:,} bases"
     logging.getLogger("pgf_genome").info(
         "%s, strand %s, %.1f s, %.2f kbp/s of strand, peak memory %d MiB; %d files: %s.*",
         written if written == read else f"{written} written of {read} read",
-        run["strand"],
-        speed["seconds"],
-        speed["bases_per_second"] / 1e3,
-        speed["peak_memory_bytes"] // 2**20,
+        done.record.strand,
+        speed.seconds,
+        speed.bases_per_second / 1e3,
+        speed.peak_memory_bytes // 2**20,
         len(done.files),
-        str(done.files["run"]).removesuffix(".run.json"),
+        done.prefix,
     )

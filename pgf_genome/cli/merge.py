@@ -39,10 +39,10 @@ def merge(
       OUT.statistics.json               count, extremes, mean and peaks of every track
       OUT.run.json                      facts that the runs share, objective values, the parts
     """
-    from pgf_genome.merge import merge as join
+    from pgf_genome.runs.merge import merge as join
 
-    files = join(prefixes, out_prefix, chrom_sizes, formats, not no_compress)
+    whole = join(prefixes, out_prefix, chrom_sizes, formats, not no_compress)
     noun = "run" if len(prefixes) == 1 else "runs"
     logging.getLogger("pgf_genome").info(
-        "%d %s merged; %d files: %s.*", len(prefixes), noun, len(files), out_prefix
+        "%d %s merged; %d files: %s.*", len(prefixes), noun, len(whole.files), out_prefix
     )

@@ -28,7 +28,7 @@ def report(prefix: str, output: str | None, fasta: str | None, png: bool) -> Non
       PREFIX.report.html   one offline page: overview, strongest positions, distributions, facts
       PREFIX.report.png    with --png: the overview
     """
-    from pgf_genome.redraw import redraw
+    from pgf_genome.report.redraw import redraw
 
     written = redraw(prefix, output, fasta, png)
     logging.getLogger("pgf_genome").info("wrote %s", ", ".join(map(str, written)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from pgf_genome.engine.objective import Span
 from pgf_genome.engine.plan import Cost, Plan, WindowCost
@@ -46,10 +45,6 @@ class Layout(ABC):
         """The numbers that decide how a sequence is cut."""
 
     @abstractmethod
-    def facts(self, halo_loci: list[dict[str, Any]]) -> dict[str, Any]:
-        """The entries of ``run.json``; ``halo_loci`` are the places where halos were measured."""
-
-    @abstractmethod
     def description(self) -> tuple[str, str]:
         """The name of what is chosen, and its size, in words."""
 
@@ -83,9 +78,6 @@ class TileLayout(Layout):
 
     def settings(self) -> dict[str, int]:
         return {"tile_length": self.tile_length}
-
-    def facts(self, halo_loci: list[dict[str, Any]]) -> dict[str, Any]:
-        return self.settings()
 
     def description(self) -> tuple[str, str]:
         return "tile length", f"{self.tile_length:,} bases"
@@ -129,9 +121,6 @@ class WindowLayout(Layout):
 
     def settings(self) -> dict[str, int]:
         return {"window": self.window, "halo": self.halo}
-
-    def facts(self, halo_loci: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"halo": self.settings() | {"loci": halo_loci}}
 
     def description(self) -> tuple[str, str]:
         return "window", f"{self.window:,} bases, {self.halo:,} of them halo on either side"

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -122,12 +122,6 @@ class Memory:
             return None
         real = [each for each in self.influences if each.drive == "real"]
         return max(each.reach(1 - self.settings.halo) for each in real or self.influences)
-
-    @property
-    def curve(self) -> dict[str, Any]:
-        """Influence by distance: label, distances and mean, as the report of a run takes them."""
-        shown = self.influences[-1]
-        return {"label": f"influence, {shown.drive} sequence", **shown.binned()}
 
 
 def measure(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from pgf_genome.report.gathering import Gathered, Gathering, Targets, cut
+from pgf_genome.report.gathering import Gathered, Gathering, Targets
 from pgf_genome.report.image import write_image
 from pgf_genome.report.influence import Influence
 from pgf_genome.report.page import render, write_report
@@ -15,7 +15,6 @@ __all__ = [
     "Gathering",
     "Influence",
     "Targets",
-    "cut",
     "render",
     "write_image",
     "write_report",

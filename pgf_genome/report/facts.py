@@ -8,37 +8,40 @@ from typing import Any
 
 from pgf_genome.report.gathering import MAX_CONTIGS
 from pgf_genome.report.text import counted, fact, facts_table, flat, number, short, spoken, table
+from pgf_genome.runs.record import Halo, Record
+from pgf_genome.runs.schema import encoded
 
-# The title, contigs, halo, performance and influence have places of their own, the conventions say
-# what the tracks are, and files and parts are left out.
-APART = {"title", "contigs", "files", "parts", "performance", "halo", "influence", "tracks"}
+# The title, contigs, halo and performance have places of their own, the conventions say what the
+# tracks are, and the others are for programs.
+APART = {"title", "contigs", "files", "parts", "performance", "halo", "tracks", "varying"}
 # Paths tell more about the machine than about the run, and pages are often passed on.
 PRIVATE = {"path"}
 TARGETS_SHOWN = 5
 
 
-def facts_section(run: Mapping[str, Any]) -> str:
-    """Make the section of all facts, in groups, and that of time and memory if the run has them."""
+def facts_section(record: Record, took: bool) -> str:
+    """Make the section of all facts, in groups, and if ``took`` that of time and memory."""
+    facts = encoded(record)
     groups = "".join(
         f'<div class="group"><h3>{escape(heading)}</h3>{content}</div>'
-        for heading, content in _groups(run)
+        for heading, content in _groups(facts)
     )
-    took = ""
-    if run.get("performance"):
-        took = (
+    last = ""
+    if took:
+        last = (
             '<section aria-labelledby="h-took"><h2 id="h-took">Time and memory</h2>'
-            f"{facts_table(run['performance'])}</section>"
+            f"{facts_table(facts['performance'])}</section>"
         )
     return (
         '<section aria-labelledby="h-facts"><h2 id="h-facts">The run</h2>'
-        f"{_records(run.get('contigs', ()))}{_halo(run.get('halo'))}"
-        f'<div class="groups">{groups}</div></section>{took}'
+        f"{_records(facts['contigs'])}{_halo(record.halo)}"
+        f'<div class="groups">{groups}</div></section>{last}'
     )
 
 
-def _groups(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _groups(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Heading and table of each group."""
-    rest = {key: value for key, value in run.items() if key not in APART}
+    rest = {key: value for key, value in facts.items() if key not in APART}
     kinds = {key: _is_group(value) for key, value in rest.items()}
     if not all(kinds.values()):
         yield "In general", facts_table({key: rest[key] for key in rest if not kinds[key]})
@@ -85,28 +88,28 @@ def _cell(key: str, value: Any) -> str:
     return ", ".join(spans) + (f" and {more:,} more" if more else "")
 
 
-def _halo(halo: Mapping[str, Any] | None) -> str:
+def _halo(halo: Halo | None) -> str:
     """Make the table of how far the gradient changed when the halo of the windows was doubled."""
-    if not halo:
+    if halo is None:
         return ""
-    loci = halo.get("loci", ())
+    loci = halo.loci
     sentence = (
-        f"The model ran in windows of {number(halo['window'])} bases with "
-        f"{counted(halo['halo'], 'base')} of halo on either side"
+        f"The model ran in windows of {number(halo.window)} bases with "
+        f"{counted(halo.halo, 'base')} of halo on either side"
     )
     if not loci:
         return f'<h3>Halo</h3><p class="note">{sentence}.</p>'
-    worst = max(locus["relative_error"] for locus in loci)
+    worst = max(locus.relative_error for locus in loci)
     sentence += (
         f"; when the halo was doubled, the gradient changed by at most {short(worst)} of its norm "
         f"at the {counted(len(loci), 'place')} below."
     )
     rows = [
         [
-            escape(str(locus["contig"])),
-            f"{locus['start'] + 1:,}\N{EN DASH}{locus['stop']:,}",
-            short(locus["max_error"]),
-            short(locus["relative_error"]),
+            escape(locus.contig),
+            f"{locus.start + 1:,}\N{EN DASH}{locus.stop:,}",
+            short(locus.max_error),
+            short(locus.relative_error),
         ]
         for locus in loci
     ]

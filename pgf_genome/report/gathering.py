@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from pgf_genome.intervals import Interval, merge
 from pgf_genome.report.influence import Influence, TargetDistance
+from pgf_genome.runs.run import APART, PEAKS, leading
 from pgf_genome.tracks import BlockConsumer, Envelope, Summary, TrackSummary
 
 # Bins of all tracks together. Each takes 16 bytes with its share of the coarser levels, and 4/3 of
 # that in base64, so the page has two megabytes of data.
 BINS = 96_000
-PEAKS = 40
-APART = 128
 # Bases on either side of a peak that the page holds one by one.
 AROUND = 128
 MAX_CONTIGS = 200
-# The first of these tracks that was written, or else the first track, ranks the peaks.
-LEADING = ("sensitivity", "contribution")
 
 Targets = Mapping[str, Sequence[tuple[int, int]]]
 
@@ -46,8 +41,7 @@ class Gathered:
     @property
     def leading(self) -> str:
         """The track that ranks the peaks."""
-        tracks = list(self.summaries)
-        return next((name for name in LEADING if name in tracks), tracks[0])
+        return leading(self.summaries)
 
     @property
     def peaks(self) -> list[Interval]:
@@ -120,36 +114,3 @@ class Gathering:
         summaries = {name: summary.result() for name, summary in self._summaries.items()}
         influence = () if self._distance is None else self._distance.result()
         return Gathered(self.sizes, summaries, influence)
-
-
-def cut(
-    windows: Sequence[Interval], pieces: Iterable[tuple[str, int, np.ndarray]], tracks: int
-) -> list[np.ndarray]:
-    """Cut the values in windows out of longer pieces.
-
-    Parameters
-    ----------
-    windows : sequence of Interval
-        Windows without overlap.
-    pieces : iterable of (str, int, ndarray of float32)
-        Contig, 0-based start and values (tracks, n) of stretches, in any order.
-    tracks : int
-        Number of tracks.
-
-    Returns
-    -------
-    list of ndarray of float32, (tracks, length)
-        One array per window, NaN where no piece has a value.
-    """
-    arrays = [np.full((tracks, window.length), np.nan, np.float32) for window in windows]
-    by_contig: dict[str, list[int]] = {}
-    for i, window in enumerate(windows):
-        by_contig.setdefault(window.contig, []).append(i)
-    for contig, start, values in pieces:
-        stop = start + values.shape[1]
-        for i in by_contig.get(contig, ()):
-            first, last = max(start, windows[i].start), min(stop, windows[i].stop)
-            if first < last:
-                at = slice(first - windows[i].start, last - windows[i].start)
-                arrays[i][:, at] = values[:, first - start : last - start]
-    return arrays

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from html import escape
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,14 +14,14 @@ from pgf_genome.errors import ResourceError
 from pgf_genome.files import atomic
 from pgf_genome.report.gathering import Gathered
 from pgf_genome.report.pyramid import Level, levels
-from pgf_genome.report.text import label
+from pgf_genome.runs.record import Record
 
 TINTS = ("#2f6690", "#b5543c", "#5a7d3a", "#7a5195", "#2a8c82", "#a8770f", "#4b5c9b", "#8c4a6b")
 WIDTH, PANEL, MARGINS = 1200, 170, 130
 HELP = "pip install kaleido, and have Chrome or Chromium on this machine"
 
 
-def write_image(path: str | os.PathLike[str], run: Mapping[str, Any], gathered: Gathered) -> None:
+def write_image(path: str | os.PathLike[str], record: Record, gathered: Gathered) -> None:
     """Write the overview of the contig with the strongest position as PNG.
 
     Raises
@@ -33,7 +31,7 @@ def write_image(path: str | os.PathLike[str], run: Mapping[str, Any], gathered: 
     """
     if find_spec("kaleido") is None:
         raise ResourceError(f"`png`: kaleido is not installed; {HELP}")
-    drawn = overview(run, gathered)
+    drawn = overview(record, gathered)
     try:
         image = drawn.to_image(format="png", width=WIDTH, height=drawn.layout.height, scale=2)
     except Exception as error:  # kaleido's errors have no common base
@@ -42,7 +40,7 @@ def write_image(path: str | os.PathLike[str], run: Mapping[str, Any], gathered: 
         part.write_bytes(image)
 
 
-def overview(run: Mapping[str, Any], gathered: Gathered) -> go.Figure:
+def overview(record: Record, gathered: Gathered) -> go.Figure:
     """Draw one panel per track: the mean, and the band from the smallest to the largest value.
 
     Raises
@@ -56,20 +54,20 @@ def overview(run: Mapping[str, Any], gathered: Gathered) -> go.Figure:
     tracks = list(gathered.summaries)
     figure = make_subplots(
         len(tracks), 1, shared_xaxes=True, vertical_spacing=0.3 / (len(tracks) + 2),
-        subplot_titles=[f"<b>{escape(label(run, track)[0])}</b>" for track in tracks],
+        subplot_titles=[f"<b>{escape(record.tracks[track].title)}</b>" for track in tracks],
     )  # fmt: skip
     envelopes = gathered.envelopes(list(gathered.sizes).index(contig))
     for row, (track, envelope) in enumerate(zip(tracks, envelopes, strict=True), start=1):
         tint = TINTS[(row - 1) % len(TINTS)]
         for trace in _traces(list(levels(envelope))[-1], envelope.length, tint):
             figure.add_trace(trace, row, 1)
-        unit = escape(label(run, track)[1]).replace(" per unit ", " per unit<br>")
+        unit = escape(record.tracks[track].unit).replace(" per unit ", " per unit<br>")
         figure.update_yaxes(title=unit, row=row, col=1)
     figure.update_annotations(x=0, xanchor="left", font_size=13)
     figure.update_xaxes(title=f"Position on {escape(contig)} (bp, 1-based)", row=len(tracks))
     figure.update_xaxes(range=[0.5, gathered.sizes[contig] + 0.5], tickformat=",")
     figure.update_layout(
-        template="simple_white", showlegend=False, title=escape(str(run.get("title", ""))),
+        template="simple_white", showlegend=False, title=escape(record.title),
         height=PANEL * len(tracks) + MARGINS, margin={"l": 90, "r": 30, "t": 80, "b": 60},
     )  # fmt: skip
     return figure

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pgf_genome.errors import IntegrityError
 from pgf_genome.tracks import BlockConsumer
 
 PER_DECADE = 8
@@ -28,55 +27,12 @@ class Influence:
         Mean influence at each distance.
     maximum : tuple of float, (n,), optional
         Largest influence at each distance.
-
-    Raises
-    ------
-    IntegrityError
-        If the columns differ in length, or a distance is less than 1.
     """
 
     label: str
     distance: tuple[float, ...]
     mean: tuple[float, ...]
     maximum: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        lengths = {len(column) for column in (self.distance, self.mean, self.maximum) if column}
-        if len(lengths) > 1 or len(self.distance) != len(self.mean):
-            raise IntegrityError(f"influence, {self.label}: columns of lengths {sorted(lengths)}")
-        if min(self.distance, default=1) < 1:
-            raise IntegrityError(
-                f"influence, {self.label}: distance {min(self.distance)} is less than 1 base"
-            )
-
-    @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> Influence:
-        """Read the curve from the fact ``influence`` of ``run.json``.
-
-        Parameters
-        ----------
-        facts : mapping
-            ``distances`` and ``mean``, with one number per distance each; ``maximum`` and
-            ``label`` are optional.
-
-        Raises
-        ------
-        IntegrityError
-            If it is no such mapping.
-        """
-        try:
-            maximum = facts.get("maximum")
-            return cls(
-                str(facts.get("label", "influence")),
-                tuple(facts["distances"]),
-                tuple(facts["mean"]),
-                None if maximum is None else tuple(maximum),
-            )
-        except (AttributeError, LookupError, TypeError) as error:
-            raise IntegrityError(
-                f"influence of run.json: {type(error).__name__}: {error}; "
-                "it needs distances and mean"
-            ) from error
 
 
 class TargetDistance(BlockConsumer):

@@ -6,19 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from math import isnan
 
+from pgf_genome.runs.logo import GLYPHS
+
 LETTERS = "ACGTN"
-# Outlines in a box of 100 by 100, y upward, in absolute M, L, C and Z, so that they can be scaled
-# by their numbers alone.
-GLYPHS = {
-    "A": "M 0 0 L 37 100 L 63 100 L 100 0 L 79 0 L 71 24 L 29 24 L 21 0 Z "
-    "M 35 41 L 65 41 L 50 84 Z",
-    "C": "M 93 81 C 79 98 56 104 35 97 C 14 90 0 71 0 50 C 0 29 14 10 35 3 C 56 -4 79 2 93 19 "
-    "L 75 29 C 66 19 53 15 41 20 C 29 25 21 37 21 50 C 21 63 29 75 41 80 C 53 85 66 81 75 71 Z",
-    "G": "M 89 81 C 75 100 49 105 28 95 C 6 84 -4 60 2 37 C 8 14 29 -1 53 0 C 77 2 96 20 100 43 "
-    "L 100 52 L 54 52 L 54 36 L 77 36 C 70 23 57 16 45 19 C 32 21 22 32 20 46 "
-    "C 19 60 26 73 38 79 C 49 85 64 82 72 71 Z",
-    "T": "M 0 100 L 100 100 L 100 82 L 60 82 L 60 0 L 40 0 L 40 82 L 0 82 Z",
-}
 COLUMN = 8.5
 HEIGHT = 48
 GAP = 0.6

@@ -24,7 +24,8 @@ from pgf_genome.report.influence import Influence
 from pgf_genome.report.logo import GLYPHS
 from pgf_genome.report.peaks import CodesAt, Details, details, letters, peaks_section
 from pgf_genome.report.pyramid import IN_VIEW, Level, levels
-from pgf_genome.report.text import counted, label, short, table
+from pgf_genome.report.text import counted, short, table
+from pgf_genome.runs.record import Record
 from pgf_genome.tracks import Envelope, HistogramBin, Summary
 
 # share of the positions, the faintest, that the histogram does not show at first
@@ -36,11 +37,11 @@ ValuesIn = Callable[[Sequence[Interval]], Sequence[np.ndarray]]
 
 def write_report(
     path: str | os.PathLike[str],
-    run: Mapping[str, Any],
+    record: Record,
     gathered: Gathered,
     values_in: ValuesIn,
     codes_at: CodesAt | None = None,
-    influence: Sequence[Influence] = (),
+    took: bool = False,
 ) -> None:
     """Write the report of a run as one HTML file that needs no network.
 
@@ -48,10 +49,8 @@ def write_report(
     ----------
     path : path-like
         The file to write.
-    run : mapping
-        The facts of ``run.json``, shown in their order. All are optional; ``title``, ``tracks``
-        (title and unit of every track), ``contigs`` (a list of mappings with the same keys),
-        ``halo`` and ``performance`` have places of their own.
+    record : Record
+        All that is known of the run.
     gathered : Gathered
         The result of `Gathering.result`.
     values_in : callable
@@ -61,51 +60,50 @@ def write_report(
         Maps ``(contig, start, stop)``, 0-based half-open, to the codes of the plus strand, an
         ndarray of uint8, (stop - start,), A=0, C=1, G=2, T=3, N=4. Without it there are no letters
         and no logos.
-    influence : sequence of Influence
-        Curves to draw beside those of ``gathered``.
+    took : bool
+        Whether to state time and memory, which differ between repetitions of a run.
 
     Raises
     ------
     ResourceError
         If the file cannot be written.
     """
-    atomic_write_text(path, render(run, gathered, values_in, codes_at, influence))
+    atomic_write_text(path, render(record, gathered, values_in, codes_at, took))
 
 
 def render(
-    run: Mapping[str, Any],
+    record: Record,
     gathered: Gathered,
     values_in: ValuesIn,
     codes_at: CodesAt | None = None,
-    influence: Sequence[Influence] = (),
+    took: bool = False,
 ) -> str:
     """Make the text of the report; see `write_report`."""
     windows = gathered.windows
     around = details(windows, values_in(windows), codes_at)
-    curves = [*gathered.influence, *influence]
     drawn, names = gathered.drawn, list(gathered.sizes)
     contigs = [names[rank] for rank in drawn]
     data = {
-        "tracks": [_track_data(run, name, each) for name, each in gathered.summaries.items()],
+        "tracks": [_track_data(record, name, each) for name, each in gathered.summaries.items()],
         "leading": list(gathered.summaries).index(gathered.leading) if contigs else 0,
         "contigs": [_contig_data(gathered.envelopes(rank), codes_at) for rank in drawn],
         "bins": [_bins(summary, drawn) for summary in gathered.summaries.values()],
         "inView": IN_VIEW,
         **_details_data(gathered, around, contigs),
-        "influence": [_curve_data(curve) for curve in curves],
+        "influence": [_curve_data(curve) for curve in gathered.influence],
         "glyphs": GLYPHS,
     }
     page = Template(_asset("report.html"))
     return page.substitute(
-        title=escape(str(run.get("title", "Sensitivity of every base"))),
-        key_facts=_key_facts(run, gathered),
+        title=escape(record.title),
+        key_facts=_key_facts(record, gathered),
         style=_asset("report.css"),
         theme=_asset("early.js"),
         overview=_overview(gathered, contigs) if contigs else "",
-        peaks=peaks_section(run, gathered, around),
-        statistics=_statistics(run, gathered.summaries),
-        influence=_influence(curves),
-        facts=facts_section(run),
+        peaks=peaks_section(record, gathered, around),
+        statistics=_statistics(record, gathered.summaries),
+        influence=_influence(gathered.influence),
+        facts=facts_section(record, took),
         plotly=get_plotlyjs(),
         data=_json(data),
         script="\n".join(map(_asset, SCRIPTS)),
@@ -121,15 +119,14 @@ def _json(data: Any) -> str:
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _key_facts(run: Mapping[str, Any], gathered: Gathered) -> str:
+def _key_facts(record: Record, gathered: Gathered) -> str:
     """The facts at the top of the page, as pairs of term and text."""
     scored = max((summary.scored for summary in gathered.summaries.values()), default=0)
     bases = f"{sum(gathered.sizes.values()):,} in {counted(len(gathered.sizes), 'contig')}"
-    model = run.get("model")
     facts = {
-        "Model": model.get("name") if isinstance(model, Mapping) else model,
-        "Objective": run.get("objective"),
-        "Strand": run.get("strand"),
+        "Model": record.model.get("name"),
+        "Objective": record.objective,
+        "Strand": record.strand,
         "Bases": bases,
         "Scored": f"{scored:,}",
     }
@@ -152,13 +149,13 @@ def _overview(gathered: Gathered, contigs: Sequence[str]) -> str:
     )
 
 
-def _track_data(run: Mapping[str, Any], name: str, summary: Summary) -> dict[str, Any]:
-    title, unit = label(run, name)
+def _track_data(record: Record, name: str, summary: Summary) -> dict[str, Any]:
+    described = record.tracks[name]
     shown = [bin_ for bin_ in summary.histogram if bin_.low > 0]
     return {
         "name": escape(name),
-        "title": escape(title),
-        "unit": escape(unit).replace(" per unit ", " per unit<br>"),
+        "title": escape(described.title),
+        "unit": escape(described.unit).replace(" per unit ", " per unit<br>"),
         "letters": name == "contribution",
         "histogram": [_side(summary, shown, negative) for negative in (False, True)],
         "range": _visible_decades(shown, summary.scored),
@@ -237,15 +234,16 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _statistics(run: Mapping[str, Any], summaries: Mapping[str, Summary]) -> str:
+def _statistics(record: Record, summaries: Mapping[str, Summary]) -> str:
     rows = []
     for name, summary in summaries.items():
-        title, unit = label(run, name)
+        described = record.tracks[name]
         values = [
             "none" if n is None else short(n)
             for n in (summary.minimum, summary.mean, summary.maximum)
         ]
-        rows.append([escape(title), f"{summary.scored:,}", *values, escape(unit)])
+        cells = [escape(described.title), f"{summary.scored:,}", *values, escape(described.unit)]
+        rows.append(cells)
     head = ["Track", "Scored positions", "Minimum", "Mean", "Maximum", "Unit"]
     return table(head, rows, frozenset(range(1, 5)))
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import numpy as np
 
 from pgf_genome.intervals import Interval
-from pgf_genome.report.gathering import APART, Gathered
+from pgf_genome.report.gathering import Gathered
 from pgf_genome.report.logo import LETTERS, glyph_definitions, logo
-from pgf_genome.report.text import NO_BREAK, counted, label, short
+from pgf_genome.report.text import NO_BREAK, counted, short
+from pgf_genome.runs.record import Record
+from pgf_genome.runs.run import APART
 
 FLANK = 20
 # The first of these tracks that was written gives the heights of the letters.
@@ -61,13 +62,13 @@ def letters(codes_at: CodesAt, contig: str, start: int, stop: int) -> str:
     return "".join(LETTERS[code] for code in codes_at(contig, start, stop))
 
 
-def peaks_section(run: Mapping[str, Any], gathered: Gathered, around: Details) -> str:
+def peaks_section(record: Record, gathered: Gathered, around: Details) -> str:
     """Make the heading, note and table; the text is empty if there is no peak."""
     if not gathered.peaks:
         return ""
     drawn = _letter_heights(list(gathered.summaries)) if around.bases is not None else None
     head = ["Rank", "Contig", "Position", *(["Base"] if around.bases else [])]
-    titles = (label(run, track)[0] for track in _columns(gathered))
+    titles = (record.tracks[track].title for track in _columns(gathered))
     head += [title.removesuffix(" of the observed base") for title in titles]
     textual = {"Contig", "Base"}
     cells = "".join(

@@ -17,12 +17,6 @@ MINUS = "\N{MINUS SIGN}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def label(run: Mapping[str, Any], track: str) -> tuple[str, str]:
-    """Heading and unit of a track of a run, as text, not HTML."""
-    described = run.get("tracks", {}).get(track, {})
-    return described.get("title", track), described.get("unit", "value")
-
-
 def counted(count: int, noun: str) -> str:
     """Write a count with its noun: ``1 contig``, ``2 contigs``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,259 @@
+"""The record of a finished run: the content of ``PREFIX.run.json``.
+
+Every field declares how it is joined when runs are merged; see `pgf_genome.runs.joining`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pgf_genome.intervals import Span
+from pgf_genome.runs.joining import agreed, concatenated, joined_by, left_out
+
+# Format of the record; larger numbers are of later versions of this program.
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Fasta:
+    """The sequence of a run.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file.
+    sha256_of_bases : str, optional
+        Digest of the contigs that were read, as `pgf_genome.sequence.digest_of` makes it.
+    path : str, optional
+        Where the file lay; None for standard input.
+    """
+
+    name: str
+    sha256_of_bases: str | None = field(default=None, metadata=joined_by(left_out))
+    path: str | None = field(default=None, metadata=joined_by(agreed))
+
+
+@dataclass(frozen=True)
+class Track:
+    """The words for the values of a track.
+
+    Attributes
+    ----------
+    title : str
+        A heading.
+    unit : str
+    meaning : str
+        What a value is, given the method, the objective and the strand that made it.
+    """
+
+    title: str
+    unit: str
+    meaning: str
+
+    def __str__(self) -> str:
+        return f"{self.meaning} [{self.unit}]"
+
+
+@dataclass(frozen=True)
+class Contig:
+    """A contig of a run.
+
+    Attributes
+    ----------
+    contig : str
+        Its name in the tracks.
+    length : int
+    segments : int
+        Stretches between gaps that were computed.
+    objective : float or None
+        The objective's value, None where nothing of the contig was computed.
+    sha256 : str, optional
+        Digest of its codes.
+    fasta_contig : str, optional
+        Its name in the FASTA, if that is another.
+    targets : tuple of (int, int), optional
+        Spans that the objective counts, 0-based half-open; None if it counts all.
+    """
+
+    contig: str
+    length: int
+    segments: int
+    objective: float | None
+    sha256: str | None = None
+    fasta_contig: str | None = None
+    targets: tuple[Span, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.length < 0:
+            raise ValueError(f"contig {self.contig} has {self.length} bases")
+        for start, stop in self.targets or ():
+            if not 0 <= start < stop <= self.length:
+                raise ValueError(f"contig {self.contig}: no target is from {start} to {stop}")
+
+
+@dataclass(frozen=True)
+class HaloLocus:
+    """A place where the halo of the windows was doubled, 0-based half-open.
+
+    Attributes
+    ----------
+    max_error : float
+        Largest change of the gradient, as a part of its largest entry.
+    relative_error : float
+        Norm of the change, as a part of the norm of the gradient.
+    """
+
+    contig: str
+    start: int
+    stop: int
+    max_error: float
+    relative_error: float
+
+
+@dataclass(frozen=True)
+class Halo:
+    """Windows of a bidirectional model: bases in each, and bases of halo on either side."""
+
+    window: int
+    halo: int
+    loci: tuple[HaloLocus, ...] = field(metadata=joined_by(concatenated))
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Bases that were written, those without a score among them, and bases that were read."""
+
+    written: int = field(metadata=joined_by(sum))
+    read: int = field(metadata=joined_by(sum))
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Time and memory of a run."""
+
+    seconds: float
+    bases_per_second: float
+    peak_memory_bytes: int
+    threads: int
+    device: str
+
+
+def one_after_the_other(runs: Sequence[Performance]) -> Performance:
+    """Time and memory of several runs, each begun when the one before had ended."""
+    seconds = sum(run.seconds for run in runs)
+    bases = sum(run.seconds * run.bases_per_second for run in runs)
+    return Performance(
+        seconds=round(seconds, 3),
+        bases_per_second=round(bases / seconds, 1) if seconds else 0.0,
+        peak_memory_bytes=max(run.peak_memory_bytes for run in runs),
+        threads=max(run.threads for run in runs),
+        device=", ".join(dict.fromkeys(run.device for run in runs)),
+    )
+
+
+def no_files(values: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The files of a whole whose parts have files of their own: none so far."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of which a merged one was made."""
+
+    run: str
+    contigs: int
+    sha256_of_bases: str | None
+    performance: Performance
+    bases: Bases
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """All that is known of a finished run.
+
+    Attributes
+    ----------
+    title : str
+    version : str
+        Version of this program.
+    model : mapping
+        Name, digest, parameters, tokens and precision.
+    fasta : Fasta
+    objective : str
+    strand : str
+        "+", "-" or "both".
+    tile_length : int, optional
+        Positions per tile of a causal model.
+    halo : Halo, optional
+        Windows of a bidirectional model.
+    bases : Bases
+    context : str
+        The stretch around a written base that the model saw, in words.
+    conventions : mapping of str to str
+        What coordinates, strands and tracks mean.
+    tracks : mapping of str to Track
+    arguments : mapping
+        The options of the run.
+    varying : tuple of str
+        Arguments that select what is read or say how it is written: they may differ between runs
+        that are merged.
+    contigs : tuple of Contig
+        In the order of the tracks.
+    performance : Performance
+    files : mapping of str to str
+        Names of the output files by kind: ``sensitivity.bigwig``, ``report``, ..
+    parts : tuple of Part
+        Of a merged run, the runs that it was made of.
+
+    Raises
+    ------
+    ValueError
+        If a contig is listed twice, or a file is not a plain name.
+    """
+
+    title: str
+    version: str
+    model: Mapping[str, Any]
+    fasta: Fasta
+    objective: str
+    strand: str
+    tile_length: int | None = None
+    halo: Halo | None = None
+    bases: Bases
+    context: str
+    conventions: Mapping[str, str]
+    tracks: Mapping[str, Track]
+    arguments: Mapping[str, Any]
+    varying: tuple[str, ...] = ()
+    contigs: tuple[Contig, ...] = field(metadata=joined_by(concatenated))
+    performance: Performance = field(metadata=joined_by(one_after_the_other))
+    files: Mapping[str, str] = field(default_factory=dict, metadata=joined_by(no_files))
+    parts: tuple[Part, ...] = field(default=(), metadata=joined_by(concatenated))
+
+    def __post_init__(self) -> None:
+        twice = [name for name, n in Counter(each.contig for each in self.contigs).items() if n > 1]
+        if twice:
+            raise ValueError(f"contig {twice[0]} is listed twice")
+        for kind, file in self.files.items():
+            # What reads a run opens only files beside its run.json.
+            if file in ("", ".", "..") or any(each in file for each in "/\\\0"):
+                raise ValueError(f"files.{kind} is {file!r}, which is no name of a file")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of every contig in bases, in the order of the tracks."""
+        return {each.contig: each.length for each in self.contigs}
+
+    @property
+    def fasta_names(self) -> dict[str, str]:
+        """Name of every contig in the FASTA -> its name in the tracks."""
+        return {each.fasta_contig or each.contig: each.contig for each in self.contigs}
+
+    @property
+    def targets(self) -> dict[str, tuple[Span, ...]] | None:
+        """Spans that the objective counts, by contig, 0-based half-open; None if it counts all."""
+        spans = {each.contig: each.targets for each in self.contigs if each.targets}
+        return spans or None
