@@ -21,7 +21,7 @@ PACKAGE = ROOT / "pgf_genome"
 # in lower layers; units of one layer do not know each other.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
-    frozenset({"compiled", "files", "intervals", "process"}),
+    frozenset({"compiled", "files", "intervals", "notebook", "process"}),
     frozenset({"sequence", "tracks", "scan"}),
     frozenset({"mamba", "runs"}),
     frozenset({"checkpoints", "engine"}),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgf_genome.engine.objective import Objective
+from pgf_genome.engine.objective import Objective, unit_of
 from pgf_genome.engine.running import running_of
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.record import Track
@@ -62,7 +62,7 @@ class Method:
             mean = ", mean over the strands" if len(strands) > 1 else ""
             meaning = f"-log2 p(observed base | {context}){mean}"
             return Track("Surprisal", "bits", meaning)
-        unit = f"{getattr(objective, 'unit', 'units')} of F per unit change of the one-hot"
+        unit = f"{unit_of(objective)} of F per unit change of the one-hot"
         if track == "sensitivity":
             return Track("Sensitivity", unit, f"length of the {self.quantity}; >= 0")
         if track == "contribution":

@@ -130,27 +130,49 @@ def prepared(
     scratch: Path,
 ) -> Iterator[Prepared]:
     """Decode the sequence and plan the run; the decoded copy is closed when the context ends."""
-    # Check the objective before the sequence is read, which may take minutes.
+    layout = checked_layout(model, options)  # before reading the sequence, which may take minutes
+    with decode_fasta(fasta, scratch / "codes", _contigs_to_read(fasta, options)) as whole:
+        chosen = _selection(whole.lengths, options)
+        genome, chosen, old_names = _renamed(whole.only(chosen.write), chosen, options)
+        _warn_of_ambiguous(genome, fasta)
+        yield planned(model, genome, options, layout, chosen, old_names)
+
+
+def checked_layout(model: LanguageModel, options: Options) -> Layout:
+    """Choose tiles or windows for a run.
+
+    Raises
+    ------
+    UsageError
+        If objective, tracks, tiles or windows do not go with the model.
+    """
     objective_of(options.objective, () if options.target else None, model)
     if "surprisal" in options.tracks and not model.config.has_head:
         raise UsageError(
             f"{model.name} has no head and predicts nothing, so there is no surprisal: choose "
             "`tracks` sensitivity,contribution"
         )
-    layout = running_of(model).layout(
+    return running_of(model).layout(
         len(strands_of(model, options)),
         options.tile,
         options.window,
         options.halo,
         options.max_memory,
     )
-    with decode_fasta(fasta, scratch / "codes", _contigs_to_read(fasta, options)) as whole:
-        chosen = _selection(whole.lengths, options)
-        genome, chosen, old_names = _renamed(whole.only(chosen.write), chosen, options)
-        _warn_of_ambiguous(genome, fasta)
-        segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
-        threads = options.threads or torch.get_num_threads()
-        yield Prepared(model, genome, options, segments, chosen.targets, layout, old_names, threads)
+
+
+def planned(
+    model: LanguageModel,
+    genome: Genome,
+    options: Options,
+    layout: Layout,
+    chosen: Selection,
+    old_names: Mapping[str, str],
+) -> Prepared:
+    """Plan a run over a decoded genome; ``old_names`` are those of renamed contigs."""
+    segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
+    threads = options.threads or torch.get_num_threads()
+    return Prepared(model, genome, options, segments, chosen.targets, layout, old_names, threads)
 
 
 def _renamed(

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from pgf_genome.engine.equations import Reader
-from pgf_genome.engine.objective import Likelihood, Objective
+from pgf_genome.engine.objective import Likelihood, Objective, unit_of
 from pgf_genome.engine.plan import TILE_LENGTH, Plan
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import SequenceError
 from pgf_genome.mamba.model import LanguageModel
+from pgf_genome.notebook import Row, html_table
 
 # token ids, text, or the input itself
-Ids = Tensor | np.ndarray | Sequence[int] | str
+Ids = Tensor | np.ndarray | Sequence[int] | str | bytes
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,17 @@ class Adjoint:
         F.
     gradient : ndarray, (L, V)
         dF / dX in the model's dtype.
+    unit : str
+        The unit of F.
     """
 
     value: float
     gradient: np.ndarray
+    unit: str = "units"
+
+    def _repr_html_(self) -> str:
+        row = Row.of("dF/dX", self.gradient, f"{self.unit} per unit change of the one-hot")
+        return html_table(f"F = {self.value:.6g} {self.unit}", [row])
 
 
 def adjoint(
@@ -81,7 +89,7 @@ def adjoint(
     running.check(chosen)
     read, length = _reader(model, ids)
     value, gradient = running.adjoint(read, Plan(length, tile_length, kept), chosen, threads)
-    return Adjoint(value, gradient.cpu().numpy())
+    return Adjoint(value, gradient.cpu().numpy(), unit_of(chosen))
 
 
 @dataclass(frozen=True)
@@ -215,7 +223,27 @@ def _reader(model: LanguageModel, ids: Ids) -> tuple[Reader, int]:
     if given.dim() == 2 and given.is_floating_point() and given.shape[1] == rows:
         x = given.to(model.device, model.dtype)
         return lambda start, stop: x[None, start:stop].clone(), len(x)
-    if given.dim() != 1 or given.is_floating_point() or not len(given):
+    tokens = _checked(model, given)
+    return lambda start, stop: model.one_hot(tokens[None, start:stop]), len(tokens)
+
+
+def token_ids(model: LanguageModel, ids: Ids) -> Tensor:
+    """Token ids, int64 (L,), of a sequence given in any of the ways that `adjoint` takes.
+
+    Raises
+    ------
+    SequenceError
+        If ``ids`` is neither token ids nor text, or has no base.
+    """
+    return _checked(model, _as_tensor(model, ids))
+
+
+def _checked(model: LanguageModel, given: Tensor) -> Tensor:
+    """Token ids that the model has rows for, as int64 (L,)."""
+    rows = model.config.vocab_rows
+    if given.dim() == 1 and not len(given):
+        raise SequenceError("the sequence is empty: give at least one base")
+    if given.dim() != 1 or given.is_floating_point():
         raise SequenceError(
             f"ids of shape {tuple(given.shape)} and type {given.dtype}; expected token ids (L,), "
             f"a sequence as text, or an input of shape (L, {rows})"
@@ -225,14 +253,15 @@ def _reader(model: LanguageModel, ids: Ids) -> tuple[Reader, int]:
             f"token ids {int(given.min())}..{int(given.max())} outside the vocabulary of "
             f"{rows} rows"
         )
-    tokens = given.long()
-    return lambda start, stop: model.one_hot(tokens[None, start:stop]), len(tokens)
+    return given.long()
 
 
 def _as_tensor(model: LanguageModel, ids: Ids) -> Tensor:
     """Ids or input as a tensor; text, also in a record of Biopython or pyfaidx, is tokenized."""
     text = getattr(ids, "seq", ids)
-    if isinstance(text, str) or type(text).__module__ == "Bio.Seq":
+    if isinstance(text, bytes | bytearray):
+        text = text.decode("latin-1")
+    if isinstance(text, str) or type(text).__module__ in ("Bio.Seq", "pyfaidx"):
         return model.tokenize(str(text))
     try:
         return torch.as_tensor(np.ascontiguousarray(ids) if isinstance(ids, np.ndarray) else ids)

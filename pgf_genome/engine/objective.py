@@ -59,6 +59,11 @@ class Tile:
 Objective = Callable[[Tile], Tensor]
 
 
+def unit_of(objective: Objective) -> str:
+    """Return the unit of F; a callable that names none has "units"."""
+    return str(getattr(objective, "unit", "units"))
+
+
 def observe(
     model: LanguageModel, x: Tensor, hidden: Tensor, predicted: Tensor, starts: Sequence[int]
 ) -> tuple[list[Tile], Tensor]:

@@ -2,7 +2,7 @@
 
 from pgf_genome.sequence.codes import BASES, N_CODE, complement, encode, reverse_complement
 from pgf_genome.sequence.fasta import decode_fasta
-from pgf_genome.sequence.genome import Contig, Genome, digest_of, segments
+from pgf_genome.sequence.genome import Contig, Genome, digest_of, segments, store_codes
 from pgf_genome.sequence.indexed import indexed_lengths
 from pgf_genome.sequence.strand import Strand
 
@@ -19,4 +19,5 @@ __all__ = [
     "indexed_lengths",
     "reverse_complement",
     "segments",
+    "store_codes",
 ]

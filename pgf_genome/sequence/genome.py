@@ -157,6 +157,24 @@ class Genome:
         return codes
 
 
+def store_codes(codes: np.ndarray, path: Path, name: str) -> Genome:
+    """Write a sequence in memory to a file of codes.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8, (L,)
+        At least one code.
+    path : Path
+        The file to write; an existing one is replaced.
+    name : str
+        Name of the one contig.
+    """
+    codes.tofile(path)
+    n_count = int(np.count_nonzero(codes == N_CODE))
+    digest = hashlib.sha256(codes.tobytes()).hexdigest()
+    return Genome(path, [Contig(name, len(codes), 0, 0, n_count, digest)])
+
+
 def segments(
     genome: Genome, name: str, gap_length: int, block: int = _BLOCK
 ) -> list[tuple[int, int]]:
