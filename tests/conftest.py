@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,8 @@ from pgf_genome.cli import main
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.scan import function
 
-SHARED = Path(__file__).parents[1] / ".." / "shared"
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT / ".." / "shared"
 
 
 def _folder(variable: str, default: Path) -> Path:
@@ -97,6 +99,20 @@ def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcom
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     ours.setLevel(levels[1])
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables of a shell with the `pgf-genome` of this checkout on its path."""
+    folder = tmp_path_factory.mktemp("bin")
+    shim = folder / "pgf-genome"
+    shim.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from pgf_genome.cli import main\nmain()\n"
+    )
+    shim.chmod(0o755)
+    caches = {"XDG_CACHE_HOME": str(folder / "cache")}
+    return os.environ | caches | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.fixture

@@ -40,20 +40,6 @@ def program(name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """With the `pgf-genome` of this checkout on the path."""
-    folder = tmp_path_factory.mktemp("bin")
-    shim = folder / "pgf-genome"
-    shim.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from pgf_genome.cli import main\nmain()\n"
-    )
-    shim.chmod(0o755)
-    caches = {"XDG_CACHE_HOME": str(folder / "cache")}
-    return os.environ | caches | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
-
-
-@pytest.fixture(scope="session")
 def arguments() -> Callable[[Path], list[str]]:
     executable = program("snakemake")
     return lambda folder: [
