@@ -18,6 +18,7 @@ from pgf_genome.intervals import Interval
 from pgf_genome.pretrain import (
     Training,
     bits_per_base,
+    interpolated_bits_per_base,
     markov_bits_per_base,
     new_model,
     save_model,
@@ -255,6 +256,45 @@ def test_the_markov_baseline_is_a_count_of_words(order, pseudo):
     train_on, test_on = ["ACGTTACCGNATAC", "GGGTA"], "TACGNACCGTA"
     found = markov_bits_per_base([encode(t) for t in train_on], encode(test_on), order, pseudo)
     assert_within(1e-12, found, direct_markov(train_on, test_on, order, pseudo))
+
+
+def direct_interpolated(train_on, test_on, strengths):
+    """By recursion over the orders, counted on text."""
+    complement = str.maketrans("ACGT", "TGCA")
+    counted = [s for text in train_on for s in (text, text[::-1].translate(complement))]
+
+    def probability(context, base):
+        below = probability(context[1:], base) if context else 0.25
+        seen = {b: sum(s.startswith(context + b, i) for s in counted for i in range(len(s)))
+                for b in "ACGT"}  # fmt: skip
+        strength = strengths[len(context)]
+        return (seen[base] + strength * below) / (sum(seen.values()) + strength)
+
+    size, seen = len(strengths), []
+    for strand in (test_on, test_on[::-1].translate(complement)):
+        words = [strand[i : i + size] for i in range(len(strand) - size + 1)]
+        seen += [probability(word[:-1], word[-1]) for word in words if "N" not in word]
+    return -np.log2(seen).mean()
+
+
+@pytest.mark.parametrize("strengths", [(0.5,), (1.0, 64.0), (0.5, 2.0, 8.0, 1.0)])
+def test_the_interpolated_baseline_mixes_the_counts_of_all_orders(strengths):
+    train_on, test_on = ["ACGTTACCGNATACGTTAC", "GGGTA"], "TACGNACCGTATTAC"
+    found = interpolated_bits_per_base([encode(t) for t in train_on], encode(test_on), strengths)
+    assert_within(1e-12, found, direct_interpolated(train_on, test_on, strengths))
+
+
+def test_interpolating_helps_where_long_words_are_rare():
+    draws = np.random.default_rng(0)
+    known, new = (draws.choice(4, 2000, p=[0.4, 0.1, 0.1, 0.4]).astype(np.uint8) for _ in range(2))
+    mixed = interpolated_bits_per_base([known], new, 6 * [64.0])
+    assert mixed < markov_bits_per_base([known], new, 5) - 0.1
+
+
+def test_interpolating_finds_a_repeat():
+    draws = np.random.default_rng(0)
+    known = draws.integers(0, 4, 4000).astype(np.uint8)
+    assert interpolated_bits_per_base([known], known[1000:2000], 13 * [1.0]) < 0.2
 
 
 def test_the_markov_baseline_is_the_same_for_both_strands():
