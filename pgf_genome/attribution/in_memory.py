@@ -37,9 +37,7 @@ class Tracks(dict[str, np.ndarray]):
         Title, unit and meaning of every track.
     """
 
-    def __init__(
-        self, values: Mapping[str, np.ndarray], descriptions: Mapping[str, Track]
-    ) -> None:
+    def __init__(self, values: Mapping[str, np.ndarray], descriptions: Mapping[str, Track]) -> None:
         super().__init__(values)
         self.descriptions = descriptions
 
