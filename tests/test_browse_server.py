@@ -208,7 +208,7 @@ def test_the_page_answers_for_every_file_of_its_session(tmp_path: Path) -> None:
         assert "default-src 'self'" in headers["Content-Security-Policy"]
         assert b"a &lt;b&gt; #1" in page
         session = ask(server, "/session.json")[2].decode()
-        for path in ["igv.js", "page.js", "page.css", *re.findall(r'"(files/[^"]+)"', session)]:
+        for path in ["igv.js", "page.js", *re.findall(r'"(files/[^"]+)"', session)]:
             assert ask(server, f"/{path}", Range="bytes=0-0")[0] == 206, path
         assert session.count('"files/') == 6
 

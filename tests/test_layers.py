@@ -22,7 +22,7 @@ PACKAGE = ROOT / "pgf_genome"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
     frozenset({"compiled", "files", "intervals", "notebook", "process"}),
-    frozenset({"sequence", "tracks", "scan"}),
+    frozenset({"pages", "scan", "sequence", "tracks"}),
     frozenset({"mamba", "runs"}),
     frozenset({"checkpoints", "engine"}),
     frozenset({"inspection", "memory", "pretrain"}),
@@ -38,11 +38,11 @@ UNITS = frozenset.union(*LAYERS)
 # engine no FASTA and no run, the report knows runs and no model.
 HIDDEN = {
     "scan": UNITS - {"compiled"},
-    "mamba": {"files", "sequence", "tracks"},
-    "checkpoints": {"sequence", "tracks", "scan"},
-    "engine": {"sequence", "tracks", "runs"},
+    "mamba": {"files", "pages", "sequence", "tracks"},
+    "checkpoints": {"pages", "scan", "sequence", "tracks"},
+    "engine": {"pages", "runs", "sequence", "tracks"},
     "runs": {"scan"},
-    "report": UNITS - {"errors", "files", "intervals", "runs", "sequence", "tracks"},
+    "report": UNITS - {"errors", "files", "intervals", "pages", "runs", "sequence", "tracks"},
 }
 
 # What is visible all the same: the alphabet is what connects tokens and sequences.

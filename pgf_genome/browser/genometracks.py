@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pgf_genome.browser.colours import POSITIVE, as_hex
 from pgf_genome.browser.scene import Scene
+from pgf_genome.pages.palette import POSITIVE
 
 READABLE_ANNOTATIONS = ("gtf", "bed")
 # pyGenomeTracks draws no bin narrower than a base; given two colours, it draws nothing where signs
@@ -36,7 +36,7 @@ def genome_tracks_ini(scene: Scene, path_to: Callable[[Path], str]) -> str:
             "file_type": "bigwig" if track.bigwig else "bedgraph",
             "title": track.name,
             "height": "3" if track.letters else "2",
-            "color": as_hex(POSITIVE),
+            "color": POSITIVE,
             "nans_to_zeros": "false",
             **({"number_of_bins": BINS} if track.bigwig else {}),
         }

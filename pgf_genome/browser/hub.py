@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from pgf_genome.browser.colours import NEGATIVE, POSITIVE
 from pgf_genome.browser.scene import Scene
 from pgf_genome.browser.track import Track
+from pgf_genome.pages.palette import NEGATIVE, POSITIVE, numbers
 
 SHORT, LONG = 17, 80
 
@@ -40,8 +40,8 @@ def _stanza(scene: Scene, track: Track, url_of: Callable[[Path], str]) -> dict[s
         "type": "bigWig",
         "bigDataUrl": url_of(track.path),
         "visibility": "full",
-        "color": POSITIVE,
-        "altColor": NEGATIVE,
+        "color": numbers(POSITIVE),
+        "altColor": numbers(NEGATIVE),
         "autoScale": "on",
         "alwaysZero": "on",
         "windowingFunction": "mean",

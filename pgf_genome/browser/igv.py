@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from pgf_genome.browser.colours import NEGATIVE, POSITIVE
 from pgf_genome.browser.reference import Reference
 from pgf_genome.browser.scene import Annotation, Scene, index_of
 from pgf_genome.browser.track import Track
+from pgf_genome.pages.palette import NEGATIVE, POSITIVE, numbers
 
 LETTERS_HEIGHT, BARS_HEIGHT = 120, 80
 Locate = Callable[[Path], str]
@@ -65,8 +65,8 @@ def _track(track: Track, url_of: Locate) -> dict[str, Any]:
         "type": "wig",
         "format": "bigwig" if track.bigwig else "bedgraph",
         "url": url_of(track.path),
-        "color": f"rgb({POSITIVE})",
-        "altColor": f"rgb({NEGATIVE})",
+        "color": f"rgb({numbers(POSITIVE)})",
+        "altColor": f"rgb({numbers(NEGATIVE)})",
         "autoscale": True,
         "height": LETTERS_HEIGHT if track.letters else BARS_HEIGHT,
     }
@@ -129,8 +129,8 @@ def _desktop_track(track: Track, path: str) -> dict[str, str]:
         "clazz": "org.broad.igv.track.DataSourceTrack",
         "id": path,
         "name": track.name,
-        "color": POSITIVE,
-        "altColor": NEGATIVE,
+        "color": numbers(POSITIVE),
+        "altColor": numbers(NEGATIVE),
         "autoScale": "true",
         "height": str(LETTERS_HEIGHT if track.letters else BARS_HEIGHT),
         "renderer": "DYNSEQ" if track.letters else "BAR_CHART",

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pgf_genome.browser.colours import NEGATIVE, POSITIVE, as_hex
 from pgf_genome.browser.scene import Annotation, Scene, index_of
 from pgf_genome.browser.track import Track
+from pgf_genome.pages.palette import NEGATIVE, POSITIVE
 
 WIDTH_PIXELS = 1200
 HEIGHT = 100
@@ -108,8 +108,8 @@ def _track(scene: Scene, track: Track, assembly: str, url_of: Locate) -> dict[st
                 "renderers": {
                     "XYPlotRenderer": {
                         "type": "XYPlotRenderer",
-                        "posColor": as_hex(POSITIVE),
-                        "negColor": as_hex(NEGATIVE),
+                        "posColor": POSITIVE,
+                        "negColor": NEGATIVE,
                     }
                 },
             }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
-from importlib.resources import files
+from html import escape
 from pathlib import Path
 from string import Template
 from urllib.parse import quote
@@ -14,12 +13,18 @@ from pgf_genome.browser.igv import igv_session
 from pgf_genome.browser.scene import Scene, index_of
 from pgf_genome.browser.server import Resource
 from pgf_genome.errors import UsageError
+from pgf_genome.pages.frame import asset, html_page
 
 LIBRARY = Path("node_modules", "igv", "dist", "igv.min.js")
 TEXT = "text/html; charset=utf-8"
 SCRIPT = "text/javascript; charset=utf-8"
-STYLE = "text/css; charset=utf-8"
 JSON = "application/json"
+LEAD = (
+    "<p>Contribution turns into letters where a base is wider than half a pixel. Click on a track "
+    "for its value there.</p>"
+)
+BROWSER = '<p id="problem" role="alert" hidden></p>\n<div id="browser"></div>'
+SCRIPTS = ('<script src="igv.js"></script>', '<script src="page.js"></script>')
 # igv.js styles its elements by script, and draws its icons from data URLs
 POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -82,18 +87,28 @@ def page_routes(scene: Scene, library: Path | None) -> dict[str, Resource]:
         routes[paths[aliases]] = Resource(scene.alias_table.encode())
     # the reference may be one that igv.js downloads
     policy = {"Content-Security-Policy": POLICY} if scene.reference else {}
-    page = _asset("missing.html" if library is None else "page.html")
-    text = Template(page).substitute(
-        name=html.escape(scene.name), folder=html.escape(str(Path.cwd()))
-    )
-    routes["/"] = Resource(text.encode(), TEXT, policy)
-    routes["/page.css"] = Resource(_asset("page.css").encode(), STYLE)
+    routes["/"] = Resource(_page(scene.name, library).encode(), TEXT, policy)
     if library is not None:
         session = igv_session(scene, lambda path: quote(paths[path].removeprefix("/")))
         routes["/session.json"] = Resource(json.dumps(session).encode(), JSON)
         routes["/page.js"] = Resource(_asset("page.js").encode(), SCRIPT)
         routes["/igv.js"] = Resource(library, SCRIPT)
     return routes
+
+
+def _page(name: str, library: Path | None) -> str:
+    if library is None:
+        missing = Template(_asset("missing.html")).substitute(folder=escape(str(Path.cwd())))
+        return html_page("browse", name, missing, served=True)
+    return html_page(
+        "browse",
+        name,
+        BROWSER,
+        lead=LEAD,
+        styles=[_asset("page.css")],
+        scripts=SCRIPTS,
+        served=True,
+    )
 
 
 def _files(scene: Scene) -> list[Path]:
@@ -109,4 +124,4 @@ def _files(scene: Scene) -> list[Path]:
 
 
 def _asset(name: str) -> str:
-    return (files("pgf_genome.browser") / name).read_text(encoding="utf-8")
+    return asset("pgf_genome.browser", name)

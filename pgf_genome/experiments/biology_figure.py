@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-KINDS = {"synonymous": "#5a7d3a", "missense": "#a8770f", "stop-gained": "#b3261e"}
-RARE = {"stop-lost": "#4b5c9b", "start-lost": "#7a5195"}
-LINE = "#2f6690"
-BAND = "rgba(47, 102, 144, 0.2)"
+from pgf_genome.pages.figures import panels
+from pgf_genome.pages.palette import LIGHT
+
+LINE, MOTIF = LIGHT.line(0), LIGHT.line(4)
+KINDS = {"synonymous": LINE, "missense": MOTIF, "stop-gained": LIGHT.line(1)}
+RARE = {"stop-lost": LIGHT.line(2), "start-lost": LIGHT.line(3)}
+# alpha of the ground of an interval
+PALE = "33"
 PANELS = (
     "Contribution by codon position",
     "Sensitivity by codon position",
@@ -31,14 +34,12 @@ AREAS = {
 
 def figure(table: pd.DataFrame) -> go.Figure:
     """Draw eight panels: points with 95 % intervals, boxes from the 5 % to the 95 % quantile."""
-    drawn = make_subplots(
-        rows=4, cols=2, subplot_titles=PANELS, horizontal_spacing=0.11, vertical_spacing=0.085
-    )
+    drawn = panels(4, 2, PANELS, horizontal_spacing=0.11, vertical_spacing=0.085)
     for col, track in enumerate(("contribution", "sensitivity"), start=1):
         _codons(drawn, table, track, col)
     for col, track in enumerate(("contribution", "surprisal"), start=1):
         _profile(drawn, table, track, col)
-    colours = {"in genes": LINE, "between genes": "#7a8699"}
+    colours = {"in genes": LINE, "between genes": LIGHT.faint}
     _boxes(drawn, table[table["panel"] == "between"], colours, 1)
     _boxes(drawn, table[table["panel"] == "first order"], KINDS | RARE, 2)
     drawn.update_yaxes(title="bits", row=3, col=1)
@@ -46,11 +47,8 @@ def figure(table: pd.DataFrame) -> go.Figure:
     _scatter(drawn, table[table["panel"] == "single"])
     _areas(drawn, table)
     drawn.update_layout(
-        template="plotly_white",
         height=1500,
-        margin={"l": 70, "r": 20, "t": 50, "b": 60},
         showlegend=False,
-        font={"family": "system-ui, sans-serif", "size": 13},
     )
     return drawn
 
@@ -77,21 +75,19 @@ def _profile(drawn: go.Figure, table: pd.DataFrame, track: str, col: int) -> Non
     outline = pd.concat([rows["high"], rows["low"][::-1]])
     drawn.add_scatter(
         x=pd.concat([rows["position"], rows["position"][::-1]]), y=outline, fill="toself",
-        fillcolor=BAND, line={"width": 0}, hoverinfo="skip", row=2, col=col,
+        fillcolor=LINE + PALE, line={"width": 0}, hoverinfo="skip", row=2, col=col,
     )  # fmt: skip
     drawn.add_scatter(
         x=rows["position"], y=rows["value"], mode="lines+markers", line={"color": LINE},
         marker={"size": 4}, hovertemplate="%{x}: %{y:.3f}<extra></extra>", row=2, col=col,
     )  # fmt: skip
     for name, left, right in (("Shine-Dalgarno", -12.5, -5.5), ("start codon", -0.5, 2.5)):
-        drawn.add_vrect(
-            x0=left, x1=right, fillcolor="#a8770f", opacity=0.12, line_width=0, row=2, col=col
-        )
+        drawn.add_vrect(x0=left, x1=right, fillcolor=MOTIF + PALE, line_width=0, row=2, col=col)
         upstream = left < -1
         drawn.add_annotation(
             text=name, x=left if upstream else right, xanchor="right" if upstream else "left",
             y=1, yref="y3 domain" if col == 1 else "y4 domain", yanchor="top",
-            font={"size": 11, "color": "#7a5a14"}, showarrow=False, row=2, col=col,
+            font={"size": 11}, showarrow=False, row=2, col=col,
         )  # fmt: skip
     drawn.update_xaxes(title="bases from the start of the gene", row=2, col=col)
     drawn.update_yaxes(title="nats of F" if track == "contribution" else "bits", row=2, col=col)
@@ -123,7 +119,7 @@ def _scatter(drawn: go.Figure, rows: pd.DataFrame) -> None:
     across = rows[rows["quantity"] == "first order"]["value"]
     ends = [across.min(), across.max()]
     drawn.add_scatter(
-        x=ends, y=ends, mode="lines", line={"color": "#7a8699", "dash": "dot"}, hoverinfo="skip",
+        x=ends, y=ends, mode="lines", line={"color": LIGHT.faint, "dash": "dot"}, hoverinfo="skip",
         row=4, col=1,
     )  # fmt: skip
     for i, (kind, colour) in enumerate(KINDS.items()):
@@ -158,5 +154,5 @@ def _areas(drawn: go.Figure, table: pd.DataFrame) -> None:
         tickvals=list(range(len(AREAS))), ticktext=[name.replace(", ", "<br>") for name in AREAS],
         range=[-0.5, len(AREAS)], row=4, col=2,
     )  # fmt: skip
-    drawn.add_hline(y=0.5, line={"color": "#7a8699", "dash": "dot"}, row=4, col=2)
+    drawn.add_hline(y=0.5, line={"color": LIGHT.faint, "dash": "dot"}, row=4, col=2)
     drawn.update_yaxes(title="AUROC", row=4, col=2)

@@ -68,8 +68,11 @@ def claims(found: Sequence[Findings]) -> pd.DataFrame:
 def _write(folder: Path, found: Sequence[Findings], left_out: Sequence[str]) -> None:
     table = claims(found)
     missing = f"Left out: {'; '.join(left_out)}." if left_out else ""
-    sections = [f'<h2 id="section-{f.name}">{escape(f.title)}</h2>\n{f.section()}' for f in found]
-    head = f"<h1>{TITLE}</h1>\n<p>{escape(missing)}</p>\n{html_table(table)}"
+    sections = [
+        f'<section><h2 id="section-{f.name}">{escape(f.title)}</h2>\n{f.section()}</section>'
+        for f in found
+    ]
+    head = f"<p>{escape(missing)}</p>\n{html_table(table)}"
     atomic_write_text(folder / "all.html", page(TITLE, head, *sections))
     texts = [f"## {f.title}\n\n{f.paragraph}" for f in found]
     text = "\n\n".join([f"# {TITLE}", *filter(None, [missing]), markdown(table), *texts])

@@ -6,17 +6,16 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from pgf_genome.errors import ResourceError
 from pgf_genome.files import atomic_write_text
+from pgf_genome.pages import figures
+from pgf_genome.pages.frame import html_page
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,14 @@ class Findings:
     def write(self, directory: Path) -> tuple[Path, Path]:
         """Write ``NAME.html``, which needs no network, and ``NAME.md``; return their paths."""
         html, text = directory / f"{self.name}.html", directory / f"{self.name}.md"
-        atomic_write_text(html, page(self.title, f"<h1>{escape(self.title)}</h1>", self.section()))
+        atomic_write_text(html, page(self.title, self.section()))
         tables = [markdown(t) for t in (claims_table(self.claims), self.shown) if len(t)]
         atomic_write_text(text, "\n\n".join([f"# {self.title}", self.paragraph, *tables]) + "\n")
         return html, text
 
     def section(self) -> str:
         """Format paragraph, claims, figure and table as HTML."""
-        figure = self.figure.to_html(
-            include_plotlyjs=False,
-            full_html=False,
-            div_id=self.name,
-            config={"displaylogo": False, "responsive": True},
-        )
+        figure = figures.embedded(self.name, self.figure)
         tables = [html_table(t) for t in (claims_table(self.claims),) if len(t)]
         parts = [f"<p>{escape(self.paragraph)}</p>", *tables, figure, html_table(self.shown)]
         return "\n".join(parts)
@@ -94,10 +88,7 @@ class Findings:
 
 def page(title: str, *parts: str) -> str:
     """Make an HTML page that contains plotly, so that it needs no network."""
-    template = files("pgf_genome.experiments") / "page.html"
-    return Template(template.read_text(encoding="utf-8")).substitute(
-        title=escape(title), plotly=get_plotlyjs(), body="\n".join(parts)
-    )
+    return html_page("experiment", title, "\n".join(parts), scripts=figures.scripts())
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from pgf_genome.experiments.frame import Claim, Findings
-from pgf_genome.experiments.loglog import COLOURS
+from pgf_genome.pages.figures import panels
+from pgf_genome.pages.palette import LIGHT
 
 TITLE = "Initialisations and frozen poles, trained alike"
 # Two trainings of one kind may differ by this many bits per base.
@@ -51,24 +51,21 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> go.Figure:
     """Draw every variant before and after training."""
-    drawn = make_subplots(cols=len(PANELS), subplot_titles=[title for _, title in PANELS])
+    drawn = panels(cols=len(PANELS), titles=[title for _, title in PANELS])
     for column, (name, _) in enumerate(PANELS, 1):
         for rank, when in enumerate(("before", "after")):
             rows = table[table["when"] == when]
             drawn.add_bar(
                 x=rows["variant"], y=rows[name], name=f"{when} training", col=column, row=1,
-                marker_color=("#b9bec6", COLOURS[1])[rank], legendgroup=when,
+                marker_color=(LIGHT.faint, LIGHT.line(0))[rank], legendgroup=when,
                 showlegend=column == 1,
             )  # fmt: skip
         drawn.update_yaxes(type="linear" if name == "bits_per_base" else "log", col=column)
     bits = table["bits_per_base"]
     drawn.update_yaxes(range=[bits.min() - 0.02, bits.max() + 0.02], col=1)
     return drawn.update_layout(
-        template="plotly_white",
         height=420,
-        margin={"l": 60, "r": 20, "t": 50, "b": 80},
         legend={"orientation": "h", "y": -0.3},
-        font={"family": "system-ui, sans-serif", "size": 13},
     )
 
 

@@ -9,30 +9,10 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-COLOURS = (
-    "#b3261e",
-    "#2f6690",
-    "#5a7d3a",
-    "#7a5195",
-    "#a8770f",
-    "#2a8c82",
-    "#4b5c9b",
-    "#555555",
-    "#c2578f",
-)
-SYMBOLS = (
-    "circle",
-    "square",
-    "diamond",
-    "triangle-up",
-    "star",
-    "cross",
-    "hexagon",
-    "pentagon",
-    "star-square",
-)
+from pgf_genome.pages.figures import panels as axes
+from pgf_genome.pages.palette import LIGHT, SYMBOLS
+
 CROWD = 20  # a curve of more points is drawn without markers
 
 
@@ -94,9 +74,7 @@ def figure(panels: Sequence[Panel], names: Sequence[str], height: int = 480) -> 
     height : int
         Height in pixels.
     """
-    drawn = make_subplots(
-        cols=len(panels), subplot_titles=[p.title for p in panels], horizontal_spacing=0.1
-    )
+    drawn = axes(cols=len(panels), titles=[p.title for p in panels], horizontal_spacing=0.1)
     listed: set[str] = set()
     for column, panel in enumerate(panels, 1):
         for curve in panel.curves:
@@ -118,18 +96,16 @@ def figure(panels: Sequence[Panel], names: Sequence[str], height: int = 480) -> 
         scale = _decades(panel) if panel.y_log else {}
         drawn.update_yaxes(title=panel.y_title, **scale, col=column)
     drawn.update_layout(
-        template="plotly_white",
         height=height,
-        margin={"l": 70, "r": 20, "t": 60, "b": 20},
+        margin={"b": 20},
         legend={"orientation": "h", "y": -0.22},
-        font={"family": "system-ui, sans-serif", "size": 13},
     )
     return drawn
 
 
 def _trace(curve: Curve, names: Sequence[str], first: bool) -> go.Scatter:
     rank = names.index(curve.name)
-    colour = COLOURS[rank % len(COLOURS)]
+    colour = LIGHT.line(rank)
     look: dict[str, Any] = {
         "mode": "lines+markers" if len(curve.x) <= CROWD else "lines",
         "marker": {"symbol": SYMBOLS[rank % len(SYMBOLS)], "size": 8, "color": colour},

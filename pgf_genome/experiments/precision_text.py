@@ -6,9 +6,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pgf_genome.experiments.frame import Claim, Findings
-from pgf_genome.experiments.loglog import COLOURS
 from pgf_genome.experiments.precision import ALL, NOTHING, PARTS
 from pgf_genome.experiments.trial import on_machine
+from pgf_genome.pages.figures import panels
+from pgf_genome.pages.palette import LIGHT
 
 TITLE = "What may be computed in half precision"
 ERRORS = {"error": "error of the gradient", "far_error": "error of its first half, the far one"}
@@ -48,18 +49,18 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> go.Figure:
     """Draw a bar for every part and type; one that is not finite reaches the top."""
-    drawn = go.Figure()
+    drawn = panels()
     for rank, dtype in enumerate(dict.fromkeys(table["dtype"])):
         rows = table[table["dtype"] == dtype]
         drawn.add_bar(
             x=rows["part"],
             y=rows["far_error"].where(rows["finite"], 10.0),
             name=dtype,
-            marker_color=COLOURS[rank],
+            marker_color=LIGHT.line(rank),
             text=["" if ok else "not finite" for ok in rows["finite"]],
             hovertemplate="%{x}: %{y:.2e}<extra></extra>",
         )
-    drawn.add_hline(y=TOLERABLE, line_dash="dot", line_color="#555555")
+    drawn.add_hline(y=TOLERABLE, line_dash="dot", line_color=LIGHT.faint)
     order = [p for p in (NOTHING, *PARTS, ALL) if p in set(table["part"])]
     drawn.update_xaxes(title="what is rounded", categoryorder="array", categoryarray=order)
     drawn.update_yaxes(
@@ -69,11 +70,8 @@ def figure(table: pd.DataFrame) -> go.Figure:
         dtick=1,
     )
     drawn.update_layout(
-        template="plotly_white",
         height=460,
-        margin={"l": 70, "r": 20, "t": 30, "b": 60},
         legend={"orientation": "h", "y": 1.08},
-        font={"family": "system-ui, sans-serif", "size": 13},
     )
     return drawn
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.stiffness import LOG_SHIFT, LOG_SPACE, OURS
+from pgf_genome.pages.figures import HEAT, panels
 
 TITLE = "Scans of very slow and very fast poles"
 SCANS = (OURS, LOG_SHIFT, LOG_SPACE)
@@ -49,11 +49,11 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> go.Figure:
-    """Draw the error over poles and blocks for every scan and step size; grey is no number."""
+    """Draw the error over poles and blocks for every scan and step size; blank is no number."""
     deltas = list(dict.fromkeys(table["delta"]))
     titles = [f"{scan}, Δ = {delta:g}" for delta in deltas for scan in SCANS]
-    drawn = make_subplots(
-        len(deltas), len(SCANS), subplot_titles=titles, shared_yaxes=True, shared_xaxes=True,
+    drawn = panels(
+        len(deltas), len(SCANS), titles=titles, shared_yaxes=True, shared_xaxes=True,
         vertical_spacing=0.12, horizontal_spacing=0.04,
     )  # fmt: skip
     for i, delta in enumerate(deltas, 1):
@@ -65,9 +65,6 @@ def figure(table: pd.DataFrame) -> go.Figure:
                     x=wide.columns,
                     y=[f"{block:,}" for block in wide.index],
                     z=np.log10(np.maximum(wide.to_numpy(float), 1e-9)),
-                    zmin=-8,
-                    zmax=0,
-                    colorscale="Cividis",
                     coloraxis="coloraxis",
                     hovertemplate="A_log %{x}, block %{y}: 10^%{z:.1f}<extra></extra>",
                 ),
@@ -75,14 +72,9 @@ def figure(table: pd.DataFrame) -> go.Figure:
                 col=j,
             )
     drawn.update_layout(
-        template="plotly_white",
-        plot_bgcolor="#9a9a9a",
         height=260 * len(deltas) + 80,
-        margin={"l": 70, "r": 20, "t": 50, "b": 60},
-        font={"family": "system-ui, sans-serif", "size": 13},
-        coloraxis={"cmin": -8, "cmax": 0, "colorscale": "Cividis",
-                   "colorbar": {"title": "log10 error"}},
-    )  # fmt: skip
+        coloraxis={"cmin": -8, "cmax": 0, "colorscale": HEAT, "colorbar": {"title": "log10 error"}},
+    )
     drawn.update_xaxes(showgrid=False, zeroline=False)
     drawn.update_xaxes(title="A_log (slow to fast)", row=len(deltas))
     drawn.update_yaxes(showgrid=False)

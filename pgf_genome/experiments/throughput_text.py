@@ -7,17 +7,16 @@ from collections.abc import Iterator
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from pgf_genome.experiments.frame import Claim, Findings
 from pgf_genome.experiments.measure import OK
 from pgf_genome.experiments.peers import METHODS, OURS
+from pgf_genome.pages.figures import panels
+from pgf_genome.pages.palette import LIGHT, SYMBOLS
 
 TITLE = "Throughput of the gradient with respect to every base"
 PAPER_TIMES, PAPER_LESS = 23, 0.94
 AUTOGRAD = "mambapy"
-COLOURS = ("#b3261e", "#2f6690", "#5a7d3a", "#7a5195", "#a8770f", "#2a8c82", "#4b5c9b")
-SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star")
 
 
 def findings(table: pd.DataFrame) -> Findings:
@@ -78,9 +77,7 @@ def _cells(row: pd.Series) -> list[str]:
 
 def figure(table: pd.DataFrame) -> go.Figure:
     """Draw throughput and peak memory against length, both on logarithmic axes."""
-    drawn = make_subplots(
-        cols=2, subplot_titles=("Throughput", "Peak memory"), horizontal_spacing=0.1
-    )
+    drawn = panels(cols=2, titles=("Throughput", "Peak memory"), horizontal_spacing=0.1)
     done = table[table["status"] == OK]
     for rank, (name, method) in enumerate(METHODS.items()):
         rows = done[done["method"] == name]
@@ -90,7 +87,7 @@ def figure(table: pd.DataFrame) -> go.Figure:
             "name": method.label,
             "legendgroup": name,
             "mode": "lines+markers",
-            "line": {"color": COLOURS[rank], "width": 3.5 if name == OURS else 2},
+            "line": {"color": LIGHT.line(rank), "width": 3.5 if name == OURS else 2},
             "marker": {"symbol": SYMBOLS[rank], "size": 9},
         }
         speed, memory = rows["bases_per_second"], rows["peak_bytes"] / 2**20
@@ -111,11 +108,9 @@ def figure(table: pd.DataFrame) -> go.Figure:
     drawn.update_yaxes(title="bases per second", range=_decades(speeds), col=1)
     drawn.update_yaxes(title="MiB", range=_decades(memories), col=2)
     drawn.update_layout(
-        template="plotly_white",
         height=480,
-        margin={"l": 70, "r": 20, "t": 60, "b": 20},
+        margin={"b": 20},
         legend={"orientation": "h", "y": -0.22},
-        font={"family": "system-ui, sans-serif", "size": 13},
     )
     return drawn
 

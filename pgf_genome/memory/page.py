@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from html import escape
-from importlib.resources import files
-from string import Template
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
-from plotly.offline import get_plotlyjs
-from plotly.subplots import make_subplots
 
 from pgf_genome.memory.estimator import MemoryFunction
 from pgf_genome.memory.influence import Influence
 from pgf_genome.memory.layers import LayerMemory
 from pgf_genome.memory.measurement import Memory
+from pgf_genome.pages import figures
+from pgf_genome.pages.frame import html_page
+from pgf_genome.pages.palette import LIGHT
 
 NAMES = {"uniform": "uniform random bases", "markov": "Markov shuffle", "real": "real sequence"}
-COLOURS = {"uniform": "#7a8699", "markov": "#c98a1b", "real": "#1f6fb2"}
-SCALE = "Viridis"
+COLOURS = {"uniform": LIGHT.faint, "markov": LIGHT.line(1), "real": LIGHT.line(0)}
 # Memory functions below this are not drawn.
 FAINTEST = 1e-4
 OUTPUT = (
@@ -42,22 +39,17 @@ USED = (
 
 def page(memory: Memory) -> str:
     """Return the page as HTML."""
-    shown = "".join(
-        f"<h2>{escape(title)}</h2>\n<p>{escape(text)}</p>\n"
-        + figure.to_html(
-            include_plotlyjs=False,
-            full_html=False,
-            div_id=name,
-            config={"displaylogo": False, "responsive": True},
-        )
+    sections = "\n".join(
+        f"<section><h2>{escape(title)}</h2>\n<p>{escape(text)}</p>\n"
+        f"{figures.embedded(name, figure)}</section>"
         for name, (title, text), figure in _figures(memory)
     )
-    template = (files("pgf_genome.memory") / "page.html").read_text(encoding="utf-8")
-    return Template(template).substitute(
-        name=escape(memory.model["name"]),
-        summary="</p>\n<p>".join(map(escape, _sentences(memory))),
-        plotly=get_plotlyjs(),
-        figures=shown,
+    return html_page(
+        "memory",
+        f"Memory of {memory.model['name']}",
+        sections,
+        lead="\n".join(f"<p>{escape(sentence)}</p>" for sentence in _sentences(memory)),
+        scripts=figures.scripts(),
     )
 
 
@@ -96,10 +88,8 @@ def _by_drive(
     """Draw a panel per drive, with lines coloured by layer."""
     drives = list(dict.fromkeys(layer.drive for layer in memory.layers))
     depth = max(layer.layer for layer in memory.layers)
-    colours = sample_colorscale(SCALE, np.linspace(0, 0.85, depth).tolist())
-    figure = make_subplots(
-        1, len(drives), shared_yaxes=True, subplot_titles=[NAMES[d] for d in drives]
-    )
+    colours = LIGHT.ramp(depth)
+    figure = figures.panels(1, len(drives), [NAMES[d] for d in drives], shared_yaxes=True)
     named = set()
     for layer in memory.layers:
         for name, function in functions(layer):
@@ -121,11 +111,11 @@ def _by_drive(
         type="log", dtick=1, range=[np.log10(FAINTEST), 0.05], exponentformat="power"
     )
     figure.update_yaxes(title="memory function", col=1)
-    return figure.update_layout(template="plotly_white", height=430, margin={"t": 40})
+    return figure.update_layout(height=430)
 
 
 def _influence(influences: tuple[Influence, ...]) -> go.Figure:
-    figure = go.Figure()
+    figure = figures.panels()
     for each in influences:
         curve, colour = each.binned(), COLOURS[each.drive]
         figure.add_scatter(
@@ -143,4 +133,4 @@ def _influence(influences: tuple[Influence, ...]) -> go.Figure:
             )
     figure.update_xaxes(type="log", dtick=1, title="distance, bases")
     figure.update_yaxes(type="log", dtick=1, title="influence per base", exponentformat="power")
-    return figure.update_layout(template="plotly_white", height=430, margin={"t": 30})
+    return figure.update_layout(height=430)

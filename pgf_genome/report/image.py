@@ -8,15 +8,15 @@ from importlib.util import find_spec
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from pgf_genome.errors import ResourceError
 from pgf_genome.files import atomic
+from pgf_genome.pages.figures import panels
+from pgf_genome.pages.palette import LIGHT
 from pgf_genome.report.gathering import Gathered
 from pgf_genome.report.pyramid import Level, levels
 from pgf_genome.runs.record import Record
 
-TINTS = ("#2f6690", "#b5543c", "#5a7d3a", "#7a5195", "#2a8c82", "#a8770f", "#4b5c9b", "#8c4a6b")
 WIDTH, PANEL, MARGINS = 1200, 170, 130
 HELP = "pip install kaleido, and have Chrome or Chromium on this machine"
 
@@ -52,22 +52,21 @@ def overview(record: Record, gathered: Gathered) -> go.Figure:
         raise ResourceError("`png`: nothing was scored, so there is nothing to draw")
     contig = gathered.peaks[0].contig
     tracks = list(gathered.summaries)
-    figure = make_subplots(
+    figure = panels(
         len(tracks), 1, shared_xaxes=True, vertical_spacing=0.3 / (len(tracks) + 2),
-        subplot_titles=[f"<b>{escape(record.tracks[track].title)}</b>" for track in tracks],
+        titles=[f"<b>{escape(record.tracks[track].title)}</b>" for track in tracks],
     )  # fmt: skip
     envelopes = gathered.envelopes(list(gathered.sizes).index(contig))
     for row, (track, envelope) in enumerate(zip(tracks, envelopes, strict=True), start=1):
-        tint = TINTS[(row - 1) % len(TINTS)]
-        for trace in _traces(list(levels(envelope))[-1], envelope.length, tint):
+        for trace in _traces(list(levels(envelope))[-1], envelope.length, LIGHT.line(row - 1)):
             figure.add_trace(trace, row, 1)
         unit = escape(record.tracks[track].unit).replace(" per unit ", " per unit<br>")
         figure.update_yaxes(title=unit, row=row, col=1)
-    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    figure.update_annotations(x=0, xanchor="left")
     figure.update_xaxes(title=f"Position on {escape(contig)} (bp, 1-based)", row=len(tracks))
     figure.update_xaxes(range=[0.5, gathered.sizes[contig] + 0.5], tickformat=",")
     figure.update_layout(
-        template="simple_white", showlegend=False, title=escape(record.title),
+        showlegend=False, title=escape(record.title),
         height=PANEL * len(tracks) + MARGINS, margin={"l": 90, "r": 30, "t": 80, "b": 60},
     )  # fmt: skip
     return figure

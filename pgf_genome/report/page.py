@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from itertools import accumulate, chain
 from math import log2, log10
 from string import Template
 from typing import Any
 
 import numpy as np
-from plotly.offline import get_plotlyjs
 
 from pgf_genome.files import atomic_write_text
 from pgf_genome.intervals import Interval
+from pgf_genome.pages import figures
+from pgf_genome.pages.frame import asset, html_page
 from pgf_genome.report.facts import facts_section
 from pgf_genome.report.gathering import AROUND, Gathered
 from pgf_genome.report.influence import Influence
@@ -30,7 +29,7 @@ from pgf_genome.tracks import Envelope, HistogramBin, Summary
 
 # share of the positions, the faintest, that the histogram does not show at first
 FAINTEST = 0.005
-SCRIPTS = ("data.js", "theme.js", "overview.js", "panels.js", "table.js", "page.js")
+SCRIPTS = ("data.js", "look.js", "overview.js", "panels.js", "table.js", "page.js")
 
 ValuesIn = Callable[[Sequence[Interval]], Sequence[np.ndarray]]
 
@@ -93,30 +92,25 @@ def render(
         "influence": [_curve_data(curve) for curve in gathered.influence],
         "glyphs": GLYPHS,
     }
-    page = Template(_asset("report.html"))
-    return page.substitute(
-        title=escape(record.title),
-        key_facts=_key_facts(record, gathered),
-        style=_asset("report.css"),
-        theme=_asset("early.js"),
+    main = Template(_asset("main.html")).substitute(
         overview=_overview(gathered, contigs) if contigs else "",
         peaks=peaks_section(record, gathered, around),
         statistics=_statistics(record, gathered.summaries),
         influence=_influence(gathered.influence),
         facts=facts_section(record, took),
-        plotly=get_plotlyjs(),
-        data=_json(data),
-        script="\n".join(map(_asset, SCRIPTS)),
+    )
+    return html_page(
+        "report",
+        record.title,
+        main,
+        lead=f'<dl class="key-facts">{_key_facts(record, gathered)}</dl>',
+        styles=[_asset("report.css")],
+        scripts=figures.scripts(*map(_asset, SCRIPTS), data=data),
     )
 
 
 def _asset(name: str) -> str:
-    return (files("pgf_genome") / "report_assets" / name).read_text(encoding="utf-8")
-
-
-def _json(data: Any) -> str:
-    """Write JSON in ASCII in which no text of the user can open or close an element."""
-    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return asset("pgf_genome.report", f"assets/{name}")
 
 
 def _key_facts(record: Record, gathered: Gathered) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgf_genome.intervals import Interval
+from pgf_genome.pages.palette import LIGHT
 from pgf_genome.runs.record import Track
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ GLYPHS = {
     "C 19 60 26 73 38 79 C 49 85 64 82 72 71 Z",
     "T": "M 0 100 L 100 100 L 100 82 L 60 82 L 60 0 L 40 0 L 40 82 L 0 82 Z",
 }
-# Colours that people with any kind of colour vision tell apart (Okabe and Ito 2008).
-COLOURS = {"A": "#009e73", "C": "#0072b2", "G": "#e69f00", "T": "#d55e00"}
 GAP = 0.06  # between two letters, of the width of one
 
 
@@ -46,10 +45,13 @@ def logo_figure(window: Interval, letters: str, values: np.ndarray, track: Track
     """
     import plotly.graph_objects as go
 
+    from pgf_genome.pages.figures import panels
+
+    colours = dict(zip("ACGT", LIGHT.bases, strict=True))
     positions = np.arange(window.start, window.stop) + 1
     shapes = [
         {"type": "path", "path": _outline(base, position, value), "layer": "above",
-         "fillcolor": COLOURS[base], "fillrule": "evenodd", "line": {"width": 0}}
+         "fillcolor": colours[base], "fillrule": "evenodd", "line": {"width": 0}}
         for base, position, value in zip(
             letters, positions.tolist(), np.nan_to_num(values).tolist(), strict=True
         )
@@ -60,9 +62,9 @@ def logo_figure(window: Interval, letters: str, values: np.ndarray, track: Track
         x=positions, y=values, customdata=list(letters), opacity=0, showlegend=False,
         hovertemplate="%{customdata} at %{x:,}: %{y:.4g}<extra></extra>",
     )  # fmt: skip
-    figure = go.Figure(bars)
+    figure = panels().add_trace(bars)
     figure.update_layout(
-        template="simple_white", shapes=shapes, bargap=0, height=260,
+        shapes=shapes, bargap=0, height=260,
         xaxis={"title": f"Position on {escape(window.contig)} (1-based)", "tickformat": ",d",
                "range": [window.start + 0.5, window.stop + 0.5]},
         yaxis={"title": f"{track.title}<br>[{track.unit}]", "zeroline": True},

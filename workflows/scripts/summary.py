@@ -9,33 +9,20 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from pgf_genome.pages.frame import html_page
+
 PEAKS = 3
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Summary of all genomes</title>
-<style>
-:root {{ color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }}
-body {{ margin: 2rem; }}
-div {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .35rem .6rem; text-align: right; border-bottom: 1px solid #8886; }}
-td {{ white-space: nowrap; vertical-align: top; }}
-td:last-child {{ white-space: normal; min-width: 14rem; }}
-th {{ vertical-align: bottom; }}
-.text {{ text-align: left; }}
-</style>
-<h1>Summary of all genomes</h1>
-<p>Bits per base: mean surprisal of a scored base. Seconds: of all jobs of a genome together.
-Peaks: strongest positions (1-based) of the track named before them.</p>
-<div><table>
-<thead>{head}</thead>
-<tbody>
-{body}
-</tbody>
-</table></div>
-</html>
+TITLE = "Summary of all genomes"
+LEAD = (
+    "<p>Bits per base: mean surprisal of a scored base. Seconds: of all jobs of a genome together. "
+    "Peaks: strongest positions (1-based) of the track named before them.</p>"
+)
+STYLE = """
+body { max-width: none; }
+th, td { text-align: right; }
+td { white-space: nowrap; }
+td:last-child { white-space: normal; min-width: 14rem; }
+.text { text-align: left; }
 """
 
 
@@ -70,7 +57,11 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table as HTML; columns of text begin at the left."""
     text = [isinstance(value, str) for value in rows[0].values()]
     head = _line("th", text, [column.replace("_", " ") for column in rows[0]])
-    return PAGE.format(head=head, body="\n".join(_line("td", text, r.values()) for r in rows))
+    body = "\n".join(_line("td", text, r.values()) for r in rows)
+    table = f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return html_page(
+        "workflow", TITLE, f'<div class="scroll">{table}</div>', lead=LEAD, styles=[STYLE]
+    )
 
 
 def _line(kind: str, text: Sequence[bool], values: Iterable[Any]) -> str:

@@ -53,7 +53,7 @@ function watchZoom() {
 }
 
 if (data.contigs.length) view.high = data.contigs[0].length;
-watchTheme(draw);
+keepDrawn(draw);
 if (data.contigs.length) {
   watchRegion();
   watchZoom();

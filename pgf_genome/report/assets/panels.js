@@ -15,14 +15,14 @@ function histogram(side, tint, suffix) {
 }
 
 function drawDistribution() {
-  const columns = Math.min(data.tracks.length, roomFor("distribution") < 800 ? 2 : 3);
+  const columns = Math.min(data.tracks.length, roomFor(document.getElementById("distribution")) < 800 ? 2 : 3);
   const rows = Math.ceil(data.tracks.length / columns);
   const layout = baseLayout("distribution", 200 * rows + 72);
   layout.hovermode = "closest";
   layout.grid = { rows, columns, pattern: "independent", xgap: 0.16, ygap: 0.5 };
   const traces = [];
   data.tracks.forEach((track, i) => {
-    const suffix = i ? i + 1 : "", tint = tintOf(i);
+    const suffix = i ? i + 1 : "", tint = lineColor(i);
     const decades = track.range[1] - track.range[0];
     const sides = track.histogram.filter((side) => side.share.length);
     traces.push(...sides.map((side) => histogram(side, tint, suffix)));
@@ -51,7 +51,7 @@ function drawInfluence() {
   const layout = baseLayout("influence", 340), traces = [];
   const sensitivity = data.tracks.find((track) => track.name === "sensitivity");
   data.influence.forEach((curve, i) => {
-    const tint = tintOf(i), name = curve.label;
+    const tint = lineColor(i), name = curve.label;
     if (curve.maximum) {
       const more = { name: `largest, ${name}`, showlegend: false };
       traces.push(curveTrace(curve, curve.maximum, tint, more));

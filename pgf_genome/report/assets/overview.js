@@ -114,7 +114,7 @@ function singleBasesSeen(level) {
 }
 
 function addTrack(row, level, traces, layout, domain) {
-  const track = data.tracks[row], tint = tintOf(row), suffix = row ? row + 1 : "";
+  const track = data.tracks[row], tint = lineColor(row), suffix = row ? row + 1 : "";
   const place = { xaxis: "x", yaxis: "y" + suffix };
   const span = view.high - view.low, length = data.contigs[view.index].length;
   /* some more than is in view, for a drag that moves it */
@@ -140,7 +140,7 @@ function addTrack(row, level, traces, layout, domain) {
 
 /* The whole contig, with what is in view marked; a drag here chooses a stretch. */
 function addStrip(traces, layout, domain) {
-  const contig = data.contigs[view.index], count = data.tracks.length, tint = tintOf(data.leading);
+  const contig = data.contigs[view.index], count = data.tracks.length, tint = lineColor(data.leading);
   const level = contig.levels[contig.levels.length - 1];
   const values = valuesOf(view.index, data.leading, level, 0, contig.length);
   const place = { xaxis: "x2", yaxis: `y${count + 1}` };
