@@ -3,10 +3,11 @@
 A figure made in Python uses `LIGHT`. The program of a page replaces every colour of `LIGHT` by
 that of `DARK` in the same place where the reader prefers a dark page.
 
-Text has a contrast of at least 4.5 with the paper, and lines of at least 3 (WCAG 2.2, 1.4.3 and
-1.4.11). The first four lines, and the four bases, can be told apart by every kind of colour vision
-(distances in OKLab after the simulation of Machado, Oliveira and Fernandes 2009); where there are
-more lines, their `SYMBOLS` tell them apart too.
+Text, and the first four lines, whose colour the titles of tracks have too, reach a contrast of 4.5
+with the paper; other lines and the letters of bases reach 3 (WCAG 2.2, 1.4.3 and 1.4.11). The first
+four lines, and the four bases, can be told apart by every kind of colour vision (distances in OKLab
+after the simulation of Machado, Oliveira and Fernandes 2009); where there are more lines, their
+`SYMBOLS` tell them apart too.
 """
 
 from __future__ import annotations
