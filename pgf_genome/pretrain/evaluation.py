@@ -12,6 +12,10 @@ from pgf_genome.intervals import Interval
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.sequence import N_CODE, Genome, Strand, reverse_complement
 
+# Counts given to the order below, for orders 0 to 16. Words of more than ten bases are rare in
+# genomes of some megabases unless they are part of a repeat, so less and less is given there.
+STRENGTHS = tuple(min(256.0, 2.0 ** (18 - order)) for order in range(17))
+
 
 @torch.no_grad()
 def bits_per_base(
@@ -59,7 +63,7 @@ def markov_bits_per_base(
 
 
 def interpolated_bits_per_base(
-    train_on: Sequence[np.ndarray], test_on: np.ndarray, strengths: Sequence[float]
+    train_on: Sequence[np.ndarray], test_on: np.ndarray, strengths: Sequence[float] = STRENGTHS
 ) -> float:
     """Compute the mean surprisal in bits of Markov models of orders 0, 1, .. mixed into one.
 
