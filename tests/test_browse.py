@@ -18,7 +18,7 @@ from finished import LENGTHS, PEAK, write_fasta, write_run
 from pgf_genome.browser import read_scene, write_sessions
 from pgf_genome.browser.reference import open_reference
 from pgf_genome.errors import IntegrityError, ResourceError, SequenceError, UsageError
-from pgf_genome.tracks.bgzf import END_OF_FILE
+from pgf_genome.tracks.bedgraph.bgzf import END_OF_FILE
 
 GFF = "##gff-version 3\nc1\tx\tgene\t11\t90\t.\t+\t.\tID=g1;Name=first\n"
 

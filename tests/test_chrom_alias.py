@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pgf_genome.errors import SequenceError
-from pgf_genome.tracks import new_names
+from pgf_genome.sequence import new_names
 
 TWO_COLUMNS = "1\tchr1\n2\tchr2\n\nMT\tchrM\n"
 UCSC_DATABASE = (

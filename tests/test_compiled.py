@@ -18,7 +18,7 @@ logging.basicConfig(format="%(message)s")
 from pgf_genome.tracks import BedGraphWriter
 with BedGraphWriter("x.bedgraph", {"a": 3}, compress=False) as writer:
     writer.add("a", 0, np.array([0.5, 1, 2], np.float32))
-from pgf_genome.tracks.rows import put_rows
+from pgf_genome.tracks.bedgraph.rows import put_rows
 print(open("x.bedgraph").read().count(chr(10)), sum(put_rows.stats.cache_hits.values()))
 """
 
@@ -47,7 +47,8 @@ def run(place: Path, **environment: str) -> tuple[list[int], str]:
 
 def deny_package(place: Path) -> None:
     """Take the caches' folders away, also from root: a file stands where each would be."""
-    for folder in (place / "pgf_genome", place / "pgf_genome" / "tracks"):
+    package = place / "pgf_genome"
+    for folder in (package, package / "tracks", package / "tracks" / "bedgraph"):
         (folder / "__pycache__").write_text("")
 
 
@@ -63,7 +64,7 @@ def test_second_run_finds_what_the_first_compiled(place: Path, where: str) -> No
     assert run(place, **environment) == ([3, 0], "")
     assert run(place, **environment) == ([3, 1], "")
     expected = {
-        "beside the source": place / "pgf_genome" / "tracks" / "__pycache__",
+        "beside the source": place / "pgf_genome" / "tracks" / "bedgraph" / "__pycache__",
         "home": home,
         "NUMBA_CACHE_DIR": place / "kernels",
     }

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgf_genome.tracks import BedGraphWriter
-from pgf_genome.tracks.bgzf import BLOCK_BYTES, BgzfWriter
+from pgf_genome.tracks.bedgraph.bgzf import BLOCK_BYTES, BgzfWriter
 
 WINDOW = 2**14
 NAN = np.nan

@@ -26,8 +26,8 @@ from pgf_genome.tracks import (
     TrackWriter,
     write_chrom_sizes,
 )
+from pgf_genome.tracks.bigwig.trees import FANOUT
 from pgf_genome.tracks.blocks import BLOCK
-from pgf_genome.tracks.trees import FANOUT
 
 NAN = np.nan
 SIZES = {"chr2": BLOCK + 2500, "chr10": 300, "chr1": 4000}

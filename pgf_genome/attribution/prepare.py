@@ -29,8 +29,7 @@ from pgf_genome.engine.running import running_of
 from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.record import Track
-from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths
-from pgf_genome.tracks import new_names
+from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths, new_names
 
 log = logging.getLogger("pgf_genome")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.files import atomic, quiet_htslib
 from pgf_genome.sequence.indexed import has_index
-from pgf_genome.tracks.bgzf import END_OF_FILE
+from pgf_genome.tracks.bedgraph.bgzf import END_OF_FILE
 
 # a gzip header, and the extra field that makes it BGZF: SAM specification, section 4.1
 GZIP_MAGIC, BGZF_FIELD = b"\x1f\x8b", b"BC\x02\x00"

@@ -31,9 +31,8 @@ from pgf_genome.tracks import (
     TrackSummary,
     write_chrom_sizes,
 )
+from pgf_genome.tracks.formats import FORMATS, track_file
 from pgf_genome.tracks.reading import Piece, read_track
-
-FORMATS = ("bedgraph", "bigwig")
 
 
 def merge(
@@ -82,9 +81,9 @@ def merge(
     Memory does not depend on the number or length of the contigs, except for the few dozen bytes
     per 8,192 positions that the writers keep.
     """
-    prefix = Path(out_prefix)
+    prefix, form = Path(out_prefix), TrackFormat(formats, compress)
     runs = [open_run(each) for each in prefixes]
-    _check(runs, prefix, formats)
+    _check(runs, prefix)
     owners = _owners(runs)
     order = list(owners) if chrom_sizes is None else _ordered(owners, chrom_sizes)
     record = _joined(runs, order)
@@ -92,7 +91,6 @@ def merge(
     withdraw(prefix)
     files: dict[str, Path] = {}
     statistics: dict[str, Any] = {}
-    form = TrackFormat(formats, compress)
     for track, described in record.tracks.items():
         with ExitStack() as stack:
             opened, takers = form.open(stack, prefix, track, record.sizes, described.meaning)
@@ -112,12 +110,8 @@ def merge(
     return Run(prefix, whole)
 
 
-def _check(runs: Sequence[Run], prefix: Path, formats: Sequence[str]) -> None:
-    """Raise UsageError if there is nothing to merge, or a format or the output is not valid."""
-    unknown = [kind for kind in formats if kind not in FORMATS]
-    if unknown or not formats:
-        named = f"unknown format {', '.join(unknown)}" if unknown else "no format"
-        raise UsageError(f"{named}: choose from {', '.join(FORMATS)}")
+def _check(runs: Sequence[Run], prefix: Path) -> None:
+    """Raise UsageError if there is nothing to merge, or the output is one of the runs."""
     if not runs:
         raise UsageError("there is nothing to merge; give prefixes of finished runs")
     if any(prefix.resolve() == run.prefix.resolve() for run in runs):
@@ -211,7 +205,7 @@ def _copy(
 
 def _bigwig(run: Run, track: str, windows: Sequence[Interval]) -> Iterator[Piece]:
     """Read a track from its bigWig; bedGraph cannot be read contig by contig in any order."""
-    path = Path(f"{run.prefix}.{track}.bw")
+    path = track_file(run.prefix, track, "bigwig")
     if not path.is_file():
         raise UsageError(
             f"{path}: there is no such file; runs are merged from their bigWig files, "

@@ -1,5 +1,6 @@
 """Sequence: a FASTA of any size is decoded to one byte per base on disk and read in pieces."""
 
+from pgf_genome.sequence.alias import new_names
 from pgf_genome.sequence.codes import BASES, N_CODE, complement, encode, reverse_complement
 from pgf_genome.sequence.fasta import decode_fasta
 from pgf_genome.sequence.genome import Contig, Genome, digest_of, segments, store_codes
@@ -17,6 +18,7 @@ __all__ = [
     "digest_of",
     "encode",
     "indexed_lengths",
+    "new_names",
     "reverse_complement",
     "segments",
     "store_codes",

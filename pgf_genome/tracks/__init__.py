@@ -8,16 +8,16 @@ calls.
 
 from __future__ import annotations
 
-from pgf_genome.tracks.alias import new_names
 from pgf_genome.tracks.bedgraph import BedGraphWriter
 from pgf_genome.tracks.bigwig import BigWigWriter
 from pgf_genome.tracks.bins import BinnedTrack
 from pgf_genome.tracks.blocks import BlockConsumer, TrackWriter
-from pgf_genome.tracks.opening import TrackFormat, track_line
+from pgf_genome.tracks.formats import FORMATS, TrackFormat, track_file, track_line
 from pgf_genome.tracks.sizes import write_chrom_sizes
 from pgf_genome.tracks.summary import Envelope, HistogramBin, Peak, Summary, TrackSummary
 
 __all__ = [
+    "FORMATS",
     "BedGraphWriter",
     "BigWigWriter",
     "BinnedTrack",
@@ -29,7 +29,7 @@ __all__ = [
     "TrackFormat",
     "TrackSummary",
     "TrackWriter",
-    "new_names",
+    "track_file",
     "track_line",
     "write_chrom_sizes",
 ]

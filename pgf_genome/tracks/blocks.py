@@ -17,6 +17,9 @@ from pgf_genome.files import discard, naming, part_path
 
 BLOCK = 65_536
 
+# contig, 0-based start and values (n,) of float32: what `BlockConsumer.add` takes
+Piece = tuple[str, int, np.ndarray]
+
 
 class BlockConsumer(ABC):
     """Consumer that takes a track in pieces of any length and sees it in blocks at fixed positions.

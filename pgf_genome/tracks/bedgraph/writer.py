@@ -1,4 +1,4 @@
-"""bedGraph text: plain, or bgzip-compressed with a tabix index."""
+"""bedGraph written row by row, compressed and indexed as the rows are made."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ import numpy as np
 
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.files import discard, part_path
-from pgf_genome.tracks.bgzf import BgzfWriter
+from pgf_genome.tracks.bedgraph.bgzf import BgzfWriter
+from pgf_genome.tracks.bedgraph.rows import POSITION_BYTES, VALUE_BYTES, powers_of_ten, put_rows
+from pgf_genome.tracks.bedgraph.tabix import TabixIndex
 from pgf_genome.tracks.blocks import BLOCK, TrackWriter
-from pgf_genome.tracks.rows import POSITION_BYTES, VALUE_BYTES, powers_of_ten, put_rows, runs_of
-from pgf_genome.tracks.tabix import TabixIndex
+
+# suffix of a file by whether it is compressed
+SUFFIXES = {True: ".bedgraph.gz", False: ".bedgraph"}
 
 
 class BedGraphWriter(TrackWriter):
     """Writer of rows ``contig<TAB>start<TAB>end<TAB>value``, 0-based half-open, in FASTA order.
 
     Neighbours with the same float32 share a row; positions without a score have none. Values are
-    the shortest decimals that read back as the same float32 (`pgf_genome.tracks.rows`).
+    the shortest decimals that read back as the same float32 (`pgf_genome.tracks.bedgraph.rows`).
 
     Parameters
     ----------
@@ -54,9 +57,8 @@ class BedGraphWriter(TrackWriter):
         compress: bool = True,
         track_line: str | None = None,
     ) -> None:
-        suffix = ".bedgraph.gz" if compress else ".bedgraph"
-        if not os.fspath(path).endswith(suffix):
-            raise UsageError(f"{os.fspath(path)}: the name must end in {suffix}")
+        if not os.fspath(path).endswith(SUFFIXES[compress]):
+            raise UsageError(f"{os.fspath(path)}: the name must end in {SUFFIXES[compress]}")
         if compress and track_line is not None:
             raise UsageError(
                 f"{os.fspath(path)}: a compressed bedGraph cannot have a track line, "
@@ -76,9 +78,9 @@ class BedGraphWriter(TrackWriter):
         widest = max((len(name) for name in self._names), default=0)
         row_bytes = widest + 2 * POSITION_BYTES + VALUE_BYTES + 4
         self._rows = np.empty((BLOCK + 1) * row_bytes, np.uint8)
-        self._runs = np.empty((runs_of(BLOCK), 3), np.int64)
+        self._places = np.empty((3, BLOCK + 1), np.int64)
         self._rank = 0
-        self._state = np.zeros(5, np.int64)
+        self._state = np.zeros(3, np.int64)
         self._length = 0
         # text is compressed and written in a thread while the rows that follow are made
         self._worker = ThreadPoolExecutor(1)
@@ -97,11 +99,12 @@ class BedGraphWriter(TrackWriter):
 
     def _write(self, start: int, values: np.ndarray, finish: bool) -> None:
         name = self._names[self._rank]
-        written, entries = put_rows(
-            self._rows, name, start, values, self._powers, self._state, self._runs, finish
+        written, count = put_rows(
+            self._rows, self._places, name, start, values, self._powers, self._state, finish
         )
         if self._index is not None:
-            self._index.add(self._rank, self._runs[:entries], self._length)
+            start_of, stop_of, place = self._places[:, :count]
+            self._index.add(self._rank, start_of, stop_of, self._length + place)
         self._submit(self._rows[:written].tobytes())
 
     def _submit(self, text: bytes) -> None:

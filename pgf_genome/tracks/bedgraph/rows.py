@@ -14,7 +14,6 @@ import functools
 import numpy as np
 
 from pgf_genome.compiled import cached
-from pgf_genome.tracks.tabix import LEAF_SHIFT
 
 # a sign, a point and the 16 digits of an integer below 1e16; every other form is shorter
 VALUE_BYTES = 18
@@ -181,12 +180,12 @@ def _put_row(out, at, name, start_text, start, stop, bits, powers):
 @kernel
 def put_rows(
     out: np.ndarray,
+    places: np.ndarray,
     name: np.ndarray,
     start: int,
     values: np.ndarray,
     powers: np.ndarray,
     state: np.ndarray,
-    runs: np.ndarray,
     finish: bool,
 ) -> tuple[int, int]:
     """Write the rows that ``values`` complete.
@@ -195,6 +194,9 @@ def put_rows(
     ----------
     out : ndarray of uint8, (m,)
         Buffer with room for ``len(values) + 1`` rows.
+    places : ndarray of int64, (3, r)
+        Filled with start, stop and place in ``out`` of every row; r is at least
+        ``len(values) + 1``.
     name : ndarray of uint8, (k,)
         Name of the contig.
     start : int
@@ -203,14 +205,9 @@ def put_rows(
         NaN where there is no row; no negative zero.
     powers : ndarray of uint64, (77,)
         The table of `powers_of_ten`.
-    state : ndarray of int64, (5,)
+    state : ndarray of int64, (3,)
         All zero at first, updated in place. Start, stop and float32 bits of the row that is still
-        open, of which there is none if start equals stop. Then, for the last row written, the
-        windows of the index (``2**LEAF_SHIFT`` positions) of its first and of its last position,
-        each plus 1.
-    runs : ndarray of int64, (r, 3)
-        Filled with start, stop and place in ``out`` of every row whose windows are not those of
-        the row before it; `runs_of` says how many there can be.
+        open, of which there is none if start equals stop.
     finish : bool
         Whether to write the row that is open at the end too, because the next row is on another
         contig.
@@ -218,9 +215,9 @@ def put_rows(
     Returns
     -------
     (int, int)
-        Bytes written to ``out``, and entries written to ``runs``.
+        Bytes and rows written.
     """
-    at, entries = 0, 0
+    at, rows = 0, 0
     known, text = np.int64(-1), np.int64(-1)
     count = len(values)
     bits = values.view(np.uint32)
@@ -234,20 +231,12 @@ def put_rows(
                 state[1] += 1
                 continue
         if state[0] < state[1]:
-            first, last = (state[0] >> LEAF_SHIFT) + 1, ((state[1] - 1) >> LEAF_SHIFT) + 1
-            if state[3] != first or state[4] != last:
-                runs[entries] = state[0], state[1], at
-                entries += 1
-                state[3], state[4] = first, last
+            places[0, rows], places[1, rows], places[2, rows] = state[0], state[1], at
+            rows += 1
             start_text = text if state[0] == known else np.int64(-1)
             known = state[1]
             text, at = _put_row(out, at, name, start_text, state[0], known, state[2], powers)
         state[0], state[1], state[2] = start + i, start + i + (i < count), current
     if finish:
         state[:] = 0
-    return at, entries
-
-
-def runs_of(count: int) -> int:
-    """The most entries that `put_rows` can make from ``count`` values."""
-    return 2 * (count >> LEAF_SHIFT) + 6
+    return at, rows

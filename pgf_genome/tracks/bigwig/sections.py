@@ -8,7 +8,7 @@ from typing import IO
 import numpy as np
 from isal import isal_zlib
 
-from pgf_genome.tracks.trees import SECTION, section_index
+from pgf_genome.tracks.bigwig.trees import SECTION, section_index
 
 # scores do not compress better at a higher level, and the highest takes three times as long
 COMPRESSION = 1

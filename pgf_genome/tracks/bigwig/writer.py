@@ -15,12 +15,13 @@ import numpy as np
 
 from pgf_genome.errors import SequenceError
 from pgf_genome.files import naming
+from pgf_genome.tracks.bigwig.sections import Sections
+from pgf_genome.tracks.bigwig.trees import chrom_tree
+from pgf_genome.tracks.bigwig.zoom import FIRST_REDUCTION, ZoomLevel
 from pgf_genome.tracks.bins import BIN, bins_of
 from pgf_genome.tracks.blocks import TrackWriter
-from pgf_genome.tracks.sections import Sections
-from pgf_genome.tracks.trees import chrom_tree
-from pgf_genome.tracks.zoom import FIRST_REDUCTION, ZoomLevel
 
+SUFFIX = ".bw"
 MAGIC = 0x888FFC26
 VERSION = 4
 BED_GRAPH, VARIABLE_STEP, FIXED_STEP = 1, 2, 3

@@ -1,4 +1,4 @@
-"""The files of one track: the track itself, and its summaries in bins."""
+"""The files of a track: their names, their writers, and summaries in bins beside them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,35 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgf_genome.tracks.bedgraph import BedGraphWriter
-from pgf_genome.tracks.bigwig import BigWigWriter
+from pgf_genome.errors import UsageError
+from pgf_genome.tracks.bedgraph.writer import SUFFIXES as BEDGRAPH_SUFFIXES
+from pgf_genome.tracks.bedgraph.writer import BedGraphWriter
+from pgf_genome.tracks.bigwig.writer import SUFFIX as BIGWIG_SUFFIX
+from pgf_genome.tracks.bigwig.writer import BigWigWriter
 from pgf_genome.tracks.bins import BinnedTrack
 from pgf_genome.tracks.blocks import BlockConsumer, TrackWriter
+
+FORMATS = ("bedgraph", "bigwig")
+# suffixes of a track's files in the order of preference: bigWig is the fastest to read
+SUFFIXES = (BIGWIG_SUFFIX, *BEDGRAPH_SUFFIXES.values())
+
+
+def track_file(prefix: str | os.PathLike[str], name: str, kind: str, compress: bool = True) -> Path:
+    """Name the file of a track.
+
+    Parameters
+    ----------
+    prefix : path-like
+        Prefix of the run's files.
+    name : str
+        The track, or one of its summaries: ``sensitivity``, ``sensitivity.bin1000.mean``.
+    kind : str
+        One of `FORMATS`.
+    compress : bool
+        Whether bedGraph is bgzip with an index.
+    """
+    suffix = BIGWIG_SUFFIX if kind == "bigwig" else BEDGRAPH_SUFFIXES[compress]
+    return Path(f"{os.fspath(prefix)}.{name}{suffix}")
 
 
 @dataclass(frozen=True)
@@ -28,12 +53,23 @@ class TrackFormat:
         Whether plain bedGraph starts with a UCSC track line.
     bins : sequence of int
         Widths of the bins of the summaries, in bases.
+
+    Raises
+    ------
+    UsageError
+        If there is no format, or one that is not known.
     """
 
     formats: Sequence[str] = ("bedgraph", "bigwig")
     compress: bool = True
     track_line: bool = False
     bins: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        unknown = [kind for kind in self.formats if kind not in FORMATS]
+        if unknown or not self.formats:
+            named = f"unknown format {', '.join(unknown)}" if unknown else "no format"
+            raise UsageError(f"{named}: choose from {', '.join(FORMATS)}")
 
     def open(
         self,
@@ -51,7 +87,7 @@ class TrackFormat:
             The stack that closes the files.
         prefix : path-like
         track : str
-            Files are ``PREFIX.<track>.bw``, ``PREFIX.<track>.bin1000.mean.bw`` and so on.
+            Files are named by `track_file`; the summaries ``<track>.bin1000.mean`` and so on.
         sizes : mapping of str to int
             Length of every contig in bases, in FASTA order.
         about : str
@@ -74,9 +110,10 @@ class TrackFormat:
         def writers(name: str) -> list[TrackWriter]:
             opened = []
             for kind in dict.fromkeys(self.formats):
-                writer = self._writer(kind, Path(prefix), name, sizes, about)
-                opened.append(stack.enter_context(writer))
-                files[f"{name}.{kind}"] = writer.path
+                path = track_file(prefix, name, kind, self.compress)
+                line = track_line(f"{Path(prefix).name} {name}", about)
+                opened.append(stack.enter_context(self._writer(kind, path, sizes, line)))
+                files[f"{name}.{kind}"] = path
             return opened
 
         takers: list[BlockConsumer] = [*writers(track)]
@@ -88,14 +125,10 @@ class TrackFormat:
             takers.append(stack.enter_context(summary))
         return files, takers
 
-    def _writer(
-        self, kind: str, prefix: Path, name: str, sizes: Mapping[str, int], about: str
-    ) -> TrackWriter:
+    def _writer(self, kind: str, path: Path, sizes: Mapping[str, int], line: str) -> TrackWriter:
         if kind == "bigwig":
-            return BigWigWriter(f"{prefix}.{name}.bw", sizes)
-        suffix = "bedgraph.gz" if self.compress else "bedgraph"
-        line = track_line(f"{prefix.name} {name}", about) if self.track_line else None
-        return BedGraphWriter(f"{prefix}.{name}.{suffix}", sizes, self.compress, line)
+            return BigWigWriter(path, sizes)
+        return BedGraphWriter(path, sizes, self.compress, line if self.track_line else None)
 
 
 def track_line(name: str, about: str) -> str:

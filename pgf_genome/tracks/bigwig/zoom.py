@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from pgf_genome.tracks.bigwig.sections import Sections
 from pgf_genome.tracks.bins import PLACE, STATISTICS, Binning
-from pgf_genome.tracks.sections import Sections
 
 FIRST_REDUCTION = 32
 RECORDS_PER_SECTION = 1024

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pgf_genome.tracks.bgzf import BgzfWriter
+from pgf_genome.tracks.bedgraph.bgzf import BgzfWriter
 
 # the smallest bins and the windows of the linear index are 2**14 positions wide
 LEAF_SHIFT = 14
@@ -43,22 +43,31 @@ class TabixIndex:
         while longest >= 2 ** (LEAF_SHIFT + 3 * self._depth):
             self._depth += 1
         self.suffix = ".tbi" if self._depth == TBI_DEPTH else ".csi"
+        # contig, and windows of the first and last position, of the row that came last
+        self._last = (-1, -1, -1)
         self._runs = array("q")
 
-    def add(self, rank: int, rows: np.ndarray, at: int) -> None:
-        """Take rows whose windows are not those of the row before them.
+    def add(self, rank: int, start: np.ndarray, stop: np.ndarray, place: np.ndarray) -> None:
+        """Take rows in file order, and keep those whose windows are not those of the row before.
 
         Parameters
         ----------
         rank : int
             Place of the rows' contig in the list of contigs.
-        rows : ndarray of int64, (n, 3)
-            Start, stop, and place in the text less ``at``.
-        at : int
-            Offset in the text from which the places in ``rows`` count.
+        start, stop : ndarray of int64, (n,)
+            0-based half-open.
+        place : ndarray of int64, (n,)
+            Where each row begins in the text, before compression.
         """
-        for start, stop, place in rows.tolist():
-            self._runs.extend((rank, start, stop, at + place))
+        if len(start) == 0:
+            return
+        first, last = start >> LEAF_SHIFT, (stop - 1) >> LEAF_SHIFT
+        other = (np.diff(first) != 0) | (np.diff(last) != 0)
+        new = np.append((rank, first[0], last[0]) != self._last, other)
+        self._last = (rank, first[-1], last[-1])
+        runs = np.stack([start[new], stop[new], place[new]], axis=1)
+        for run in runs.tolist():
+            self._runs.extend((rank, *run))
 
     def content(self, names: Sequence[str], text: BgzfWriter) -> bytes:
         """Return the index, not yet compressed.
