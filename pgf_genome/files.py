@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pgf_genome.errors import ResourceError
+from pgf_genome.errors import ResourceError, UsageError
 
 
 def part_path(path: str | os.PathLike[str]) -> Path:
@@ -84,6 +84,30 @@ def require_folder(folder: Path, argument: str) -> None:
         raise ResourceError(
             f"`{argument}`: no file can be made in {folder} ({reason}); choose another place"
         ) from error
+
+
+def output_prefix(prefix: str | os.PathLike[str]) -> Path:
+    """Check the `out_prefix` of a command, before it works, and make its folder.
+
+    Returns
+    -------
+    Path
+        The prefix, in a folder that is there and takes files.
+
+    Raises
+    ------
+    UsageError
+        If it is a folder without a name for the files.
+    ResourceError
+        If no file can be made there.
+    """
+    if os.path.basename(prefix) in ("", ".", ".."):
+        raise UsageError(
+            f"`out_prefix` {os.fspath(prefix)!r}: add a name for the files, such as "
+            f"{os.path.join(prefix, 'chr1')}"
+        )
+    require_folder(Path(prefix).parent, "out_prefix")
+    return Path(prefix)
 
 
 @contextmanager

@@ -13,13 +13,16 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 from pgf_genome.errors import SequenceError
 
 _BRACED = re.compile(r"\{(?P<contig>.+)\}(?::(?P<range>.*))?")
 _RANGE = re.compile(r"(?P<first>\d[\d,]{0,30})(?:-(?P<last>\d[\d,]{0,30})?)?", re.ASCII)
 _INTEGER = re.compile(r"-?\d{1,30}", re.ASCII)
+TABLE_COLUMNS = ("chrom", "start", "end")
 
 
 # start and stop of positions, 0-based half-open
@@ -205,6 +208,50 @@ def _bed_interval(line: str, lengths: Mapping[str, int], where: str) -> Interval
             f"{lengths[contig]} bases; BED is 0-based half-open, 0 <= START < END <= length"
         )
     return Interval(contig, start, stop)
+
+
+def is_table(value: object) -> bool:
+    """Whether a value is a table with named columns, such as a DataFrame."""
+    return hasattr(value, "columns")
+
+
+def regions_of(table: Any) -> tuple[str, ...]:
+    """Read the regions of a table with columns ``chrom``, ``start`` and ``end``, as in bioframe.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One region per row, 0-based half-open as in BED.
+
+    Returns
+    -------
+    tuple of str
+        Regions in the syntax of samtools, 1-based inclusive.
+
+    Raises
+    ------
+    SequenceError
+        If there is no row or a column is missing, or if a row is no interval.
+    """
+    names = list(map(str, table.columns))
+    lacking = [name for name in TABLE_COLUMNS if name not in names]
+    if lacking:
+        raise SequenceError(
+            f"a table of regions needs columns {', '.join(TABLE_COLUMNS)}, 0-based half-open; "
+            f"this one has {', '.join(names) or 'none'}"
+        )
+    regions = []
+    for row, ends in enumerate(zip(*(table[name] for name in TABLE_COLUMNS), strict=True)):
+        contig, start, stop = ends
+        if not isinstance(start, Integral) or not isinstance(stop, Integral):
+            raise SequenceError(
+                f"row {row} of the table of regions: {start} to {stop} are not whole numbers"
+            )
+        Interval(str(contig), int(start), int(stop))  # refuses what is no interval
+        regions.append(f"{{{contig}}}:{start + 1}-{stop}")
+    if not regions:
+        raise SequenceError("the table of regions is empty; leave it out to have everything")
+    return tuple(regions)
 
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 import pgf_genome as pgf
-from pgf_genome.attribution.values import TRACKS, Scores, mean_of_strands, tracks_of
+from pgf_genome.attribution.methods import TRACKS
+from pgf_genome.attribution.values import Scores, mean_of_strands, tracks_of
 from pgf_genome.sequence import encode, reverse_complement
 
 ORACLE = Path(__file__).parent / "oracles" / "hf_mamba_tiny"

@@ -308,7 +308,7 @@ def test_n_can_be_fed_as_the_padding_token():
     assert plain.tokenize("AN").tolist() == [7, 11]
     assert padded.tokenize("AN").tolist() == [7, 4]
     assert padded.digest != plain.digest
-    with pytest.raises(pgf.PgfError, match="no padding token"):
+    with pytest.raises(pgf.PgfError, match="`n_as_pad` is for bidirectional models"):
         load_model("ecoli-yeast-d128", n_as_pad=True)
 
 

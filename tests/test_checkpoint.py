@@ -343,7 +343,7 @@ def test_a_hub_id_means_its_snapshot_in_the_cache(tmp_path, monkeypatch):
 
 
 def test_a_bundled_name_means_the_bundled_model(tmp_path, monkeypatch):
-    monkeypatch.setattr("pgf_genome.checkpoints.source.BUNDLED", ORACLES)
+    monkeypatch.setattr("pgf_genome.checkpoints.choices.BUNDLED", ORACLES)
     monkeypatch.chdir(tmp_path)
     Path("hf_mamba_tiny").mkdir()
     assert resolve_source("hf_mamba_tiny").directory == ORACLES / "hf_mamba_tiny"

@@ -347,7 +347,7 @@ def test_verbose_shows_where_an_error_comes_from(command, good, tmp_path, argume
 
 
 def test_bug_is_one_line_that_asks_for_a_report(command, good, tmp_path, monkeypatch):
-    monkeypatch.setattr("pgf_genome.attribution.attribute", lambda *args, **options: 1 // 0)
+    monkeypatch.setattr("pgf_genome.attribution.run.attribute", lambda *args, **options: 1 // 0)
     done = command("attribute", good, "-m", MODEL, "-t", "1", "-o", tmp_path / "x")
     assert (done.code, done.out) == (1, "")
     assert "unexpected ZeroDivisionError" in done.error

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.intervals import Interval
-from pgf_genome.memory import Settings, measure, tsv
 from pgf_genome.memory.drives import (
     markov,
     markov_table,
@@ -22,6 +21,9 @@ from pgf_genome.memory.drives import (
     stretches,
     usable_segments,
 )
+from pgf_genome.memory.measurement import measure
+from pgf_genome.memory.output import tsv
+from pgf_genome.memory.settings import Settings
 from pgf_genome.sequence import N_CODE, decode_fasta
 
 ORACLES = Path(__file__).parent / "oracles"

@@ -18,7 +18,9 @@ from pgf_genome.experiments import biology, biology_text
 from pgf_genome.experiments.mutations import KINDS
 from pgf_genome.experiments.runner import run
 from pgf_genome.intervals import Interval
-from pgf_genome.pretrain import Training, new_model, save_model
+from pgf_genome.pretrain.initial import new_model
+from pgf_genome.pretrain.saving import save_model
+from pgf_genome.pretrain.settings import Training
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,9 @@ from pgf_genome.experiments import (
 from pgf_genome.experiments.runner import run
 from pgf_genome.experiments.spectra import SPECTRA, is_real
 from pgf_genome.memory.closed_form import memory_function, reachable_poles
-from pgf_genome.pretrain import Training, new_model, save_model
+from pgf_genome.pretrain.initial import new_model
+from pgf_genome.pretrain.saving import save_model
+from pgf_genome.pretrain.settings import Training
 
 # N = 32; MF(0), MF(10), MF(100) and the first lags below 0.1 and 0.01.
 KNOWN = {

@@ -24,7 +24,8 @@ from pgf_genome.experiments import (
 )
 from pgf_genome.experiments.operator import FrechetMambaOperator
 from pgf_genome.experiments.runner import run
-from pgf_genome.pretrain import Training, new_model
+from pgf_genome.pretrain.initial import new_model
+from pgf_genome.pretrain.settings import Training
 
 SCANS = [contenders.decaying_products, contenders.log_shift, contenders.log_space]
 

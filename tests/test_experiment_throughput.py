@@ -23,7 +23,9 @@ from pgf_genome.experiments.measure import OK, Measurement, Request, measure_apa
 from pgf_genome.experiments.peers import METHODS, OURS, Method
 from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits, run_python
 from pgf_genome.experiments.runner import run
-from pgf_genome.pretrain import Training, new_model, save_model
+from pgf_genome.pretrain.initial import new_model
+from pgf_genome.pretrain.saving import save_model
+from pgf_genome.pretrain.settings import Training
 
 # Neither a power of two nor a multiple of the segment or tile.
 LENGTH, PIECE = 37, 8
@@ -324,12 +326,12 @@ def test_claims_are_held_against_autograd_at_its_longest_length(asked, tmp_path)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"methods": ("autograd",)}, "--methods autograd: choose from pgf, transformers"),
-        ({"lengths": ()}, "--lengths names none"),
-        ({"lengths": (1,)}, "--lengths must be at least 2, not 1"),
-        ({"segments": (0,)}, "--segments must be at least 1, not 0"),
-        ({"repeat": 0}, "--repeat must be at least 1, not 0"),
-        ({"timeout": 0.0}, "--timeout must be positive, not 0"),
+        ({"methods": ("autograd",)}, "`methods` autograd: choose from pgf, transformers"),
+        ({"lengths": ()}, "`lengths` names none"),
+        ({"lengths": (1,)}, "`lengths` must be at least 2, not 1"),
+        ({"segments": (0,)}, "`segments` must be at least 1, not 0"),
+        ({"repeat": 0}, "`repeat` must be at least 1, not 0"),
+        ({"timeout": 0.0}, "`timeout` must be positive, not 0"),
         ({"device": "tpu"}, "`device` must be"),
     ],
 )
@@ -340,7 +342,7 @@ def test_options_out_of_range_are_usage_errors(options, said):
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError, match=r"--out .*file/out: cannot be made"):
+    with pytest.raises(ResourceError, match=r"`directory`: no file can be made in .*file/out"):
         run("throughput", tmp_path / "file" / "out", quick=True)
 
 

@@ -15,16 +15,16 @@ from pgf_genome.checkpoints.load import load_model
 from pgf_genome.engine.arrays import log_probs
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.intervals import Interval
-from pgf_genome.pretrain import (
-    Training,
+from pgf_genome.pretrain.corpus import training_intervals
+from pgf_genome.pretrain.evaluation import (
     bits_per_base,
     interpolated_bits_per_base,
     markov_bits_per_base,
-    new_model,
-    save_model,
-    train,
-    training_intervals,
 )
+from pgf_genome.pretrain.initial import new_model
+from pgf_genome.pretrain.saving import save_model
+from pgf_genome.pretrain.settings import Training
+from pgf_genome.pretrain.training import train
 from pgf_genome.sequence import Contig, Genome, encode, reverse_complement
 
 SMALL = Training(

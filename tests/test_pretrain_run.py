@@ -20,8 +20,11 @@ import pgf_genome.pretrain.run as pretrain_run
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.errors import IntegrityError, UsageError
 from pgf_genome.intervals import Interval
-from pgf_genome.pretrain import Corpus, Learner, Training, new_model
+from pgf_genome.pretrain.corpus import Corpus
+from pgf_genome.pretrain.initial import new_model
 from pgf_genome.pretrain.run import CHECKPOINT, Job, pretrain
+from pgf_genome.pretrain.settings import Training
+from pgf_genome.pretrain.training import Learner
 from pgf_genome.sequence import BASES, N_CODE, Genome, decode_fasta, reverse_complement
 
 TINY = Training(

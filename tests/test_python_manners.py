@@ -12,7 +12,7 @@ from Bio.SeqRecord import SeqRecord
 from pyfaidx import Fasta
 
 import pgf_genome as pgf
-from pgf_genome.attribution import Options
+from pgf_genome.attribution.options import Options
 
 TEXT = "ACGTNACGGTTAcgtnACGATCGA"
 

@@ -13,16 +13,17 @@ where s is what the method makes of g: the gradient on the simplex, g - mean_b g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+from pgf_genome.alphabet import BASES
+from pgf_genome.errors import UsageError
 
-from pgf_genome.engine.objective import Objective, unit_of
-from pgf_genome.engine.running import running_of
-from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.record import Track
-from pgf_genome.sequence import BASES
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TISM = tuple(f"tism.{base}" for base in BASES)
 TRACKS = ("sensitivity", "contribution", *TISM, "surprisal")
@@ -86,17 +87,19 @@ METHODS = {
 }
 
 
-def strands_in_words(strands: str, model: LanguageModel) -> str:
-    """Say whose gradients the tracks are made of."""
-    if model.reads_both_strands:
-        return "the model reads both strands, and the gradient goes through both"
-    if strands == "+-":
-        return "gradients of the strands are averaged before any track is derived"
-    words = {
-        "+": ("plus strand only", "right"),
-        "-": ("minus strand only, written at the positions and bases of the plus strand", "left"),
-    }
-    said, side = words[strands]
-    if running_of(model).streams:
-        said += f"; a base acts only on what lies to its {side}, downstream on that strand"
-    return said
+def track_names(requested: Sequence[str]) -> tuple[str, ...]:
+    """Expand ``tism`` and check names; drop duplicates, and sort in the order of `TRACKS`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or an empty list.
+    """
+    wanted = {name for track in requested for name in (TISM if track == "tism" else (track,))}
+    unknown = sorted(wanted.difference(TRACKS))
+    if unknown or not wanted:
+        raise UsageError(
+            f"unknown track {', '.join(unknown) or '(none given)'}; choose from "
+            "sensitivity, contribution, tism, surprisal"
+        )
+    return tuple(name for name in TRACKS if name in wanted)

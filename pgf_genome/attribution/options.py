@@ -1,18 +1,26 @@
-"""Options of `attribute`, checked before anything is read."""
+"""Options of `attribute`, checked before anything is read.
+
+The command line reads its defaults and choices here, so nothing heavy is imported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, fields
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pgf_genome.attribution.methods import DEFAULT_TRACKS, METHODS
-from pgf_genome.attribution.values import track_names
-from pgf_genome.engine.objective import Objective
+from pgf_genome.attribution.methods import DEFAULT_TRACKS, METHODS, track_names
+from pgf_genome.checkpoints.choices import DEFAULT_MODEL
 from pgf_genome.errors import UsageError
+from pgf_genome.intervals import is_table, regions_of
+from pgf_genome.quantities import bytes_of, whole_number
+
+if TYPE_CHECKING:
+    from pgf_genome.engine.objective import Objective
+    from pgf_genome.mamba.model import LanguageModel
 
 FORMATS = ("bedgraph", "bigwig")
 # What selects the bases to write, and how they are written: runs that differ in these alone can be
@@ -21,20 +29,72 @@ VARYING = (
     "region", "bed", "contig", "formats", "compress", "track_line", "report", "max_memory",
 )  # fmt: skip
 STRANDS = {"+": "+", "-": "-", "both": "+-"}
+OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
+# the least that options with whole numbers may be
+LEAST = {"context": 0, "gap_length": 1, "tile": 1, "window": 1, "halo": 0, "threads": 1}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of `attribute`; each is explained in the help of the command line.
+    """Options of `attribute`.
 
-    Where several things can be given, one alone can be given as it is.
+    Where several things can be given, one alone can be given as it is. A table of regions has
+    columns ``chrom``, ``start`` and ``end``, 0-based half-open: a DataFrame as in bioframe.
+
+    Attributes
+    ----------
+    region : sequence of region, or table
+        Write these only; 1-based inclusive, as in samtools: ``"chr1:1,001-2,000"``.
+    bed : sequence of path, or table
+        Write the intervals of these BED files only.
+    contig : sequence of str
+        Read and write these contigs only.
+    context : int, optional
+        Bases that the model sees on each side of a region; all of the segment if None.
+    target : sequence of region or path, or table
+        Bases that count in the objective; all if empty.
+    objective : str or Objective
+        likelihood, entropy, logit:BASE, norm, or a callable on tiles.
+    method : str
+        corrected (gradient on the simplex) or saliency (raw gradient).
+    tracks : sequence of str
+        Any of sensitivity, contribution, tism, tism.A .. tism.T, surprisal.
+    strand : str
+        +, - or both.
+    gap_length : int
+        The model restarts at every run of N of at least this length.
+    formats : sequence of str
+        Any of bedgraph, bigwig.
+    compress : bool
+        Whether bedGraph is bgzip with a tabix index.
+    track_line : bool
+        Whether plain bedGraph begins with a UCSC track line.
+    bins : sequence of int
+        Widths of bins, in bases, whose mean and maximum are written too.
+    chrom_alias : path, optional
+        Table by which contigs are renamed in the outputs.
+    report : bool
+        Whether an HTML report is written.
+    tile : int, optional
+        Positions per tile of a causal model; chosen to fit ``max_memory`` if None.
+    window, halo : int, optional
+        Bases that a bidirectional model sees at a time, and those on each side of them that are
+        seen and not written.
+    max_memory : int or str, optional
+        Most resident bytes, or a text such as ``"1.5G"``.
+    scratch_dir : path, optional
+        Folder for states and scores during the run; beside the outputs if None.
+    threads : int, optional
+        torch's count if None.
+    resume : bool
+        Whether a stopped run of the same prefix is continued.
     """
 
     region: Sequence[str] = ()
     bed: Sequence[str | Path] = ()
     contig: Sequence[str] = ()
     context: int | None = None
-    target: Sequence[str] = ()
+    target: Sequence[str | Path] = ()
     objective: str | Objective = "likelihood"
     method: str = "corrected"
     tracks: Sequence[str] = DEFAULT_TRACKS
@@ -49,19 +109,38 @@ class Options:
     tile: int | None = None
     window: int | None = None
     halo: int | None = None
-    max_memory: int | None = None
+    max_memory: int | str | None = None
     scratch_dir: str | Path | None = None
     threads: int | None = None
     resume: bool = True
 
     def __post_init__(self) -> None:
+        if is_table(self.bed):  # it holds what a BED file holds, and names no file
+            self._set(region=(*_items(self.region), *_items(self.bed)), bed=())
         for name in ("region", "bed", "contig", "target", "tracks", "formats", "bins"):
-            object.__setattr__(self, name, _items(getattr(self, name)))
-        for name in ("context", "gap_length", "tile", "window", "halo", "max_memory", "threads"):
-            object.__setattr__(self, name, _whole(name, getattr(self, name)))
-        object.__setattr__(self, "tracks", track_names(self.tracks))
-        object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))
-        object.__setattr__(self, "bins", tuple(dict.fromkeys(self.bins)))
+            self._set(**{name: _items(getattr(self, name))})
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None or getattr(Options, name) is not None:
+                self._set(**{name: whole_number(value, name, least)})
+        bins = (whole_number(width, "bins", 2) for width in self.bins)
+        self._set(tracks=track_names(self.tracks), bins=tuple(dict.fromkeys(bins)))
+        self._set(formats=tuple(dict.fromkeys(self.formats)))
+        self._set(max_memory=self.memory_limit)
+        self._check()
+
+    @property
+    def memory_limit(self) -> int | None:
+        """``max_memory`` in bytes."""
+        return None if self.max_memory is None else bytes_of(self.max_memory, "max_memory")
+
+    def _set(self, **values: Any) -> None:
+        """Give fields the form in which they are kept."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _check(self) -> None:
+        """Raise UsageError for values that are not known or do not go together."""
         if not self.formats:
             raise UsageError(f"`formats` names none; choose from {', '.join(FORMATS)}")
         choices: list[tuple[str, str, Collection[str]]] = [
@@ -72,36 +151,44 @@ class Options:
         for option, name, allowed in choices:
             if name not in allowed:
                 raise UsageError(f"`{option}` {name}: choose from {', '.join(allowed)}")
-        for option, value, least in (
-            ("gap_length", self.gap_length, 1),
-            ("tile", self.tile, 1),
-            ("window", self.window, 1),
-            ("halo", self.halo, 0),
-            ("context", self.context, 0),
-            ("threads", self.threads, 1),
-            *(("bins", width, 2) for width in self.bins),
-        ):
-            if value is not None and value < least:
-                raise UsageError(f"`{option}` must be at least {least}, not {value}")
+        if self.context is not None and not (self.region or self.bed):
+            raise UsageError(
+                "`context` goes with `region` or `bed`: where whole contigs are written, the model "
+                "sees all of them; leave it out"
+            )
         if self.track_line and self.compress and "bedgraph" in self.formats:
             raise UsageError(
                 "`track_line` needs `no_compress` (compress=False): tabix cannot index a track line"
             )
 
 
+@dataclass(frozen=True)
+class Arguments(Options):
+    """Arguments of `attribute`, where they are explained; its options are those of the base."""
+
+    fasta: str | Path
+    model: LanguageModel | str | Path = DEFAULT_MODEL
+    out_prefix: str | Path | None = None
+    progress: Callable[[float, float], None] | None = None
+
+    @property
+    def prefix(self) -> str | Path:
+        """Prefix of the outputs; by default the FASTA's name, in the current directory."""
+        if self.out_prefix is not None:
+            return self.out_prefix
+        name = "stdin" if str(self.fasta) == "-" else Path(self.fasta).name
+        for suffix in (".gz", ".bgz", ".bgzf", ".fa", ".fasta", ".fna", ".ffn", ".txt"):
+            name = name.removesuffix(suffix) or name
+        return name
+
+    @property
+    def options(self) -> Options:
+        """The options alone."""
+        return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
+
+
 def _items(value: Any) -> tuple[Any, ...]:
-    """The items of a list; one text, path or number is one item."""
+    """The items of a list; one text, path or number is one item, and a table a list of regions."""
+    if is_table(value):
+        return regions_of(value)
     return (value,) if isinstance(value, str | PathLike | Integral) else tuple(value)
-
-
-def _whole(name: str, value: Any) -> int | None:
-    """A whole number of any library, or None.
-
-    Raises
-    ------
-    UsageError
-        For anything else.
-    """
-    if value is None or (isinstance(value, Integral) and not isinstance(value, bool)):
-        return value if value is None else int(value)
-    raise UsageError(f"`{name}` must be a whole number, not {value!r}")

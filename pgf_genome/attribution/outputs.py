@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from pgf_genome import __version__
-from pgf_genome.attribution.methods import TRACKS, strands_in_words
+from pgf_genome.attribution.methods import TRACKS
 from pgf_genome.attribution.options import VARYING
-from pgf_genome.attribution.prepare import Prepared
+from pgf_genome.attribution.prepare import Prepared, strands_in_words
 from pgf_genome.attribution.segment import Result
 from pgf_genome.attribution.selection import objective_name, objective_text
 from pgf_genome.report import Gathered, Gathering, write_report

@@ -121,6 +121,22 @@ def strands_of(model: LanguageModel, options: Options) -> str:
     return "+" if alike else STRANDS[options.strand]
 
 
+def strands_in_words(strands: str, model: LanguageModel) -> str:
+    """Say whose gradients the tracks are made of."""
+    if model.reads_both_strands:
+        return "the model reads both strands, and the gradient goes through both"
+    if strands == "+-":
+        return "gradients of the strands are averaged before any track is derived"
+    words = {
+        "+": ("plus strand only", "right"),
+        "-": ("minus strand only, written at the positions and bases of the plus strand", "left"),
+    }
+    said, side = words[strands]
+    if running_of(model).streams:
+        said += f"; a base acts only on what lies to its {side}, downstream on that strand"
+    return said
+
+
 @contextmanager
 def prepared(
     fasta: str | Path,
@@ -156,7 +172,7 @@ def checked_layout(model: LanguageModel, options: Options) -> Layout:
         options.tile,
         options.window,
         options.halo,
-        options.max_memory,
+        options.memory_limit,
     )
 
 

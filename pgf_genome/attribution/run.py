@@ -3,47 +3,35 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Timer
-from typing import Any
 
 import torch
 
 from pgf_genome.attribution.forecast import Forecast, Planned
-from pgf_genome.attribution.options import Options
+from pgf_genome.attribution.options import Arguments, Options
 from pgf_genome.attribution.outputs import write_outputs
-from pgf_genome.attribution.prepare import check_disk, prepared
+from pgf_genome.attribution.prepare import Prepared, check_disk, prepared
 from pgf_genome.attribution.segment import run_segment
-from pgf_genome.attribution.workspace import (
-    resumed,
-    workspace,
-)
+from pgf_genome.attribution.workspace import resumed, workspace
 from pgf_genome.checkpoints.load import load_model
-from pgf_genome.checkpoints.source import DEFAULT_MODEL
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import SquaredNorm
 from pgf_genome.engine.threads import torch_threads
-from pgf_genome.errors import UsageError
-from pgf_genome.files import require_folder
+from pgf_genome.files import output_prefix, require_folder
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.run import Run
+from pgf_genome.signature import takes
 
 log = logging.getLogger("pgf_genome")
 
 
-def attribute(
-    fasta: str | Path,
-    model: LanguageModel | str | Path = DEFAULT_MODEL,
-    out_prefix: str | Path | None = None,
-    progress: Callable[[float, float], None] | None = None,
-    **options: Any,
-) -> Run:
+@takes(Arguments)
+def attribute(given: Arguments) -> Run:
     """Compute the sensitivity of an objective to every base, and write genome-browser tracks.
 
     Parameters
@@ -55,8 +43,8 @@ def attribute(
         Prefix of the outputs; the FASTA's name without its suffix if None.
     progress : callable, optional
         Called with the bases done since the last call and the bases in all.
-    **options
-        Fields of `Options`.
+    region, bed, .., resume
+        Options, by name: see `Options`.
 
     Returns
     -------
@@ -74,24 +62,34 @@ def attribute(
     the contigs. Time is that of two primal sweeps and one backward pass per strand. A killed run
     continues where it stopped when it is called again.
     """
-    started, chosen = time.monotonic(), Options(**options)
+    started, options, model = time.monotonic(), given.options, given.model
+    prefix = output_prefix(given.prefix)
     if not isinstance(model, LanguageModel):
         model = load_model(model)
-    prefix = default_prefix(fasta) if out_prefix is None else named_prefix(out_prefix)
-    require_folder(prefix.parent, "out_prefix")
-    scratch_dir = None if chosen.scratch_dir is None else Path(chosen.scratch_dir)
+    scratch_dir = None if options.scratch_dir is None else Path(options.scratch_dir)
     with (
         ExitStack() as stack,
-        workspace(prefix, scratch_dir, chosen.resume) as scratch,
-        prepared(fasta, model, chosen, scratch) as plan,
+        workspace(prefix, scratch_dir, options.resume) as scratch,
+        prepared(given.fasta, model, options, scratch) as plan,
     ):
         check_disk(plan, scratch)
         plan = resumed(scratch, plan)
         stack.enter_context(torch_threads(plan.threads))
         warm_up(model)
-        report, total = progress or (lambda done, total: None), plan.bases
+        _log_plan(plan)
+        report, total = given.progress or (lambda done, total: None), plan.bases
         results = [run_segment(task, scratch, lambda n: report(n, total)) for task in plan.tasks]
-        return write_outputs(plan, results, prefix, str(fasta), started)
+        done = write_outputs(plan, results, prefix, str(given.fasta), started)
+        log.debug("wrote %s", ", ".join(map(str, done.files.values())))
+        return done
+
+
+def _log_plan(plan: Prepared) -> None:
+    log.debug(
+        "plan: %d segments, %s bases to read, strands %s, %s of %s, %d threads, %d MiB of memory",
+        *(len(plan.tasks), f"{plan.bases:,}", plan.strands, *plan.layout.description()),
+        *(plan.threads, plan.memory // 2**20),
+    )
 
 
 def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> Forecast:
@@ -136,27 +134,3 @@ def _seconds_per_base(model: LanguageModel, layout: Layout) -> float:
     started = time.monotonic()
     adjoint(model, bases, objective, length)
     return (time.monotonic() - started) / len(bases)
-
-
-def named_prefix(prefix: str | Path) -> Path:
-    """Return the prefix as a path.
-
-    Raises
-    ------
-    UsageError
-        If it is a folder without a name for the files.
-    """
-    if os.path.basename(prefix) in ("", ".", ".."):
-        raise UsageError(
-            f"`out_prefix` {os.fspath(prefix)!r}: add a name for the files, such as "
-            f"{os.path.join(prefix, 'chr1')}"
-        )
-    return Path(prefix)
-
-
-def default_prefix(fasta: str | Path) -> Path:
-    """Return the FASTA's name without its suffixes, in the current directory."""
-    name = "stdin" if str(fasta) == "-" else Path(fasta).name
-    for suffix in (".gz", ".bgz", ".bgzf", ".fa", ".fasta", ".fna", ".ffn", ".txt"):
-        name = name.removesuffix(suffix) or name
-    return Path(name)

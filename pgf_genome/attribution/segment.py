@@ -8,6 +8,7 @@ measured of its halos stay.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,8 @@ from pgf_genome.engine.running import running_of
 from pgf_genome.engine.spool import RecordFile, nbytes
 from pgf_genome.engine.windows import HaloError
 from pgf_genome.errors import IntegrityError
+
+log = logging.getLogger("pgf_genome")
 
 
 class Result(NamedTuple):
@@ -56,11 +59,13 @@ def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
     progress : callable
         Called with the bases done since the last call; fractions of a base are fine.
     """
-    folder = scratch / task.folder_name
+    folder, segment = scratch / task.folder_name, task.segment
+    where = f"{segment.contig}:{segment.start + 1}-{segment.stop}"
     folder.mkdir(parents=True, exist_ok=True)
     kind = causal if running_of(task.model).streams else windowed
     done = _finished_value(task, folder)
     if done is None:
+        log.debug("segment %s: %d pieces to compute, in %s", where, len(task.pieces), folder)
         identity, size = task.identity, nbytes(_score_template(task, 0))
         with RecordFile(folder / "scores", size, identity) as scores:
             values = kind.compute(task, scores, folder, progress)
@@ -71,6 +76,7 @@ def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
             (folder / name).unlink(missing_ok=True)
         done = values.mean().item()
     else:
+        log.debug("segment %s: done before the run was stopped", where)
         progress(task.work)
     halos = windowed.halo_errors(task, folder) if kind is windowed else []
     return Result(task, done, folder, halos)

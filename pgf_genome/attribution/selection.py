@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgf_genome.attribution.options import OBJECTIVES
 from pgf_genome.attribution.task import Segment
 from pgf_genome.engine.objective import (
     Entropy,
@@ -21,8 +23,6 @@ from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.intervals import Interval, merge, parse_region, read_bed, unknown_contig
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import BASES, Genome, segments
-
-OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
 
 
 def _by_contig(intervals: Iterable[Interval]) -> dict[str, tuple[Span, ...]]:
@@ -54,7 +54,7 @@ def select(
     regions: Sequence[str] = (),
     beds: Sequence[str | Path] = (),
     contigs: Sequence[str] = (),
-    targets: Sequence[str] = (),
+    targets: Sequence[str | Path] = (),
 ) -> Selection:
     """Resolve regions (samtools style), BED files, contig names and targets (region or BED).
 
@@ -78,15 +78,16 @@ def select(
     write = _by_contig(intervals)
     if not targets:
         return Selection(write, None)
-    aims = _by_contig(interval for text in targets for interval in _target(text, lengths))
+    aims = _by_contig(interval for aim in targets for interval in _target(aim, lengths))
     write = {name: spans for name, spans in write.items() if name in aims}
     if not write:
         raise UsageError("no `target` lies on a contig that is to be written")
     return Selection(write, aims)
 
 
-def _target(text: str, lengths: Mapping[str, int]) -> list[Interval]:
+def _target(aim: str | Path, lengths: Mapping[str, int]) -> list[Interval]:
     """Read a target: a BED file that exists, or a region."""
+    text = os.fspath(aim)
     if text not in lengths and Path(text).is_file():
         return read_bed(text, lengths)
     try:

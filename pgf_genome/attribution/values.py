@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgf_genome.attribution.methods import METHODS, TISM, TRACKS
-from pgf_genome.errors import UsageError
+from pgf_genome.attribution.methods import METHODS, TISM
 from pgf_genome.sequence import N_CODE
 
 
@@ -29,24 +28,6 @@ class Scores:
     gradient: np.ndarray
     log_p: np.ndarray
     codes: np.ndarray
-
-
-def track_names(requested: Sequence[str]) -> tuple[str, ...]:
-    """Expand ``tism`` and check names; drop duplicates, and sort in the order of `TRACKS`.
-
-    Raises
-    ------
-    UsageError
-        For an unknown name or an empty list.
-    """
-    wanted = {name for track in requested for name in (TISM if track == "tism" else (track,))}
-    unknown = sorted(wanted.difference(TRACKS))
-    if unknown or not wanted:
-        raise UsageError(
-            f"unknown track {', '.join(unknown) or '(none given)'}; choose from "
-            "sensitivity, contribution, tism, surprisal"
-        )
-    return tuple(name for name in TRACKS if name in wanted)
 
 
 def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -> np.ndarray:

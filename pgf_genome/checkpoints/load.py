@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from pgf_genome.checkpoints.choices import DEFAULT_DEVICE, DEFAULT_DTYPE, DTYPES
 from pgf_genome.checkpoints.families import candidates_of, choose
 from pgf_genome.checkpoints.family import Stored, canonical_names
 from pgf_genome.checkpoints.files import read_json, read_weights, refuse_adapter
@@ -27,8 +29,10 @@ from pgf_genome.mamba.config import MambaConfig
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.mamba.vocabulary import Vocabulary
 
-# dtype asked for -> that of everything but the products of the blocks
-DTYPES = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloat16: torch.float32}
+log = logging.getLogger("pgf_genome")
+
+# precision asked for -> that of everything but the products of the blocks
+STORED = {torch.bfloat16: torch.float32}
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ class Checkpoint:
 
 def load_model(
     source: str | Path,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = DEFAULT_DEVICE,
+    dtype: str | torch.dtype = DEFAULT_DTYPE,
     *,
     n_as_pad: bool = False,
 ) -> LanguageModel:
@@ -89,7 +93,7 @@ def load_model(
         Bundled name, checkpoint directory or hub id: see `resolve_source`.
     device : str or torch.device
         "cpu", "cuda", "cuda:INDEX" or "auto" (the first GPU, or the CPU if there is none).
-    dtype : torch.dtype
+    dtype : str or torch.dtype
         float32, float64, or bfloat16: the products inside the blocks take bfloat16 factors, and
         everything else, states and sums among it, is float32.
     n_as_pad : bool
@@ -109,16 +113,20 @@ def load_model(
     ResourceError, UsageError
         If the device is not there, or device or dtype is not one of those above.
     """
-    if dtype not in DTYPES:
-        raise UsageError(f"`dtype` must be float32, float64 or bfloat16, not {dtype}")
-    place = resolve_device(device)
+    precision, place = resolve_dtype(dtype), resolve_device(device)
     found = resolve_source(source)
     checkpoint = read_checkpoint(found.directory, n_as_pad=n_as_pad)
     model = skeleton(checkpoint.config, checkpoint.vocabulary, found.name, checkpoint.digest)
     model.trained_length, model.origin = checkpoint.trained_length, found.origin
-    weights = {n: t.to(DTYPES[dtype], copy=True) for n, t in checkpoint.tensors.items()}
+    stored = STORED.get(precision, precision)
+    weights = {name: t.to(stored, copy=True) for name, t in checkpoint.tensors.items()}
     model.load_state_dict(weights, strict=True, assign=True)
-    model.precision = dtype
+    model.precision = precision
+    log.debug(
+        "model %s from %s: %s, %s parameters, %s on %s",
+        *(found.name, found.directory, checkpoint.family, f"{checkpoint.parameters:,}"),
+        *(str(precision).removeprefix("torch."), place),
+    )
     return model.to(place).requires_grad_(False).eval()
 
 
@@ -132,6 +140,14 @@ def skeleton(
     kind = BidirectionalMamba if config.two_way else CausalMamba
     with torch.device("meta"):
         return kind(config, cast(Vocabulary, vocabulary), name, digest)
+
+
+def resolve_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """Find the type that a name means: see `load_model`."""
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise UsageError(f"`dtype` must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, not {name}")
+    return getattr(torch, name)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -187,6 +203,11 @@ def _read(directory: Path, n_as_pad: bool) -> Checkpoint:
     _check_tensors(tensors, in_file, model)
     vocabulary = family.vocabulary(directory, config.vocab_rows)
     if n_as_pad:
+        if not config.two_way:
+            raise UsageError(
+                f"`n_as_pad` is for bidirectional models, whose Ns were padding in training; "
+                f"{directory} is causal: leave it out"
+            )
         vocabulary = vocabulary.with_n_as_pad()
     computed, tensors = family.converted(config, tensors, vocabulary, stated)
     tensors = dict(sorted(tensors.items()))

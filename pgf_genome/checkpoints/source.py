@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pgf_genome.checkpoints.choices import bundled_models
 from pgf_genome.checkpoints.hub import HubId, fetch, snapshot_of
 from pgf_genome.errors import ModelError
-
-BUNDLED = Path(__file__).parents[1] / "models"
-DEFAULT_MODEL = "ecoli-yeast-d128"
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,9 @@ def resolve_source(source: str | Path) -> Source:
     ModelError
         If the source is none of these, or the hub's model cannot be had.
     """
-    bundled = sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
+    bundled = bundled_models()
     if isinstance(source, str) and source in bundled:
-        return Source(BUNDLED / source, source)
+        return Source(bundled[source], source)
     path = Path(source)
     if path.is_dir():
         return Source(snapshot_of(path) or path, path.resolve().name)

@@ -75,8 +75,11 @@ def _termination_interrupts() -> Iterator[None]:
 
 def _with_options(message: str) -> str:
     """Name the library's arguments in a message as the options of the command line."""
-    options = (each for command in commands.commands.values() for each in command.params)
-    spelled = {each.name: max(each.opts, key=len) for each in options if each.opts[0][0] == "-"}
+    given = [each for command in commands.commands.values() for each in command.params]
+    arguments = [each for each in given if isinstance(each, click.Argument)]
+    options = [each for each in given if isinstance(each, click.Option)]
+    spelled = {each.name: each.human_readable_name for each in arguments}
+    spelled |= {each.name: max(each.opts, key=len) for each in options}
     return re.sub(
         r"`([a-z_]+)`",
         lambda name: spelled.get(name[1], "--" + name[1].replace("_", "-")),

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pgf_genome.cli.common import logged
+from pgf_genome.cli.common import Command, logged, under
+from pgf_genome.cli.values import FilePath, RunPrefix
 from pgf_genome.errors import UsageError
+from pgf_genome.files import require_folder
 
 if TYPE_CHECKING:
     from pgf_genome.browser import Scene
@@ -20,21 +22,32 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgf_genome")
 
 
-@click.command(short_help="Open a finished run in a genome browser.")
-@click.argument("prefix")
-@click.option("--fasta", metavar="FASTA",
-              help="The run's sequence, plain or bgzip [the path that the run read].")  # fmt: skip
-@click.option("--gff", metavar="FILE", help="Annotation to show: GFF3, GTF or BED.")
-@click.option("-r", "--region", help="Region to open, 1-based: chr1:1,001-2,000 [around the "
-              "strongest position].")  # fmt: skip
-@click.option("--genome", metavar="NAME", help="The assembly's name at UCSC, such as hg38; writes "
-              "a track hub.")  # fmt: skip
-@click.option("--serve", is_flag=True, help="Serve the run as a local web page until Ctrl-C.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0,
-              help="Port of the page [any free one].")  # fmt: skip
-@click.option("--no-open", is_flag=True, help="Print the page's address, but open no browser.")
-@click.option("--igv-js", metavar="FILE", help="Path of igv.min.js [node_modules/igv/dist, here "
-              "or in a folder above].")  # fmt: skip
+shown, served = under("What is shown"), under("Where it is shown")
+
+
+@click.command(
+    cls=Command,
+    short_help="Open a finished run in a genome browser.",
+    examples=(
+        "pgf-genome browse out/chr1",
+        "pgf-genome browse out/chr1 --gff genes.gff3 --region chr1:1,001-2,000 --serve",
+        "pgf-genome browse out/chr1 --genome hg38",
+    ),
+)
+@click.argument("prefix", type=RunPrefix())
+@shown("--fasta", type=FilePath(), help="The run's sequence, plain or bgzip [the path that the "
+       "run read].")  # fmt: skip
+@shown("--gff", type=FilePath(), help="Annotation to show: GFF3, GTF or BED.")
+@shown("-r", "--region", help="Region to open, 1-based: chr1:1,001-2,000 [around the strongest "
+       "position].")  # fmt: skip
+@shown("--genome", metavar="NAME", help="The assembly's name at UCSC, such as hg38; writes a "
+       "track hub.")  # fmt: skip
+@served("--serve", is_flag=True, help="Serve the run as a local web page until Ctrl-C.")
+@served("--port", type=click.IntRange(0, 65535), metavar="N", default=0,
+        help="Port of the page [any free one].")  # fmt: skip
+@served("--no-open", is_flag=True, help="Print the page's address, but open no browser.")
+@served("--igv-js", type=FilePath(), help="Path of igv.min.js [node_modules/igv/dist, here or in "
+        "a folder above].")  # fmt: skip
 @logged
 def browse(
     prefix: str,
@@ -68,6 +81,8 @@ def browse(
     from pgf_genome.browser import find_library, read_scene, write_sessions
 
     library = find_library(igv_js, Path.cwd())
+    if Path(f"{prefix}.run.json").exists():
+        require_folder(Path(prefix).parent, "prefix")
     scene = read_scene(prefix, fasta, gff, region, genome)
     written = write_sessions(scene)
     log.info("wrote %s", ", ".join(map(str, written)))

@@ -1,27 +1,81 @@
-"""Options that several commands share, each with one meaning, and the log that they set up."""
+"""Parts that commands share: help under headings, options with one meaning, and the log."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from pgf_genome import process
+from pgf_genome.checkpoints.choices import DEFAULT_DEVICE, DEFAULT_MODEL, DEVICES
+from pgf_genome.cli.values import ModelSource, Word
 
-Command = Callable[..., Any]
+Function = Callable[..., Any]
 
 
-def logged(command: Command) -> Command:
+class Option(click.Option):
+    """An option that stands under a heading of the help."""
+
+    def __init__(self, *args: Any, heading: str, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.heading = heading
+
+
+def under(heading: str) -> Callable[..., Callable[[Function], Function]]:
+    """Return ``click.option`` for options under a heading."""
+    return functools.partial(click.option, cls=Option, heading=heading)
+
+
+class Command(click.Command):
+    """A command whose help has options under headings, and examples at its end.
+
+    Parameters
+    ----------
+    examples : sequence of str
+        Command lines, which a test runs or parses as they stand.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.examples = examples
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        headings: dict[str, list[tuple[str, str]]] = {}
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        for option in sorted(options, key=lambda option: not isinstance(option, Option)):
+            record = option.get_help_record(ctx)
+            if record is not None:
+                headings.setdefault(getattr(option, "heading", OTHER), []).append(record)
+        for heading, records in headings.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+RUNNING = "Where and how it runs"
+OTHER = "Log and help"
+
+
+def logged(function: Function) -> Function:
     """Add ``-q`` and ``-v`` to a command, and set up the log before it runs."""
 
     @click.option("-q", "--quiet", is_flag=True, help="Print only errors on stderr.")
-    @click.option("-v", "--verbose", is_flag=True,
-                  help="Log more, and print tracebacks of errors.")  # fmt: skip
-    @functools.wraps(command)
+    @click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        help="Also log what is read, planned and written, and print tracebacks of errors.",
+    )
+    @functools.wraps(function)
     def run(*args: Any, quiet: bool, verbose: bool, **options: Any) -> Any:
         # other programs' logs tell of their own insides; what matters they raise
         logging.basicConfig(
@@ -29,39 +83,42 @@ def logged(command: Command) -> Command:
         )
         level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
         logging.getLogger("pgf_genome").setLevel(level)
-        return command(*args, **options)
+        return function(*args, **options)
 
     return run
 
 
-def _cores(context: click.Context, parameter: click.Parameter, threads: int | None) -> int | None:
-    return process.usable_cores() if threads == 0 else threads
+def _cores(context: click.Context, parameter: click.Parameter, threads: int) -> int:
+    return threads or process.usable_cores()
 
 
-def with_threads(command: Command) -> Command:
-    """Add ``-t``; the command is given a number of at least 1."""
-    return click.option(
-        "-t", "--threads", type=click.IntRange(0, 1024), default=0, callback=_cores,
-        help="Number of threads; 0 uses all cores [0].",
-    )(command)  # fmt: skip
+with_threads = under(RUNNING)(
+    "-t",
+    "--threads",
+    type=click.IntRange(0, 1024),
+    metavar="N",
+    default=0,
+    show_default=True,
+    callback=_cores,
+    help="Number of threads; 0 uses all cores.",
+)
+with_device = under(RUNNING)(
+    "--device",
+    type=Word(DEVICES),
+    default=DEFAULT_DEVICE,
+    show_default=True,
+    help="auto, cpu or cuda[:INDEX].",
+)
 
 
-def with_device(command: Command) -> Command:
-    """Add ``--device``."""
-    return click.option(
-        "--device", default="cpu", show_default=True, help="auto, cpu or cuda[:INDEX]."
-    )(command)
-
-
-def with_model(command: Command) -> Command:
-    """Add ``-m``; the command is given the bundled model's name if there is none."""
-
-    def bundled(context: click.Context, parameter: click.Parameter, model: str | None) -> str:
-        from pgf_genome.checkpoints.source import DEFAULT_MODEL
-
-        return model or DEFAULT_MODEL
-
-    return click.option(
-        "-m", "--model", callback=bundled,
-        help="Bundled name, checkpoint directory or hub id [bundled model].",
-    )(command)  # fmt: skip
+def with_model(heading: str) -> Callable[[Function], Function]:
+    """Add ``-m`` under a heading."""
+    return under(heading)(
+        "-m",
+        "--model",
+        type=ModelSource(folder=True),
+        metavar="MODEL",
+        default=DEFAULT_MODEL,
+        show_default=True,
+        help="Bundled name, checkpoint directory or hub id.",
+    )

@@ -7,10 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from pgf_genome.cli.common import logged
-from pgf_genome.cli.values import Bytes, CommaList, Numbers
+from pgf_genome.cli.common import (
+    RUNNING,
+    Command,
+    logged,
+    under,
+    with_device,
+    with_model,
+    with_threads,
+)
+from pgf_genome.cli.values import Bytes, CommaList, FilePath, Numbers, listed
 from pgf_genome.experiments import EXPERIMENTS
+from pgf_genome.experiments.throughput_settings import PEERS, Settings
+
+MEASURED = "What is measured"
+measured, running = under(MEASURED), under(RUNNING)
 
 
 @click.group()
@@ -26,19 +39,16 @@ def experiment() -> None:
 
 
 INPUTS = {
-    "fasta": click.option("--fasta", metavar="FASTA", help="Genome to work on."),
-    "gff": click.option("--gff", metavar="GFF3", help="Genes of that genome."),
-    "model": click.option(
-        "-m", "--model", help="Bundled name, checkpoint directory or hub id [bundled model]."
-    ),
+    "fasta": measured("--fasta", type=FilePath(), help="Genome to work on."),
+    "gff": measured("--gff", type=FilePath(), help="Genes of that genome, GFF3."),
+    "model": with_model(MEASURED),
 }
 COMMON = (
-    click.option("-o", "--out", default=".", show_default=True, metavar="DIR",
-                 help="Folder for the results; made if it does not exist."),
-    click.option("--quick", is_flag=True, help="Use tiny sizes, to finish in a minute or two."),
-    click.option("-t", "--threads", type=click.IntRange(min=0),
-                 help="Number of threads; 0 uses all cores [0]."),
-    click.option("--device", help="auto, cpu or cuda[:INDEX] [cpu]."),
+    running("-o", "--out", "directory", type=FilePath(folder=True), default=".", show_default=True,
+            metavar="DIR", help="Folder for the results; made if it does not exist."),
+    running("--quick", is_flag=True, help="Use tiny sizes, to finish in a minute or two."),
+    with_threads,
+    with_device,
 )  # fmt: skip
 
 
@@ -61,34 +71,51 @@ def _print(table: Any) -> None:
         click.echo(table.to_csv(sep="\t", index=False), nl=False)
 
 
-def _run(name: str, out: str, quick: bool, **options: Any) -> None:
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that the user gave: ``--quick`` and the experiments have sizes for the rest."""
+    source = click.get_current_context().get_parameter_source
+    return {key: value for key, value in options.items() if source(key) != ParameterSource.DEFAULT}
+
+
+def _run(name: str, directory: str, quick: bool, **options: Any) -> None:
     """Run an experiment with the options that were given, and print its table."""
-    given = {key: value for key, value in options.items() if value is not None}
+    given = _given(options)
     lacking = [i for i in EXPERIMENTS[name].inputs if i not in given and i != "model"]
     if lacking:
         raise click.UsageError(f"{name} needs {' and '.join(f'--{i}' for i in lacking)}")
     from pgf_genome.experiments import runner
 
-    _print(runner.run(name, out, quick, **given).shown)
+    _print(runner.run(name, directory, quick, **given).shown)
 
 
-@experiment.command(short_help=EXPERIMENTS["throughput"].summary)
-@click.option("--lengths", type=Numbers(), help="Sequence lengths in bases [1024,4096,16384].")
-@click.option("--methods", type=CommaList(), help="Any of pgf, transformers, mambapy, "
-              "transformers-compiled, checkpoint, segments, mamba_ssm [all].")  # fmt: skip
-@click.option("--layers", type=int, help="Layers of the model [4].")
-@click.option("--width", type=int, help="Width (d_model) of the model [128].")
-@click.option("--segments", type=Numbers(), help="Segment lengths that the method segments tries; "
-              "the fastest counts [256,512,1024,2048].")  # fmt: skip
-@click.option("--tiles", type=Numbers(), help="Tile lengths that pgf tries; the fastest counts "
-              "[4096, and what attribute chooses].")  # fmt: skip
-@click.option("--kept", type=Numbers(), help="Numbers of tiles whose tapes pgf keeps; the "
-              "fastest counts [1,16].")  # fmt: skip
-@click.option("--repeat", type=int, help="Timed runs, after a warm-up; the median counts [3].")
-@click.option("--timeout", type=float, metavar="SECONDS", help="Limit for one method at one "
-              "length, with all runs and compilation [300].")  # fmt: skip
-@click.option("--max-memory", type=Bytes(), help="Stop a method that uses more memory than this "
-              "[80 % of the machine's].")  # fmt: skip
+@experiment.command(
+    cls=Command,
+    short_help=EXPERIMENTS["throughput"].summary,
+    examples=(
+        "pgf-genome experiment throughput -o results",
+        "pgf-genome experiment throughput -o results --quick",
+        "pgf-genome experiment throughput -o results --methods pgf,mambapy --lengths 4096,65536",
+    ),
+)
+@measured("--lengths", type=Numbers(), default=listed(Settings.lengths), show_default=True,
+          help="Sequence lengths in bases.")  # fmt: skip
+@measured("--methods", type=CommaList(PEERS), help=f"Any of {', '.join(PEERS)} [all].")
+@measured("--layers", type=int, default=Settings.layers, show_default=True,
+          help="Layers of the model.")  # fmt: skip
+@measured("--width", type=int, default=Settings.width, show_default=True,
+          help="Width (d_model) of the model.")  # fmt: skip
+@measured("--segments", type=Numbers(), default=listed(Settings.segments), show_default=True,
+          help="Segment lengths that the method segments tries; the fastest counts.")  # fmt: skip
+@measured("--tiles", type=Numbers(), help="Tile lengths that pgf tries; the fastest counts [that "
+          "of the Python API, and what attribute chooses].")  # fmt: skip
+@measured("--kept", type=Numbers(), default=listed(Settings.kept), show_default=True,
+          help="Numbers of tiles whose tapes pgf keeps; the fastest counts.")  # fmt: skip
+@running("--repeat", type=int, default=Settings.repeat, show_default=True,
+         help="Timed runs, after a warm-up; the median counts.")  # fmt: skip
+@running("--timeout", type=float, metavar="SECONDS", default=Settings.timeout, show_default=True,
+         help="Limit for one method at one length, with all runs and compilation.")  # fmt: skip
+@running("--max-memory", type=Bytes(), help="Stop a method that uses more memory than this [80 % "
+         "of the machine's].")  # fmt: skip
 @_common
 def throughput(**options: Any) -> None:
     """Compare speed and memory of one strand's gradient by the adjoint sweep and by its peers.
@@ -109,21 +136,32 @@ def _add(name: str) -> None:
     entry = EXPERIMENTS[name]
     command.__doc__ = entry.summary
     options = [INPUTS[i] for i in entry.inputs] + list(COMMON)
-    experiment.command(name, short_help=entry.summary)(_with(logged(command), *options))
+    files = "".join(f" --{i} {FILES[i]}" for i in entry.inputs if i in FILES)
+    examples = (f"pgf-genome experiment {name}{files} -o results --quick",)
+    added = experiment.command(name, cls=Command, short_help=entry.summary, examples=examples)
+    added(_with(logged(command), *options))
 
 
+FILES = {"fasta": "genome.fa", "gff": "genes.gff3"}
 for _name in EXPERIMENTS.keys() - {"throughput"}:
     _add(_name)
 
 
-@experiment.command("all", short_help="Run every experiment, and write one page for all.")
+@experiment.command(
+    "all",
+    cls=Command,
+    short_help="Run every experiment, and write one page for all.",
+    examples=(
+        "pgf-genome experiment all -o results --quick",
+        "pgf-genome experiment all --fasta genome.fa --gff genes.gff3 -o results",
+        "pgf-genome experiment all --fasta genome.fa -m my-model -o results --device cuda",
+    ),
+)
 @INPUTS["fasta"]
 @INPUTS["gff"]
 @INPUTS["model"]
 @_common
-def everything(
-    out: str, quick: bool, fasta: str | None, gff: str | None, model: str | None, **options: Any
-) -> None:
+def everything(directory: str, quick: bool, threads: int, device: str, **inputs: Any) -> None:
     """Run every experiment, and write DIR/all.html and DIR/all.md.
 
     Experiments that need a genome or its genes are left out if --fasta or --gff is not given.
@@ -131,7 +169,4 @@ def everything(
     """
     from pgf_genome.experiments import everything as whole
 
-    given = {key: value for key, value in options.items() if value is not None}
-    files = {"fasta": fasta, "gff": gff, "model": model}
-    inputs = {key: value for key, value in files.items() if value is not None}
-    _print(whole.claims(whole.run(out, quick, inputs, **given)))
+    _print(whole.claims(whole.run(directory, quick, _given(inputs), threads, device)))

@@ -8,12 +8,23 @@ from typing import Any
 
 import click
 
+from pgf_genome.checkpoints.choices import DEFAULT_MODEL
+from pgf_genome.cli.common import Command, logged, under
+from pgf_genome.cli.values import ModelSource
 from pgf_genome.errors import ModelError
 
 
-@click.command(short_help="Describe a checkpoint, or say why it is refused.")
-@click.argument("source")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@click.command(
+    cls=Command,
+    short_help="Describe a checkpoint, or say why it is refused.",
+    examples=(
+        f"pgf-genome inspect {DEFAULT_MODEL}",
+        f"pgf-genome inspect {DEFAULT_MODEL} --json",
+    ),
+)
+@click.argument("source", type=ModelSource(folder=True))
+@under("What is printed")("--json", "as_json", is_flag=True, help="JSON instead of lines.")
+@logged
 def inspect(source: str, as_json: bool) -> None:
     """Describe SOURCE, a bundled name, a checkpoint directory or a hub id.
 

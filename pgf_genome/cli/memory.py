@@ -2,50 +2,71 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from pgf_genome import process
-from pgf_genome.cli.common import logged, with_device, with_model, with_threads
-from pgf_genome.cli.values import CommaList
-from pgf_genome.files import require_folder
+from pgf_genome.cli.common import (
+    RUNNING,
+    Command,
+    logged,
+    under,
+    with_device,
+    with_model,
+    with_threads,
+)
+from pgf_genome.cli.values import CommaList, FilePath, listed
+from pgf_genome.files import output_prefix
+from pgf_genome.memory.settings import DRIVES, MEASURES, Settings
+
+MEASURED, WRITTEN = "What is measured", "What is written"
+measured, written, running = under(MEASURED), under(WRITTEN), under(RUNNING)
 
 
-@click.command(short_help="Measure how far back a model remembers and its predictions look.")
-@click.argument("fasta")
-@with_model
-@click.option("-o", "--out-prefix", help="Write PREFIX.memory.json and PREFIX.memory.html.")
-@click.option("--halo", type=float, metavar="EPS", help="Print only how many bases on each side "
-              "hold all but a part EPS of the influence.")  # fmt: skip
-@click.option("--measure", type=CommaList(), help="Any of layers, influence [both; influence with "
-              "--halo].")  # fmt: skip
-@click.option("--drive", "drives", type=CommaList(), default="uniform,markov,real",
-              show_default=True, help="Any of uniform, markov, real.")  # fmt: skip
-@click.option("--bases", type=int, default=200_000, show_default=True,
-              help="Bases of FASTA, in evenly placed stretches, to measure the layers "
-              "on.")  # fmt: skip
-@click.option("--probes", type=int, default=16, show_default=True,
-              help="Predictions to differentiate under every drive.")  # fmt: skip
-@click.option("--channels", type=int, default=16, show_default=True,
-              help="Channels of every layer whose states are measured.")  # fmt: skip
-@click.option("--max-lag", type=int, default=4000, show_default=True,
-              help="Longest lag of the memory functions.")  # fmt: skip
-@click.option("--span", type=int, default=8192, show_default=True,
-              help="Largest number of bases that a probe sees.")  # fmt: skip
-@click.option("--tile", type=int, default=1024, show_default=True, help="Positions per tile.")
-@click.option("--gap-length", type=int, default=10_000, show_default=True,
-              help="Do not measure across runs of N of at least this length.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random drives.")
+@click.command(
+    cls=Command,
+    short_help="Measure how far back a model remembers and its predictions look.",
+    examples=(
+        "pgf-genome memory chr1.fa -o out/chr1",
+        "pgf-genome memory chr1.fa --halo 0.01",
+        "pgf-genome memory chr1.fa --measure influence --drive real --probes 64 > reach.tsv",
+    ),
+)
+@click.argument("fasta", type=FilePath())
+@with_model(MEASURED)
+@measured("--measure", type=CommaList(MEASURES), help=f"Any of {', '.join(MEASURES)} [both; "
+          "influence with --halo].")  # fmt: skip
+@measured("--drive", "drives", type=CommaList(DRIVES), default=listed(Settings.drives),
+          show_default=True, help=f"Any of {', '.join(DRIVES)}.")  # fmt: skip
+@measured("--bases", type=int, default=Settings.bases, show_default=True,
+          help="Bases of FASTA, in evenly placed stretches, to measure the layers on.")  # fmt: skip
+@measured("--probes", type=int, default=Settings.probes, show_default=True,
+          help="Predictions to differentiate under every drive.")  # fmt: skip
+@measured("--channels", type=int, default=Settings.channels, show_default=True,
+          help="Channels of every layer whose states are measured.")  # fmt: skip
+@measured("--max-lag", type=int, metavar="BASES", default=Settings.max_lag, show_default=True,
+          help="Longest lag of the memory functions.")  # fmt: skip
+@measured("--span", type=int, metavar="BASES", default=Settings.span, show_default=True,
+          help="Largest number of bases that a probe sees.")  # fmt: skip
+@measured("--gap-length", type=int, metavar="BASES", default=Settings.gap_length,
+          show_default=True, help="Do not measure across runs of N of at least this "
+          "length.")  # fmt: skip
+@measured("--seed", type=int, default=Settings.seed, show_default=True,
+          help="Seed of the random drives.")  # fmt: skip
+@written("-o", "--out-prefix", type=FilePath(), metavar="PREFIX",
+         help="Write PREFIX.memory.json and PREFIX.memory.html.")  # fmt: skip
+@written("--halo", type=float, metavar="EPS", help="Print only how many bases on each side hold "
+         "all but a part EPS of the influence.")  # fmt: skip
 @with_threads
 @with_device
+@running("--tile", type=int, metavar="BASES", default=Settings.tile, show_default=True,
+         help="Positions per tile.")  # fmt: skip
 @logged
 def memory(
     fasta: str,
     model: str,
     out_prefix: str | None,
-    halo: float | None,
     measure: tuple[str, ...] | None,
     threads: int,
     device: str,
@@ -75,20 +96,19 @@ def memory(
       PREFIX.memory.html   interactive plots; needs no network
     """
     process.tune()
+    settings = Settings(measure=Settings.measure if measure is None else measure, **options)
+    if out_prefix is not None:
+        output_prefix(out_prefix)
     import torch
 
-    from pgf_genome import memory as library
     from pgf_genome.checkpoints.load import load_model
     from pgf_genome.cli.progress import Progress
+    from pgf_genome.memory import measurement, output
 
     torch.set_num_threads(threads)
-    parts = measure or (("influence",) if halo is not None else ("layers", "influence"))
-    settings = library.Settings(measure=parts, halo=halo, **options)
     loaded = load_model(model, device)
-    if out_prefix is not None:
-        require_folder(Path(out_prefix).parent, "out_prefix")
     with Progress() as progress:
-        measured = library.measure(fasta, loaded, settings, progress)
-    click.echo(library.tsv(measured) if halo is None else measured.halo)
+        found = measurement.measure(fasta, loaded, settings, progress)
+    click.echo(output.tsv(found) if found.halo is None else found.halo)
     if out_prefix is not None:
-        library.write(measured, out_prefix)
+        output.write(found, out_prefix)

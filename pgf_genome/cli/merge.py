@@ -6,18 +6,30 @@ import logging
 
 import click
 
-from pgf_genome.cli.common import logged
-from pgf_genome.cli.values import CommaList
+from pgf_genome.attribution.options import FORMATS, Options
+from pgf_genome.cli.common import Command, logged, under
+from pgf_genome.cli.values import CommaList, FilePath, RunPrefix, listed
+from pgf_genome.files import output_prefix
+
+written = under("What is written")
 
 
-@click.command(short_help="Join runs over different contigs of one genome.")
-@click.argument("prefixes", metavar="PREFIX..", nargs=-1, required=True)
-@click.option("-o", "--out-prefix", required=True, help="Prefix of the outputs.")
-@click.option("-c", "--chrom-sizes", metavar="FILE", help="A .chrom.sizes or .fai file that gives "
-              "the order of the contigs [order of the runs].")  # fmt: skip
-@click.option("--format", "formats", type=CommaList(), default="bedgraph,bigwig",
-              show_default=True, help="Any of bedgraph, bigwig.")  # fmt: skip
-@click.option("--no-compress", is_flag=True, help="Write plain .bedgraph, not bgzip and tabix.")
+@click.command(
+    cls=Command,
+    short_help="Join runs over different contigs of one genome.",
+    examples=(
+        "pgf-genome merge out/chr1 out/chr2 -o out/genome",
+        "pgf-genome merge out/chr2 out/chr1 -o out/sorted -c genome.fa.fai --format bigwig",
+    ),
+)
+@click.argument("prefixes", metavar="PREFIX..", type=RunPrefix(), nargs=-1, required=True)
+@written("-o", "--out-prefix", type=FilePath(), metavar="PREFIX", required=True,
+         help="Prefix of the outputs.")  # fmt: skip
+@written("-c", "--chrom-sizes", type=FilePath(), help="A .chrom.sizes or .fai file that gives the "
+         "order of the contigs [order of the runs].")  # fmt: skip
+@written("--format", "formats", type=CommaList(FORMATS), default=listed(Options.formats),
+         show_default=True, help=f"Any of {', '.join(FORMATS)}.")  # fmt: skip
+@written("--no-compress", is_flag=True, help="Write plain .bedgraph, not bgzip and tabix.")
 @logged
 def merge(
     prefixes: tuple[str, ...],
@@ -41,8 +53,9 @@ def merge(
     """
     from pgf_genome.runs.merge import merge as join
 
+    output_prefix(out_prefix)
     whole = join(prefixes, out_prefix, chrom_sizes, formats, not no_compress)
+    log = logging.getLogger("pgf_genome")
+    log.debug("wrote %s", ", ".join(map(str, whole.files.values())))
     noun = "run" if len(prefixes) == 1 else "runs"
-    logging.getLogger("pgf_genome").info(
-        "%d %s merged; %d files: %s.*", len(prefixes), noun, len(whole.files), out_prefix
-    )
+    log.info("%d %s merged; %d files: %s.*", len(prefixes), noun, len(whole.files), out_prefix)

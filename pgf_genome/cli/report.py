@@ -6,15 +6,25 @@ import logging
 
 import click
 
-from pgf_genome.cli.common import logged
+from pgf_genome.cli.common import Command, logged, under
+from pgf_genome.cli.values import FilePath, RunPrefix
+
+written = under("What is written")
 
 
-@click.command(short_help="Draw the report of a finished run again.")
-@click.argument("prefix")
-@click.option("-o", "--output", metavar="FILE", help="File for the page [PREFIX.report.html].")
-@click.option("--fasta", metavar="FASTA",
-              help="The run's sequence, for the logos [the path that the run read].")  # fmt: skip
-@click.option("--png", is_flag=True, help="Also draw the overview as an image; needs kaleido.")
+@click.command(
+    cls=Command,
+    short_help="Draw the report of a finished run again.",
+    examples=(
+        "pgf-genome report out/chr1",
+        "pgf-genome report out/chr1 --fasta chr1.fa.gz -o pages/chr1.html",
+    ),
+)
+@click.argument("prefix", type=RunPrefix())
+@written("-o", "--output", type=FilePath(), help="File for the page [PREFIX.report.html].")
+@written("--fasta", type=FilePath(), help="The run's sequence, for the logos [the path that the "
+         "run read].")  # fmt: skip
+@written("--png", is_flag=True, help="Also draw the overview as an image; needs kaleido.")
 @logged
 def report(prefix: str, output: str | None, fasta: str | None, png: bool) -> None:
     """Draw the report of a finished `attribute` run again, from its files alone.

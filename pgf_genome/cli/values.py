@@ -1,22 +1,91 @@
-"""Types of option values that several commands take."""
+"""Types of option values: what the shell completes, and what the library is given.
+
+The library checks names and files, and its errors say what to do; so nothing is checked here.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import glob
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from pgf_genome.checkpoints.choices import bundled_models
+from pgf_genome.errors import UsageError
+from pgf_genome.quantities import bytes_of
+
+
+class FilePath(click.Path):
+    """A file, or with ``folder`` a folder.
+
+    A leading ``~`` is the home folder even where the shell leaves it alone, as in ``--option=~/x``.
+    """
+
+    def __init__(self, folder: bool = False) -> None:
+        super().__init__(file_okay=not folder)
+        self.name = "folder" if folder else "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return os.path.expanduser(value)
+
+
+class RunPrefix(FilePath):
+    """The prefix of a finished run."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        suffix = ".run.json"
+        runs = sorted(glob.glob(f"{glob.escape(os.path.expanduser(incomplete))}*{suffix}"))
+        found = [CompletionItem(path.removesuffix(suffix)) for path in runs]
+        return [*found, CompletionItem(incomplete, type="dir")]
+
+
+class ModelSource(FilePath):
+    """A bundled name, a checkpoint directory or a hub id."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        names = [name for name in bundled_models() if name.startswith(incomplete)]
+        return [*map(CompletionItem, names), CompletionItem(incomplete, type="dir")]
+
+
+class Word(click.ParamType):
+    """A word; some that are known are completed."""
+
+    name = "text"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = known
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in self.known if word.startswith(incomplete)]
 
 
 class CommaList(click.ParamType):
-    """A comma-separated list of names."""
+    """A comma-separated list; after every comma the known names that it lacks are completed."""
 
     name = "NAME,.."
+
+    def __init__(self, known: Sequence[str] = ()) -> None:
+        self.known = known
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         names = map(str.strip, value.split(",")) if isinstance(value, str) else value
         return tuple(filter(None, names))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        done, comma, begun = incomplete.rpartition(",")
+        left = [name for name in self.known if name not in done.split(",")]
+        return [CompletionItem(done + comma + name) for name in left if name.startswith(begun)]
 
 
 class Numbers(CommaList):
@@ -29,6 +98,7 @@ class Numbers(CommaList):
     """
 
     def __init__(self, kind: Callable[[str], float] = int) -> None:
+        super().__init__()
         self.kind = kind
         self.name = "INT,.." if kind is int else "X,.."
 
@@ -46,9 +116,12 @@ class Bytes(click.ParamType):
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        match = re.fullmatch(
-            r"(\d{1,15}(?:\.\d{1,15})?)([KMGT]?)i?B?", str(value).strip(), re.IGNORECASE
-        )
-        if match is None:
-            self.fail(f"{value!r} is not a size such as 800M or 1.5G", param, ctx)
-        return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+        try:
+            return bytes_of(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def listed(values: Sequence[object]) -> str:
+    """Write values as a `CommaList` takes them."""
+    return ",".join(map(str, values))

@@ -185,7 +185,7 @@ def tangent(
         bidirectional model.
     """
     running = running_of(model)
-    running.require_head()
+    running.require_head("there are no log-probabilities; use a model with a head")
     read, length = _reader(model, ids)
     directions = torch.as_tensor(direction).to(model.device, model.dtype)
     rows = model.config.vocab_rows
@@ -212,7 +212,7 @@ def log_probs(
     are those of `adjoint`.
     """
     running = running_of(model)
-    running.require_head()
+    running.require_head("there are no log-probabilities; use a model with a head")
     read, length = _reader(model, ids)
     return running.log_probs(read, Plan(length, tile_length), threads).cpu().numpy()
 

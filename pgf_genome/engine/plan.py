@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pgf_genome.errors import UsageError
-from pgf_genome.mamba.config import MambaConfig
+
+if TYPE_CHECKING:
+    from pgf_genome.mamba.config import MambaConfig
 
 TILE_LENGTH = 4096  # of causal models in the Python API, unless another is given
 # Positions times directions of one tile of tangents: longer ones outgrow the caches.
@@ -24,6 +27,7 @@ LAYER_TILE = 2048
 BATCH_POSITIONS = 8192
 # Window of one that does not say what it was trained on.
 DEFAULT_WINDOW = 8192
+HALO_SHARE = 8  # a halo is the window divided by this, unless it is given
 
 
 @dataclass(frozen=True)

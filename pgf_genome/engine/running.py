@@ -22,6 +22,7 @@ from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood
 from pgf_genome.engine.plan import (
     DEFAULT_MEMORY,
     DEFAULT_WINDOW,
+    HALO_SHARE,
     TANGENT_ROWS,
     Cost,
     Plan,
@@ -33,8 +34,6 @@ from pgf_genome.errors import UsageError
 from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.scan import Dual
-
-HALO_SHARE = 8  # of a window, on either side, unless the halo is given
 
 
 class Running(ABC):
@@ -51,15 +50,14 @@ class Running(ABC):
     def check(self, objective: Objective) -> None:
         """Raise a UsageError if an objective is not defined for this kind of model."""
         if getattr(objective, "needs_head", False):
-            self.require_head()
+            self.require_head(
+                "use an objective of its last hidden layer, such as SquaredNorm (`objective` norm)"
+            )
 
-    def require_head(self) -> None:
+    def require_head(self, remedy: str) -> None:
         """Raise a UsageError if the model has no head, and so no predictions."""
         if not self.model.config.has_head:
-            raise UsageError(
-                f"{self.model.name} has no head and predicts nothing: use an objective of its last "
-                "hidden layer, such as SquaredNorm (`objective` norm)"
-            )
+            raise UsageError(f"{self.model.name} has no head and predicts nothing: {remedy}")
 
     @abstractmethod
     def adjoint(

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from pgf_genome.attribution.methods import TRACKS
 from pgf_genome.attribution.segment import run_segment
 from pgf_genome.attribution.task import Segment, Task
 from pgf_genome.attribution.task import Settings as TaskSettings
-from pgf_genome.attribution.values import TRACKS
+from pgf_genome.checkpoints.choices import DEFAULT_MODEL
 from pgf_genome.checkpoints.load import load_model, resolve_device
-from pgf_genome.checkpoints.source import DEFAULT_MODEL
 from pgf_genome.engine.objective import Likelihood
 from pgf_genome.engine.plan import TILE_LENGTH
 from pgf_genome.engine.running import require_causal, running_of

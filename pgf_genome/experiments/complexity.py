@@ -16,7 +16,7 @@ from pgf_genome.experiments.measure import OK
 from pgf_genome.experiments.process import Limits
 from pgf_genome.experiments.recurrences import WAYS, Tally, costs, random_problem
 from pgf_genome.experiments.trial import Trial, write_random_bases
-from pgf_genome.pretrain import save_model
+from pgf_genome.pretrain.saving import save_model
 
 SWEEPS = ("sweep-tangent", "sweep-adjoint")
 LABELS = {

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from pgf_genome.checkpoints.choices import DEFAULT_DEVICE
 from pgf_genome.experiments import EXPERIMENTS, runner
 from pgf_genome.experiments.frame import (
     Findings,
@@ -17,9 +17,8 @@ from pgf_genome.experiments.frame import (
     html_table,
     markdown,
     page,
-    prepared_directory,
 )
-from pgf_genome.files import atomic_write_text
+from pgf_genome.files import atomic_write_text, require_folder
 
 TITLE = "The experiments of Phase Gradient Flow, rerun"
 
@@ -27,7 +26,11 @@ log = logging.getLogger("pgf_genome")
 
 
 def run(
-    directory: str | Path, quick: bool = False, inputs: Mapping[str, str] = {}, **options: Any
+    directory: str | Path,
+    quick: bool = False,
+    inputs: Mapping[str, str] = {},
+    threads: int = 0,
+    device: str = DEFAULT_DEVICE,
 ) -> list[Findings]:
     """Run every experiment whose inputs are given, and write ``all.html`` and ``all.md``.
 
@@ -40,10 +43,13 @@ def run(
     inputs : mapping of str to str
         Files by name: ``"fasta"``, ``"gff"``, ``"model"``. An experiment that lacks one is left
         out, and the page says so; a model never lacks, because there is a bundled one.
-    **options
-        Options of all experiments: ``threads``, ``device``.
+    threads : int
+        0 is all cores.
+    device : str
+        ``"cpu"``, ``"cuda[:INDEX]"`` or ``"auto"``.
     """
-    folder = prepared_directory(directory)
+    folder = Path(directory)
+    require_folder(folder, "directory")
     found, left_out = [], []
     for name, entry in EXPERIMENTS.items():
         lacking = [i for i in entry.inputs if i not in inputs and i != "model"]
@@ -53,7 +59,7 @@ def run(
             continue
         log.info("experiment %s", name)
         given = {i: inputs[i] for i in entry.inputs if i in inputs}
-        found.append(runner.run(name, folder, quick, **given, **options))
+        found.append(runner.run(name, folder, quick, **given, threads=threads, device=device))
     _write(folder, found, left_out)
     return found
 

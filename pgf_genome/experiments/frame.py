@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from pgf_genome.errors import ResourceError
 from pgf_genome.files import atomic_write_text
 from pgf_genome.pages import figures
 from pgf_genome.pages.frame import html_page
@@ -100,24 +99,6 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
 def html_table(table: pd.DataFrame) -> str:
     """Format a table as HTML that scrolls sideways where it is too wide."""
     return f'<div class="scroll">{table.to_html(index=False, border=0, justify="left")}</div>'
-
-
-def prepared_directory(path: str | Path) -> Path:
-    """Make the folder of the outputs if it does not exist.
-
-    Raises
-    ------
-    ResourceError
-        If it cannot be made.
-    """
-    directory = Path(path)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(
-            f"--out {directory}: cannot be made ({error.strerror}); choose another folder"
-        ) from error
-    return directory
 
 
 def stored(rows: Sequence[Mapping[str, Any]], path: Path) -> pd.DataFrame:

@@ -16,9 +16,12 @@ from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.intervals import Interval
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.memory import Settings as MemorySettings
-from pgf_genome.memory import measure
-from pgf_genome.pretrain import Training, bits_per_base, new_model, train
+from pgf_genome.memory.measurement import measure
+from pgf_genome.memory.settings import Settings as MemorySettings
+from pgf_genome.pretrain.evaluation import bits_per_base
+from pgf_genome.pretrain.initial import new_model
+from pgf_genome.pretrain.settings import Training
+from pgf_genome.pretrain.training import train
 from pgf_genome.sequence import Genome, decode_fasta
 
 HELD_OUT = 0.1  # part of the first contig, at its end

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pgf_genome.checkpoints.choices import DEFAULT_MODEL
 from pgf_genome.checkpoints.load import load_model, resolve_device
-from pgf_genome.checkpoints.source import DEFAULT_MODEL
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.plan import TILE_LENGTH
 from pgf_genome.engine.running import require_causal

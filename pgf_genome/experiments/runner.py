@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from pgf_genome.experiments import load, machine
-from pgf_genome.experiments.frame import Findings, prepared_directory, stored
+from pgf_genome.experiments.frame import Findings, stored
+from pgf_genome.files import require_folder
 
 
 def run(name: str, directory: str | Path, quick: bool = False, **options: Any) -> Findings:
@@ -37,7 +38,8 @@ def run(name: str, directory: str | Path, quick: bool = False, **options: Any) -
     """
     experiment = load(name)
     settings = experiment.Settings(**({**experiment.QUICK, **options} if quick else options))
-    folder = prepared_directory(directory)
+    folder = Path(directory)
+    require_folder(folder, "directory")
     with _threads(settings.threads), tempfile.TemporaryDirectory(prefix="pgf-") as scratch:
         table = stored(list(experiment.rows(settings, Path(scratch))), folder / f"{name}.csv")
     findings = importlib.import_module(f"{experiment.__name__}_text").findings(table)

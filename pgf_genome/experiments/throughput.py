@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from pgf_genome.checkpoints.load import resolve_device
 from pgf_genome.engine.plan import DEFAULT_MEMORY, TILE_LENGTH, Cost
-from pgf_genome.errors import UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.experiments.measure import OK, Measurement, Request, measure_apart
 from pgf_genome.experiments.peers import METHODS, OURS
 from pgf_genome.experiments.process import OUT_OF_MEMORY, OUT_OF_TIME, Limits
+from pgf_genome.experiments.throughput_settings import Settings
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.pretrain import Training, new_model, save_model
+from pgf_genome.pretrain.initial import new_model
+from pgf_genome.pretrain.saving import save_model
+from pgf_genome.pretrain.settings import Training
 
 NOT_INSTALLED, NOT_TRIED = "not installed", "not tried"
 PACKAGES = ("torch", "numba", "transformers", "mambapy", "mamba_ssm")
@@ -32,89 +33,6 @@ QUICK: Mapping[str, Any] = {
 }
 
 log = logging.getLogger("pgf_genome")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Options of the experiment.
-
-    Attributes
-    ----------
-    lengths : tuple of int
-        Lengths of the sequences in bases, L.
-    methods : tuple of str
-        Keys of `peers.METHODS`.
-    layers, width, states : int
-        Sizes of the model; D = ``width``, N = ``states``.
-    segments : tuple of int
-        Segment lengths that the method "segments" tries; the fastest is reported.
-    tiles : tuple of int
-        Tile lengths that our method tries; the fastest is reported. If empty, these are the default
-        of `adjoint` and the length that `attribute` chooses for its default memory.
-    kept : tuple of int
-        Numbers of tiles whose tapes our method keeps, as `adjoint` does; the fastest is reported.
-    threads : int
-        0 is all cores.
-    repeat : int
-        Runs whose median counts, after one that does not.
-    timeout : float
-        Seconds of wall time for one method at one length, with all its runs and preparation.
-    max_memory : int, optional
-        Resident bytes at which a method is stopped; 80 % of the machine's if None.
-    device : str
-        ``"cpu"``, ``"cuda[:INDEX]"`` or ``"auto"``.
-    seed : int
-        Seed of model and sequence.
-    """
-
-    lengths: Sequence[int] = (1024, 4096, 16384)
-    methods: Sequence[str] = tuple(METHODS)
-    layers: int = 4
-    width: int = 128
-    states: int = 16
-    segments: Sequence[int] = (256, 512, 1024, 2048)
-    tiles: Sequence[int] = ()
-    kept: Sequence[int] = (1, 16)
-    threads: int = 0
-    repeat: int = 3
-    timeout: float = 300.0
-    max_memory: int | None = None
-    device: str = "cpu"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("lengths", "methods", "segments", "kept"):
-            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
-            if not getattr(self, name):
-                raise UsageError(f"--{name} names none; leave it out for the default")
-        object.__setattr__(self, "lengths", tuple(sorted(self.lengths)))
-        object.__setattr__(self, "tiles", tuple(dict.fromkeys(self.tiles)))
-        object.__setattr__(self, "device", str(resolve_device(self.device)))
-        for name in self.methods:
-            if name not in METHODS:
-                raise UsageError(f"--methods {name}: choose from {', '.join(METHODS)}")
-        least = {
-            "lengths": 2,
-            "segments": 1,
-            "tiles": 1,
-            "kept": 1,
-            "layers": 1,
-            "width": 1,
-            "states": 1,
-            "repeat": 1,
-        }
-        for name, bound in least.items():
-            value = getattr(self, name)
-            for number in value if isinstance(value, tuple) else (value,):
-                if number < bound:
-                    raise UsageError(f"--{name} must be at least {bound}, not {number}")
-        if self.timeout <= 0:
-            raise UsageError(f"--timeout must be positive, not {self.timeout:g}")
-
-    @property
-    def limits(self) -> Limits:
-        memory = self.max_memory or int(0.8 * machine.memory_bytes())
-        return Limits(self.timeout, memory)
 
 
 @dataclass
@@ -173,7 +91,7 @@ class Bench:
     def _measure(
         self, name: str, length: int, setting: Mapping[str, Any], result: str, runs: int
     ) -> Measurement:
-        settings, limits = self.settings, self.settings.limits
+        settings, limits = self.settings, _limits(self.settings)
         request = Request(
             method=name,
             weights=str(self.folder / "model"),
@@ -194,6 +112,11 @@ class Bench:
             bases = np.array(self.model.vocabulary.base_ids)
             np.save(path, np.random.default_rng(self.settings.seed).choice(bases, length))
         return path
+
+
+def _limits(settings: Settings) -> Limits:
+    memory = settings.max_memory or int(0.8 * machine.memory_bytes())
+    return Limits(settings.timeout, memory)
 
 
 def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ from pgf_genome.experiments.parameter_gradient import AUTOGRAD, LABELS, MAMBAPY,
 from pgf_genome.experiments.peers import METHODS
 from pgf_genome.experiments.process import Limits
 from pgf_genome.experiments.trial import Trial
-from pgf_genome.pretrain import save_model
+from pgf_genome.pretrain.saving import save_model
 
 DTYPES = ("float64", "float32")
 LIMITS = Limits(seconds=600, bytes=8 * 2**30)

@@ -16,7 +16,9 @@ from pgf_genome.engine.sweep import Reader
 from pgf_genome.errors import UsageError
 from pgf_genome.experiments import machine
 from pgf_genome.mamba.model import CausalMamba
-from pgf_genome.pretrain import Training, new_model, save_model
+from pgf_genome.pretrain.initial import new_model
+from pgf_genome.pretrain.saving import save_model
+from pgf_genome.pretrain.settings import Training
 
 PACKAGES = ("torch", "numba", "mambapy")
 BLOCK = 2**20

@@ -17,7 +17,6 @@ from pgf_genome.errors import SequenceError
 from pgf_genome.intervals import Interval
 from pgf_genome.sequence import N_CODE, Genome, segments
 
-DRIVES = ("uniform", "markov", "real")
 # Order of the Markov chain. Its words of four bases are well counted in 10 kb.
 MARKOV_ORDER = 3
 # The measured bases are taken in stretches of about this length.

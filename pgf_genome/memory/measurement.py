@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -20,73 +20,10 @@ from pgf_genome.memory import drives
 from pgf_genome.memory.estimator import log_lags
 from pgf_genome.memory.influence import Influence, influence
 from pgf_genome.memory.layers import LayerMemory, LayerSums
+from pgf_genome.memory.settings import DRIVES, MEASURES, Settings
 from pgf_genome.sequence import Genome, decode_fasta
 
 log = logging.getLogger("pgf_genome")
-
-MEASURES = ("layers", "influence")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Options of a measurement, under the names that they have on the command line.
-
-    Attributes
-    ----------
-    measure : sequence of str
-        ``"layers"`` (memory functions and time constants), ``"influence"`` (adjoint probes).
-    drives : sequence of str
-        Any of ``"uniform"``, ``"markov"`` and ``"real"``.
-    bases : int
-        Bases of the FASTA to measure the layers on, and as many of every other drive.
-    probes : int
-        Predictions that are differentiated under every drive.
-    channels : int
-        Channels of every layer whose states are measured.
-    max_lag : int
-        Longest lag of the memory functions.
-    span : int
-        Largest number of bases that a probe sees; for a bidirectional model its window.
-    tile : int
-        Positions per tile.
-    gap_length : int
-        A run of N of at least this length is not measured across.
-    seed : int
-        Seed of the random drives.
-    halo : float, optional
-        Part of the influence that may lie beyond a halo.
-    """
-
-    measure: Sequence[str] = MEASURES
-    drives: Sequence[str] = drives.DRIVES
-    bases: int = 200_000
-    probes: int = 16
-    channels: int = 16
-    max_lag: int = 4000
-    span: int = 8192
-    tile: int = 1024
-    gap_length: int = 10_000
-    seed: int = 0
-    halo: float | None = None
-
-    def __post_init__(self) -> None:
-        for option, known in (("measure", MEASURES), ("drives", drives.DRIVES)):
-            chosen = getattr(self, option)
-            name = option.removesuffix("s")
-            wrong = [value for value in chosen if value not in known]
-            if wrong or not chosen:
-                what = f"--{name} {wrong[0]}" if wrong else f"--{name} names none"
-                raise UsageError(f"{what}: choose from {', '.join(known)}")
-            object.__setattr__(self, option, tuple(v for v in known if v in chosen))
-        if self.halo is not None and not 0 < self.halo < 1:
-            raise UsageError(f"--halo must lie between 0 and 1, not {self.halo}")
-        if self.halo is not None and "influence" not in self.measure:
-            raise UsageError("--halo needs --measure influence")
-        least = {"span": 2, "seed": 0}
-        for option, value in asdict(self).items():
-            if type(value) is int and value < least.get(option, 1):
-                name = option.replace("_", "-")
-                raise UsageError(f"--{name} must be at least {least.get(option, 1)}, not {value}")
 
 
 @dataclass(frozen=True)
@@ -155,12 +92,14 @@ def measure(
     the FASTA, and the boundary states of a few probes. Equal arguments give equal results.
     """
     settings = Settings() if settings is None else settings
+    running = running_of(model)
     if "influence" in settings.measure:
-        running_of(model).require_head()
-    if "layers" in settings.measure and not running_of(model).streams:
+        rest = "ask for `measure` layers" if running.streams else "measure a model that has one"
+        running.require_head(f"there is no influence on predictions; {rest}")
+    if "layers" in settings.measure and not running.streams:
         raise UsageError(
             f"{model.name} reads in both directions: memory functions are of causal models; ask "
-            "for --measure influence"
+            "for `measure` influence"
         )
     with (
         tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
@@ -187,6 +126,11 @@ def _measure(
     def done(bases: int) -> None:
         progress(bases, total)
 
+    log.debug(
+        "layers are measured on %s; %d probes of %d bases per drive",
+        ", ".join(map(str, chosen)) if with_layers else "nothing",
+        *contexts.shape,
+    )
     source = _Source(drives.markov_table(real), settings.seed)
     layers, influences = [], []
     if with_layers:
@@ -210,7 +154,7 @@ def _log_tail(measured: Influence) -> None:
     if measured.tail > 0.01:
         log.info(
             "%s sequence: %.1f %% of the influence lies beyond %s bases, in the farther half of "
-            "what was looked at; a longer --span will find more",
+            "what was looked at; a longer span will find more",
             *(measured.drive, 100 * measured.tail, f"{measured.energy.shape[1] // 2:,}"),
         )
 
@@ -239,7 +183,7 @@ class _Source:
         """Draw sequences (n, L) of a drive, as many and as long as the real ones."""
         if drive == "real":
             return codes
-        rng = np.random.default_rng([self.seed, drives.DRIVES.index(drive), *which])
+        rng = np.random.default_rng([self.seed, DRIVES.index(drive), *which])
         if drive == "uniform":
             return drives.uniform(codes.shape, rng)
         return np.stack([drives.markov(self.table, codes.shape[1], rng) for _ in codes])

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ import torch
 
 from pgf_genome.checkpoints.load import resolve_device
 from pgf_genome.errors import IntegrityError, UsageError
-from pgf_genome.files import atomic, atomic_write_text, discard, naming
+from pgf_genome.files import atomic, atomic_write_text, discard, require_folder
 from pgf_genome.intervals import Interval, parse_region, read_bed
 from pgf_genome.pretrain.card import Curve, Score, card, curve_table, size_of
 from pgf_genome.pretrain.corpus import Corpus
 from pgf_genome.pretrain.evaluation import bits_per_base
 from pgf_genome.pretrain.saving import save_model
-from pgf_genome.pretrain.settings import Training
+from pgf_genome.pretrain.settings import Job
 from pgf_genome.pretrain.training import Learner
 from pgf_genome.sequence import Genome, decode_fasta
 
@@ -36,50 +36,6 @@ CURVE_POINTS, POINTS_PER_GLANCE = 200, 20
 GLANCE = 50_000
 
 log = logging.getLogger("pgf_genome")
-
-
-@dataclass(frozen=True)
-class Job:
-    """Arguments of `pretrain`.
-
-    Attributes
-    ----------
-    fastas : sequence of str
-        Genomes.
-    directory : Path
-        Folder for the model.
-    training : Training
-    shares : sequence of float
-        Relative share of the training bases drawn from each FASTA; by length if empty.
-    hold_out : sequence of str
-        Regions (samtools syntax; a contig's name is all of it) or BED files never to train on.
-    device : str
-        ``"cpu"``, ``"cuda[:INDEX]"`` or ``"auto"``.
-    restart : bool
-        Start anew, even if the directory holds a model or an unfinished training.
-    checkpoint_seconds : float
-        Time between checkpoints.
-    """
-
-    fastas: Sequence[str]
-    directory: Path
-    training: Training = field(default_factory=Training)
-    shares: Sequence[float] = ()
-    hold_out: Sequence[str] = ()
-    device: str = "cpu"
-    restart: bool = False
-    checkpoint_seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        if not self.fastas:
-            raise UsageError("pretrain needs at least one FASTA")
-        if self.shares and (len(self.shares) != len(self.fastas) or min(self.shares) <= 0):
-            raise UsageError(
-                f"--share needs one positive number for each of the {len(self.fastas)} FASTA "
-                f"files, not {', '.join(f'{s:g}' for s in self.shares)}"
-            )
-        if self.checkpoint_seconds < 0:
-            raise UsageError(f"--checkpoint must not be negative: {self.checkpoint_seconds:g}")
 
 
 def pretrain(job: Job, progress: Callable[[float, int], object] = lambda done, total: None) -> Path:
@@ -106,6 +62,8 @@ def pretrain(job: Job, progress: Callable[[float, int], object] = lambda done, t
     not. Memory is that of `train`. While it runs, disk holds a byte per base, and the boundary
     states of full backpropagation.
     """
+    device = resolve_device(job.device)
+    require_folder(job.directory, "directory")
     with _genomes(job.fastas) as genomes:
         holes = _holes(genomes, job.hold_out)
         shares = job.shares or [sum(g.lengths.values()) for g in genomes]
@@ -114,8 +72,9 @@ def pretrain(job: Job, progress: Callable[[float, int], object] = lambda done, t
         if _is_done(job, identity):
             log.info("%s: complete already; nothing to do", job.directory)
             return job.directory
-        run = _Run(job, Learner(corpus, resolve_device(job.device)), identity)
+        run = _Run(job, Learner(corpus, device), identity)
         run.resume()
+        log.debug("plan: %d steps, %s bases", corpus.steps, f"{job.training.bases:,}")
         run.train(progress)
         run.finish([_score(run.learner, g, h) for g, hs in holes.items() for h in hs])
     return job.directory
@@ -142,7 +101,7 @@ class _Run:
             if not math.isfinite(bits):
                 raise IntegrityError(
                     f"training diverged at step {learner.step}: the loss is not finite; lower "
-                    "--learning-rate and --restart"
+                    "`learning_rate` and give `restart`"
                 )
             self._losses.append(bits)
             progress(per_step, self.job.training.bases)
@@ -177,11 +136,10 @@ class _Run:
         kept |= {"losses": self._losses, "learner": self.learner.snapshot()}
         with atomic(self._checkpoint) as part:
             torch.save(kept, part)
+        log.debug("checkpoint at step %d in %s", self.learner.step, self._checkpoint)
 
     def resume(self) -> None:
         """Continue from the checkpoint, if there is one of this job."""
-        with naming(self.job.directory):
-            self.job.directory.mkdir(parents=True, exist_ok=True)
         if self.job.restart:
             discard(self._checkpoint)
         if not self._checkpoint.exists():
@@ -190,7 +148,7 @@ class _Run:
         if kept["identity"] != self.identity:
             raise IntegrityError(
                 f"{self._checkpoint} belongs to another training (other genomes, held-out "
-                "intervals or options); repeat those, choose another directory, or --restart"
+                "intervals or options); repeat those, choose another `directory`, or `restart`"
             )
         self.seconds, self._losses = kept["seconds"], kept["losses"]
         self.curve.points.extend(kept["curve"])
@@ -251,7 +209,7 @@ def _holes(genomes: Sequence[Genome], asked: Sequence[str]) -> dict[Genome, list
         for hole in read_bed(text, lengths) if bed else [parse_region(text, lengths)]:
             if hole.contig in shared:
                 raise UsageError(
-                    f"--hold-out {text}: more than one FASTA has a contig {hole.contig!r}; rename "
+                    f"`hold_out` {text}: more than one FASTA has a contig {hole.contig!r}; rename "
                     "it in one of them"
                 )
             holes[owner[hole.contig]].append(hole)
@@ -280,8 +238,8 @@ def _is_done(job: Job, identity: str) -> bool:
     if facts.exists() and json.loads(facts.read_text())["identity"] == identity:
         return True
     raise UsageError(
-        f"{job.directory} holds another model already; choose another directory, or --restart to "
-        "replace it"
+        f"{job.directory} holds another model already; choose another `directory`, or `restart` "
+        "to replace it"
     )
 
 
@@ -289,4 +247,4 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise IntegrityError(f"{path} is damaged; run again with --restart") from error
+        raise IntegrityError(f"{path} is damaged; run again with `restart`") from error

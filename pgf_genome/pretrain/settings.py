@@ -1,11 +1,18 @@
-"""Options of a training: sizes of the model, data and optimiser."""
+"""Options of a training: sizes of the model, data and optimiser, and what `pretrain` is asked for.
+
+The command line reads its defaults and choices here, so nothing heavy is imported.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
+from pgf_genome.checkpoints.choices import DEFAULT_DEVICE
 from pgf_genome.errors import UsageError
+from pgf_genome.quantities import finite_number, whole_number
 
 INITIALISATIONS = {
     "mamba": "A = -(1 .. N), step sizes log-uniform in [0.001, 0.1] (Gu and Dao 2023)",
@@ -15,7 +22,8 @@ INITIALISATIONS = {
 # Poles with imaginary parts (Gu et al. 2022, arXiv 2206.11893, section 4).
 COMPLEX = ("s4d-lin", "s4d-inv", "s4d-legs")
 BPTT = ("truncated", "full")
-MAY_BE_ZERO = ("seed", "n_rate", "weight_decay", "freeze_recurrent")
+MAY_BE_ZERO = ("seed", "n_rate", "weight_decay")
+FRACTIONS = ("warmup", "n_rate")
 
 
 @dataclass(frozen=True)
@@ -69,24 +77,24 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if isinstance(value, str):
-                continue
-            if value < 0 or (value == 0 and name not in MAY_BE_ZERO):
-                raise UsageError(f"training option {name} must be positive, not {value}")
+        for name, kind in ((each.name, each.type) for each in fields(self)):
+            value, least = getattr(self, name), int(name not in MAY_BE_ZERO)
+            if kind == "int":
+                object.__setattr__(self, name, whole_number(value, name, least))
+            elif kind == "float":
+                number = finite_number(value, name, below=1 if name in FRACTIONS else math.inf)
+                if least and not number:
+                    raise UsageError(f"`{name}` must be positive, not {number:g}")
+                object.__setattr__(self, name, number)
         if self.init in COMPLEX:
             raise UsageError(
-                f"initialisation {self.init} has complex poles, and Mamba-1 has a real A; choose "
+                f"`init` {self.init} has complex poles, and Mamba-1 has a real A; choose "
                 f"from {', '.join(INITIALISATIONS)}"
             )
         for name, known in (("init", INITIALISATIONS), ("bptt", BPTT)):
             if getattr(self, name) not in known:
-                raise UsageError(
-                    f"training option {name} {getattr(self, name)!r}: choose from "
-                    f"{', '.join(known)}"
-                )
-        if self.warmup >= 1 or self.n_rate >= 1:
-            raise UsageError("training options warmup and n_rate are fractions below 1")
+                chosen = getattr(self, name)
+                raise UsageError(f"`{name}` {chosen!r}: choose from {', '.join(known)}")
 
     def rate_at(self, step: int, steps: int) -> float:
         """Return the learning rate of a step among ``steps``."""
@@ -94,3 +102,46 @@ class Training:
         if done < warm:
             return self.learning_rate * done / warm
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+@dataclass(frozen=True)
+class Job:
+    """Arguments of `pretrain`.
+
+    Attributes
+    ----------
+    fastas : sequence of str
+        Genomes.
+    directory : Path
+        Folder for the model.
+    training : Training
+    shares : sequence of float
+        Relative share of the training bases drawn from each FASTA; by length if empty.
+    hold_out : sequence of str
+        Regions (samtools syntax; a contig's name is all of it) or BED files never to train on.
+    device : str
+        ``"cpu"``, ``"cuda[:INDEX]"`` or ``"auto"``.
+    restart : bool
+        Start anew, even if the directory holds a model or an unfinished training.
+    checkpoint_seconds : float
+        Time between checkpoints.
+    """
+
+    fastas: Sequence[str]
+    directory: Path
+    training: Training = field(default_factory=Training)
+    shares: Sequence[float] = ()
+    hold_out: Sequence[str] = ()
+    device: str = DEFAULT_DEVICE
+    restart: bool = False
+    checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not self.fastas:
+            raise UsageError("pretrain needs at least one FASTA")
+        if self.shares and (len(self.shares) != len(self.fastas) or min(self.shares) <= 0):
+            raise UsageError(
+                f"`shares` needs one positive number for each of the {len(self.fastas)} FASTA "
+                f"files, not {', '.join(f'{s:g}' for s in self.shares)}"
+            )
+        finite_number(self.checkpoint_seconds, "checkpoint_seconds")

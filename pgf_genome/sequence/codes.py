@@ -11,10 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pgf_genome.alphabet import N_CODE
 from pgf_genome.errors import SequenceError
-
-BASES = "ACGT"
-N_CODE = 4
 
 _AMBIGUOUS = 5
 _INVALID = 255

@@ -11,6 +11,7 @@ import codecs
 import gzip
 import hashlib
 import io
+import logging
 import os
 import re
 import sys
@@ -26,6 +27,8 @@ from pgf_genome.intervals import unknown_contig
 from pgf_genome.sequence.codes import Decoded, InvalidLetterError, decode_letters
 from pgf_genome.sequence.genome import Contig, Genome
 from pgf_genome.sequence.indexed import has_index, indexed_pieces
+
+log = logging.getLogger("pgf_genome")
 
 _BLOCK = 1 << 20
 _LONGEST_HEADER = 1 << 20
@@ -96,6 +99,13 @@ def decode_fasta(
                 if progress is not None:
                     progress(bases)
             kept = parser.finish()
+    log.debug(
+        "read %s: %d contigs, %s bases, %s of them N",
+        "standard input" if source == "-" else os.fspath(source),
+        len(kept),
+        f"{sum(contig.length for contig in kept):,}",
+        f"{sum(contig.n_count for contig in kept):,}",
+    )
     return Genome(scratch, kept)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pgf_genome.alphabet import N_CODE
 from pgf_genome.errors import IntegrityError, UsageError
 from pgf_genome.intervals import unknown_contig
-from pgf_genome.sequence.codes import N_CODE
 
 _BLOCK = 1 << 22
 

@@ -1,0 +1,77 @@
+"""Numbers as people give them: whole ones, finite ones, and sizes such as 800M or 1.5G."""
+
+from __future__ import annotations
+
+import math
+import re
+from numbers import Integral, Real
+
+from pgf_genome.errors import UsageError
+
+UNITS = " KMGT"
+_SIZE = re.compile(rf"(\d{{1,15}}(?:\.\d{{1,15}})?)([{UNITS.strip()}]?)i?B?", re.IGNORECASE)
+
+
+LARGEST = 2**63 - 1  # of a whole number: arrays count in 64 bits
+
+
+def whole_number(value: object, argument: str, least: int) -> int:
+    """Read a whole number of any library.
+
+    Raises
+    ------
+    UsageError
+        For anything else, or a number that is too small or does not fit in 64 bits.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UsageError(f"`{argument}` must be a whole number, not {value!r}")
+    number = int(value)
+    if not least <= number <= LARGEST:
+        bound = f"at least {least}" if number < least else f"at most {LARGEST}"
+        raise UsageError(f"`{argument}` must be {bound}, not {number}")
+    return number
+
+
+def finite_number(value: object, argument: str, least: float = 0, below: float = math.inf) -> float:
+    """Read a finite number, ``least <= value < below``.
+
+    Raises
+    ------
+    UsageError
+        For anything else, not-a-number and infinity among it.
+    """
+    number = float(value) if isinstance(value, Real) else math.nan
+    if not least <= number < below:
+        upper = "" if below == math.inf else f" and less than {below:g}"
+        raise UsageError(f"`{argument}` must be a number, at least {least:g}{upper}, not {value}")
+    return number
+
+
+def bytes_of(size: int | str, argument: str = "") -> int:
+    """Read a size; K, M, G and T are powers of 1024, and a bare number is bytes.
+
+    Parameters
+    ----------
+    size : int or str
+    argument : str
+        The name of the argument that gave it, if the error is to tell it.
+
+    Raises
+    ------
+    UsageError
+        If it is not a size.
+    """
+    if isinstance(size, Integral) and not isinstance(size, bool):
+        return int(size)
+    match = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
+    if match is None:
+        where = f"`{argument}`: " if argument else ""
+        raise UsageError(f"{where}{size!r} is not a size such as 800M or 1.5G")
+    return int(float(match[1]) * 1024 ** UNITS.index(match[2].upper() or " "))
+
+
+def size_text(number: int) -> str:
+    """Write bytes as a size in the largest unit that it fills, to one decimal: 1.4G."""
+    power = min(max(number.bit_length() - 1, 0) // 10, len(UNITS) - 1)
+    digits = f"{number / 1024**power:.1f}".removesuffix(".0")
+    return digits + UNITS[power].strip()

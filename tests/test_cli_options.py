@@ -1,0 +1,348 @@
+"""Options of every command: where their defaults stand, how help shows and shells complete them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.shell_completion import CompletionItem, ShellComplete
+
+import pgf_genome as pgf
+from pgf_genome import cli
+from pgf_genome.attribution.options import FORMATS, Options
+from pgf_genome.cli import commands
+from pgf_genome.cli.common import Command
+from pgf_genome.engine.plan import DEFAULT_MEMORY
+from pgf_genome.experiments.peers import METHODS
+from pgf_genome.experiments.throughput_settings import PEERS, Settings
+from pgf_genome.memory.settings import Settings as MemorySettings
+from pgf_genome.merge import merge
+from pgf_genome.pretrain.settings import Job, Training
+from pgf_genome.quantities import bytes_of, size_text
+
+# defaults that are the command line's own, because the library has no such argument or no default
+OWN = {"--threads", "--port", "--out"}
+# what only the user knows
+FREE = {"region", "contig", "genome"}
+
+
+def all_commands() -> Iterator[tuple[str, click.Command]]:
+    for name, command in commands.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {sub}", each) for sub, each in command.commands.items())
+        else:
+            yield name, command
+
+
+COMMANDS = dict(sorted(all_commands()))
+OPTIONS = [
+    pytest.param(command, param, id=f"{name} {param.opts[-1]}")
+    for name, command in COMMANDS.items()
+    for param in command.params
+]
+
+
+def default_of(command: click.Command, name: str) -> object:
+    """What a command gets for an option that is not given."""
+    context = click.Context(command)
+    (param,) = (each for each in command.params if each.name == name)
+    return param.type_cast_value(context, param.get_default(context))
+
+
+def test_no_command_states_a_default_of_its_own():
+    stated = []
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            for word in call.keywords if isinstance(call, ast.Call) else ():
+                if word.arg == "default" and isinstance(word.value, ast.Constant):
+                    names = {arg.value for arg in call.args if isinstance(arg, ast.Constant)}
+                    stated += [] if names & OWN else [(path.name, ast.unparse(call))]
+    assert stated == []
+
+
+def test_no_help_states_a_number_by_hand():
+    """In brackets stands what happens without the option; a number there is computed."""
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                bracketed = node.value.rpartition("[")[2]
+                assert not ("[" in node.value and bracketed[:1].isdigit()) or "80 %" in bracketed
+
+
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [
+        ("attribute", Options),
+        ("memory", MemorySettings),
+        ("pretrain", Training),
+        ("pretrain", Job),
+        ("experiment throughput", Settings),
+    ],
+)
+def test_an_option_that_is_not_given_has_the_default_of_the_library(name, library):
+    command, shared = COMMANDS[name], 0
+    for field in fields(library):
+        if field.name in {param.name for param in command.params} - {"threads"}:
+            given, theirs = default_of(command, field.name), getattr(library, field.name, None)
+            assert given == theirs or (given in (None, ()) and theirs in (None, (), PEERS))
+            shared += 1
+    assert shared > 4
+
+
+def test_arguments_of_functions_have_the_defaults_of_the_command():
+    load, attribute = (
+        inspect.signature(each).parameters for each in (pgf.load_model, pgf.attribute)
+    )
+    for name in ("device", "dtype"):
+        assert load[name].default == default_of(COMMANDS["attribute"], name)
+    assert attribute["model"].default == default_of(COMMANDS["attribute"], "model")
+    assert inspect.signature(merge).parameters["formats"].default == FORMATS
+    assert default_of(COMMANDS["merge"], "formats") == FORMATS
+    assert tuple(METHODS) == PEERS
+    assert bytes_of(size_text(DEFAULT_MEMORY)) == pytest.approx(DEFAULT_MEMORY, rel=0.03)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_every_option_once_under_a_heading_and_examples(command, name):
+    text = command(*name.split(), "-h").out
+    headings = [line for line in text.splitlines() if line.endswith(":") and line[0] != " "]
+    assert len(headings) == len(set(headings))
+    assert headings[-2:] == ["Log and help:", "Examples:"]
+    for param in COMMANDS[name].params:
+        if isinstance(param, click.Option):
+            long = max(param.opts, key=len)
+            lines = [line for line in text.splitlines() if line.startswith("  -") and
+                     long in line.replace(",", "").split()]  # fmt: skip
+            assert len(lines) == 1, long
+            assert param.help
+    assert isinstance(COMMANDS[name], Command)
+    options = [param for param in COMMANDS[name].params if isinstance(param, click.Option)]
+    assert len(COMMANDS[name].examples) >= (3 if len(options) > 8 else 1)
+
+
+EXAMPLES = [
+    pytest.param(command, example, id=example)
+    for command in COMMANDS.values()
+    for example in command.examples
+]
+
+
+@pytest.mark.parametrize(("command", "example"), EXAMPLES)
+def test_examples_are_valid_command_lines(command, example):
+    program, *words = shlex.split(example.partition(" > ")[0])
+    names = words[: 2 if words[0] == "experiment" else 1]
+    assert (program, COMMANDS[" ".join(names)]) == ("pgf-genome", command)
+    command.make_context(names[-1], words[len(names) :])
+
+
+def complete(*words: str) -> list[CompletionItem]:
+    """What a shell is offered for the last word."""
+    shell = ShellComplete(commands, {}, "pgf-genome", "_PGF_GENOME_COMPLETE")
+    return shell.get_completions(list(words[:-1]), words[-1])
+
+
+@pytest.mark.parametrize(("command", "param"), OPTIONS)
+def test_every_value_that_is_no_number_can_be_completed(command, param):
+    if param.type.name in (
+        "boolean",
+        "integer",
+        "float",
+        "integer range",
+        "SIZE",
+        "INT,..",
+        "X,..",
+    ):
+        return
+    offered = param.type.shell_complete(click.Context(command), param, "")
+    assert bool(offered) == (param.name not in FREE)
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["attribute", "--method", "sal"], ["saliency"]),
+        (["attribute", "--strand", "b"], ["both"]),
+        (["attribute", "--dtype", "float"], ["float32", "float64"]),
+        (["attribute", "--device", "c"], ["cpu", "cuda"]),
+        (["attribute", "--objective", "lo"], ["logit:A", "logit:C", "logit:G", "logit:T"]),
+        (["attribute", "--track", "surprisal,con"], ["surprisal,contribution"]),
+        (["attribute", "--track", "tism.A,tism."], ["tism.A,tism.C", "tism.A,tism.G", "tism.A,tism.T"]),
+        (["attribute", "--format", ""], ["bedgraph", "bigwig"]),
+        (["memory", "--drive", "real,"], ["real,uniform", "real,markov"]),
+        (["pretrain", "--init", "l"], ["long"]),
+        (["attribute", "--model", "ecoli"], ["ecoli-yeast-d128", "ecoli"]),
+    ],
+)  # fmt: skip
+def test_values_are_completed(words, values):
+    assert [item.value for item in complete(*words)] == values
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (["attribute", "chr"], "file"),
+        (["attribute", "--bed", "x"], "file"),
+        (["attribute", "--scratch-dir", "x"], "dir"),
+        (["pretrain", "x"], "file"),
+        (["inspect", "x/"], "dir"),
+    ],
+)
+def test_file_names_are_completed(words, kind):
+    assert [item.type for item in complete(*words)] == [kind]
+
+
+def test_prefixes_of_runs_are_completed(tmp_path):
+    for name in ("chr1", "chr2", "other"):
+        (tmp_path / f"{name}.run.json").touch()
+    offered = complete("report", f"{tmp_path}/chr")
+    assert [item.value for item in offered[:-1]] == [f"{tmp_path}/chr1", f"{tmp_path}/chr2"]
+    assert offered[-1].type == "dir"
+
+
+# A word for every option and argument that a command cannot do without.
+ABSENT = {
+    "attribute": ["absent.fa"],
+    "memory": ["absent.fa"],
+    "pretrain": ["absent.fa"],
+    "merge": ["absent"],
+    "experiment stiffness": [],
+    "experiment all": [],
+}
+
+
+def place_option(name: str) -> str:
+    return max(next(p for p in COMMANDS[name].params if "-o" in p.opts).opts, key=len)
+
+
+def test_every_command_with_an_output_is_tried():
+    with_output = {
+        name for name, each in COMMANDS.items() if any("-o" in p.opts for p in each.params)
+    }
+    experiments = {name for name in with_output if name.startswith("experiment ")}
+    assert with_output - experiments - {"report"} == {n for n in ABSENT if " " not in n}
+
+
+@pytest.mark.parametrize("name", ABSENT)
+@pytest.mark.parametrize("below", ["file", "proc"])
+def test_a_place_that_takes_no_files_is_refused_before_any_work(command, tmp_path, name, below):
+    (tmp_path / "file").touch()
+    place = {"file": tmp_path / "file" / "x" / "y", "proc": Path("/proc/x/y")}[below]
+    done = command(*name.split(), *ABSENT[name], "-o", place)
+    assert done.code == 1
+    assert place_option(name) in done.error
+    assert "no file can be made in" in done.error
+
+
+@pytest.mark.parametrize("name", ["attribute", "memory", "pretrain", "merge"])
+def test_the_folder_of_the_output_is_made_before_any_work(command, tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command(*name.split(), *ABSENT[name], "-o", "new/folder/x")
+    assert done.code != 0
+    assert "absent" in done.error
+    assert (tmp_path / "new" / "folder").is_dir()
+
+
+@pytest.mark.parametrize("name", ["attribute", "memory", "merge"])
+def test_a_prefix_needs_a_name(command, tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command(name, *ABSENT[name], "-o", "new/")
+    assert done.code == 2
+    assert "add a name for the files, such as new/chr1" in done.error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["--out-prefix=~/new/x"], ["-o", "~/new/x"]])
+def test_a_tilde_is_the_home_folder(command, tmp_path, monkeypatch, words):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    assert "absent.fa" in command("attribute", "absent.fa", *words).error
+    assert [path.name for path in home.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+ODD = {
+    "attribute": {
+        "--gap-length": ["0", "-0", "9" * 30],
+        "--tile": ["0", "9" * 30],
+        "--context": ["-1", "5"],
+        "--max-memory": ["nan", "-1G", "1e9", "0"],
+        "--bin": ["1", "9" * 30],
+        "--threads": ["-1", "100000"],
+    },
+    "memory": {
+        "--halo": ["nan", "-0.0", "inf", "1"],
+        "--probes": ["0", "9" * 30],
+        "--bases": ["9" * 30],
+        "--seed": ["-1", "9" * 30],
+    },
+    "pretrain": {
+        "--learning-rate": ["nan", "inf", "-0.0", "-1"],
+        "--warmup": ["nan", "1", "-0.0"],
+        "--weight-decay": ["nan", "inf", "-1"],
+        "--n-rate": ["nan", "1"],
+        "--share": ["nan", "inf", "0", "-1", ",", "1,2"],
+        "--checkpoint": ["nan", "inf", "-1"],
+        "--seed": ["-1", "9" * 30],
+        "--d-model": ["0", "9" * 30],
+        "--init": ["s4d-lin", "x"],
+    },
+    "experiment throughput": {
+        "--lengths": ["1", "-5", ",", "9" * 30],
+        "--timeout": ["nan", "inf", "0", "-0.0"],
+        "--seed": ["-1"],
+        "--max-memory": ["0"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [(name, option, v) for name, odd in ODD.items() for option, vs in odd.items() for v in vs],
+)
+def test_odd_values_are_refused_in_one_line_that_names_the_option(
+    command, tmp_path, monkeypatch, name, option, value
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.fa").write_text(">a\n" + "ACGTTGCAAC" * 30 + "\n")
+    inputs = [] if " " in name else ["in.fa"]
+    done = command(*name.split(), *inputs, "-o", "out/x", option, value)
+    assert (done.code, done.out) == (2, "")
+    assert option in done.error
+
+
+def test_verbose_tells_what_is_read_planned_and_written(command, tmp_path):
+    fasta, model = tmp_path / "in.fa", Path(__file__).parent / "oracles" / "hf_mamba_tiny"
+    fasta.write_text(">a\n" + "".join(np.random.default_rng(0).choice(list("ACGT"), 90)) + "\n")
+    call = [
+        "attribute",
+        fasta,
+        "-m",
+        model,
+        "-t",
+        "1",
+        "-o",
+        tmp_path / "out",
+        "--format",
+        "bigwig",
+    ]
+    said = command(*call, "-v").err
+    for words in ("model hf_mamba_tiny from", f"read {fasta}: 1 contigs, 90 bases", "plan: 1 segments",
+                  "segment a:1-90: 1 pieces", "wrote ", "out.run.json"):  # fmt: skip
+        assert words in said
+    assert len(command(*call).err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_the_same_quiet_and_verbose(name):
+    ours = [p for p in COMMANDS[name].params if p.name in ("quiet", "verbose")]
+    theirs = [p for p in COMMANDS["attribute"].params if p.name in ("quiet", "verbose")]
+    assert [(p.opts, p.help) for p in ours] == [(p.opts, p.help) for p in theirs]
