@@ -140,7 +140,7 @@ def test_target_outside_of_what_is_written(refused, good):
         (["--tile", "x"], ["--tile", "'x'", "integer"]),
         (["--context", "-1"], ["--context", "at least 0"]),
         (["--gap-length", "0"], ["--gap-length", "at least 1"]),
-        (["--strand", "x"], ["--strand x", "+, -, both"]),
+        (["--strand", "x"], ["--strand", "'x'", "'+', '-', 'both'"]),
         (["--track", "nonsense"], ["track nonsense", "sensitivity"]),
         (["--track", ","], ["track", "none given"]),
         (["--format", "nonsense"], ["--format nonsense", "bedgraph"]),
@@ -152,7 +152,7 @@ def test_target_outside_of_what_is_written(refused, good):
         (["--objective", "norm:A"], ["--objective norm:A", "norm"]),
         (["--objective", "nonsense", "--dry-run"], ["--objective nonsense", "likelihood"]),
         (["--json"], ["--json goes with --dry-run"]),
-        (["--method", "nonsense"], ["--method nonsense", "corrected"]),
+        (["--method", "nonsense"], ["--method", "'nonsense'", "'corrected'"]),
         (["--track-line"], ["--track-line", "--no-compress"]),
         (["--device", "tpu"], ["--device", "'tpu'", "cuda:INDEX"]),
         (["--dtype", "float16"], ["--dtype", "'float32'"]),
@@ -336,7 +336,7 @@ def test_closed_standard_input(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(["--strand", "x"], 2), (["--contig", "z"], 1)])
+@pytest.mark.parametrize(("arguments", "code"), [(["--tile", "0"], 2), (["--contig", "z"], 1)])
 def test_verbose_shows_where_an_error_comes_from(command, good, tmp_path, arguments, code):
     done = command(
         "attribute", good, "-m", MODEL, "-t", "1", "-o", tmp_path / "x", "-v", *arguments

@@ -176,7 +176,7 @@ class Arguments(Options):
         """Prefix of the outputs; by default the FASTA's name, in the current directory."""
         if self.out_prefix is not None:
             return self.out_prefix
-        name = "stdin" if str(self.fasta) == "-" else Path(self.fasta).name
+        name = "stdin" if str(self.fasta) == "-" else Path(self.fasta).name or "out"
         for suffix in (".gz", ".bgz", ".bgzf", ".fa", ".fasta", ".fna", ".ffn", ".txt"):
             name = name.removesuffix(suffix) or name
         return name

@@ -104,10 +104,13 @@ class Numbers(CommaList):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return tuple(self.kind(word) for word in super().convert(value, param, ctx))
+            numbers = tuple(self.kind(word) for word in super().convert(value, param, ctx))
         except ValueError:
+            numbers = ()
+        if not numbers:
             what = "whole numbers such as 1024,4096" if self.kind is int else "numbers such as 1,2"
             self.fail(f"{value!r} is not a list of {what}", param, ctx)
+        return numbers
 
 
 class Bytes(click.ParamType):

@@ -29,6 +29,7 @@ LEAST = {
     "states": 1,
     "threads": 0,
     "repeat": 1,
+    "max_memory": 1,
     "seed": 0,
 }
 
@@ -98,6 +99,7 @@ class Settings:
         for name, least in LEAST.items():
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):
-                whole_number(number, name, least)
+                if number is not None:
+                    whole_number(number, name, least)
         if not finite_number(self.timeout, "timeout"):
             raise UsageError("`timeout` must be positive, not 0")

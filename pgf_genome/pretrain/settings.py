@@ -139,7 +139,8 @@ class Job:
     def __post_init__(self) -> None:
         if not self.fastas:
             raise UsageError("pretrain needs at least one FASTA")
-        if self.shares and (len(self.shares) != len(self.fastas) or min(self.shares) <= 0):
+        positive = all(0 < share < math.inf for share in self.shares)
+        if self.shares and (len(self.shares) != len(self.fastas) or not positive):
             raise UsageError(
                 f"`shares` needs one positive number for each of the {len(self.fastas)} FASTA "
                 f"files, not {', '.join(f'{s:g}' for s in self.shares)}"
