@@ -1,5 +1,6 @@
 """The public names for type checkers and editors, which do not see what is loaded on first use."""
 
+from pgf_genome.attribution.in_memory import attribute_sequence as attribute_sequence
 from pgf_genome.attribution.run import attribute as attribute
 from pgf_genome.checkpoints.load import load_model as load_model
 from pgf_genome.engine.arrays import adjoint as adjoint
@@ -14,6 +15,7 @@ from pgf_genome.engine.objective import SquaredNorm as SquaredNorm
 from pgf_genome.errors import PgfError as PgfError
 from pgf_genome.pretrain.settings import Training as Training
 from pgf_genome.pretrain.training import train as train
+from pgf_genome.runs.run import open_run as open_run
 
 __version__: str
 __all__: list[str]

@@ -24,9 +24,9 @@ from pgf_genome.engine.plan import DEFAULT_MEMORY
 from pgf_genome.experiments.peers import METHODS
 from pgf_genome.experiments.throughput_settings import PEERS, Settings
 from pgf_genome.memory.settings import Settings as MemorySettings
-from pgf_genome.merge import merge
 from pgf_genome.pretrain.settings import Job, Training
 from pgf_genome.quantities import bytes_of, size_text
+from pgf_genome.runs.merge import merge
 
 # defaults that are the command line's own, because the library has no such argument or no default
 OWN = {"--threads", "--port", "--out"}

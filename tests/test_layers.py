@@ -21,9 +21,7 @@ PACKAGE = ROOT / "pgf_genome"
 # in lower layers; units of one layer do not know each other.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"alphabet", "errors"}),
-    frozenset(
-        {"compiled", "files", "intervals", "notebook", "process", "quantities", "signature"}
-    ),
+    frozenset({"compiled", "files", "intervals", "notebook", "process", "quantities", "signature"}),
     frozenset({"pages", "scan", "sequence", "tracks"}),
     frozenset({"mamba", "runs"}),
     frozenset({"checkpoints", "engine"}),

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pgf_genome.attribution.methods import DEFAULT_TRACKS
 from pgf_genome.attribution.options import Options
 from pgf_genome.attribution.prepare import Prepared, checked_layout, planned
 from pgf_genome.attribution.segment import run_segment
 from pgf_genome.attribution.selection import select
+from pgf_genome.checkpoints.choices import DEFAULT_MODEL
 from pgf_genome.checkpoints.load import load_model
-from pgf_genome.checkpoints.source import DEFAULT_MODEL
 from pgf_genome.engine.arrays import Ids, token_ids
 from pgf_genome.engine.objective import Objective
 from pgf_genome.engine.threads import torch_threads
@@ -50,11 +49,11 @@ def attribute_sequence(
     sequence: Ids,
     model: LanguageModel | str | Path = DEFAULT_MODEL,
     *,
-    tracks: str | Sequence[str] = DEFAULT_TRACKS,
-    strand: str = "both",
-    objective: str | Objective = "likelihood",
-    method: str = "corrected",
-    gap_length: int = 10_000,
+    tracks: str | Sequence[str] = Options.tracks,
+    strand: str = Options.strand,
+    objective: str | Objective = Options.objective,
+    method: str = Options.method,
+    gap_length: int = Options.gap_length,
     tile_length: int | None = None,
     window: int | None = None,
     halo: int | None = None,

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from pgf_genome.alphabet import BASES
 from pgf_genome.errors import UsageError
-
 from pgf_genome.runs.record import Track
 
 if TYPE_CHECKING:
@@ -47,13 +46,13 @@ class Method:
     quantity: str
     apply: Callable[[np.ndarray], np.ndarray]
 
-    def describe(self, track: str, objective: Objective, strands: str, context: str) -> Track:
+    def describe(self, track: str, unit: str, strands: str, context: str) -> Track:
         """Describe a track of a run.
 
         Parameters
         ----------
-        objective : Objective
-            Its ``unit`` is that of F.
+        unit : str
+            The unit of F.
         strands : str
             The strands whose gradients are averaged: "+", "-" or "+-".
         context : str
@@ -63,7 +62,7 @@ class Method:
             mean = ", mean over the strands" if len(strands) > 1 else ""
             meaning = f"-log2 p(observed base | {context}){mean}"
             return Track("Surprisal", "bits", meaning)
-        unit = f"{unit_of(objective)} of F per unit change of the one-hot"
+        unit = f"{unit} of F per unit change of the one-hot"
         if track == "sensitivity":
             return Track("Sensitivity", unit, f"length of the {self.quantity}; >= 0")
         if track == "contribution":

@@ -24,7 +24,7 @@ from pgf_genome.attribution.selection import (
 )
 from pgf_genome.attribution.task import Segment, Settings, Task
 from pgf_genome.engine.layout import Layout
-from pgf_genome.engine.objective import Span
+from pgf_genome.engine.objective import Span, unit_of
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.mamba.model import LanguageModel
@@ -57,7 +57,7 @@ class Prepared:
         method, context = METHODS[self.options.method], running_of(self.model).context
         objective = objective_of(self.options.objective, None, self.model)
         return {
-            track: method.describe(track, objective, self.strands, context)
+            track: method.describe(track, unit_of(objective), self.strands, context)
             for track in self.options.tracks
         }
 
