@@ -32,8 +32,10 @@ def whole_number(value: object, argument: str, least: int) -> int:
     return number
 
 
-def finite_number(value: object, argument: str, least: float = 0, below: float = math.inf) -> float:
-    """Read a finite number, ``least <= value < below``.
+def finite_number(
+    value: object, argument: str, *, positive: bool = False, below: float = math.inf
+) -> float:
+    """Read a number of at least 0, or above 0 if ``positive``, that is less than ``below``.
 
     Raises
     ------
@@ -41,9 +43,10 @@ def finite_number(value: object, argument: str, least: float = 0, below: float =
         For anything else, not-a-number and infinity among it.
     """
     number = float(value) if isinstance(value, Real) else math.nan
-    if not least <= number < below:
-        upper = "" if below == math.inf else f" and less than {below:g}"
-        raise UsageError(f"`{argument}` must be a number, at least {least:g}{upper}, not {value}")
+    if not 0 <= number < below or (positive and not number):
+        lower = "above 0" if positive else "of at least 0"
+        upper = "" if below == math.inf else f" and below {below:g}"
+        raise UsageError(f"`{argument}` must be a number {lower}{upper}, not {value}")
     return number
 
 

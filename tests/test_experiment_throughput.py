@@ -331,7 +331,7 @@ def test_claims_are_held_against_autograd_at_its_longest_length(asked, tmp_path)
         ({"lengths": (1,)}, "`lengths` must be at least 2, not 1"),
         ({"segments": (0,)}, "`segments` must be at least 1, not 0"),
         ({"repeat": 0}, "`repeat` must be at least 1, not 0"),
-        ({"timeout": 0.0}, "`timeout` must be positive, not 0"),
+        ({"timeout": 0.0}, "`timeout` must be a number above 0, not 0"),
         ({"device": "tpu"}, "`device` must be"),
     ],
 )

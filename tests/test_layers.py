@@ -20,8 +20,20 @@ PACKAGE = ROOT / "pgf_genome"
 # Lowest first. A unit (module or package directly under pgf_genome) imports itself and what lies
 # in lower layers; units of one layer do not know each other.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"alphabet", "errors"}),
-    frozenset({"compiled", "files", "intervals", "notebook", "process", "quantities", "signature"}),
+    frozenset({"errors"}),
+    frozenset(
+        {
+            "alphabet",
+            "compiled",
+            "files",
+            "intervals",
+            "notebook",
+            "process",
+            "quantities",
+            "signature",
+            "torch_modes",
+        }
+    ),
     frozenset({"pages", "scan", "sequence", "tracks"}),
     frozenset({"mamba", "runs"}),
     frozenset({"checkpoints", "engine"}),

@@ -12,6 +12,7 @@ import torch
 
 import pgf_genome as pgf
 from pgf_genome.attribution.methods import METHODS, TRACKS
+from pgf_genome.attribution.options import Options
 from pgf_genome.attribution.prepare import prepared
 
 ORACLES = Path(__file__).parent / "oracles"
@@ -36,9 +37,7 @@ def fasta(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("objective", UNITS)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_track_is_described_as_it_was_made(model, fasta, tmp_path, method, objective, strand):
-    options = pgf.attribution.Options(
-        method=method, objective=objective, strand=strand, tracks=TRACKS
-    )
+    options = Options(method=method, objective=objective, strand=strand, tracks=TRACKS)
     with prepared(fasta, model, options, tmp_path) as plan:
         texts = plan.descriptions
     averaged = strand == "both" and not model.reads_both_strands

@@ -80,18 +80,18 @@ def test_mamba_2_has_no_head_unless_something_says_that_it_is_tied(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "ask",
+    ("ask", "remedy"),
     [
-        lambda model, ids: pgf.adjoint(model, ids),
-        lambda model, ids: pgf.adjoint(model, ids, pgf.Entropy()),
-        lambda model, ids: pgf.adjoint(model, ids, pgf.Logit(row=1)),
-        lambda model, ids: pgf.parameter_gradient(model, ids),
-        lambda model, ids: pgf.tangent(model, ids, torch.zeros(len(ids), 8)),
-        lambda model, ids: pgf.log_probs(model, ids),
+        (lambda model, ids: pgf.adjoint(model, ids), "an objective of its last hidden layer"),
+        (lambda model, ids: pgf.adjoint(model, ids, pgf.Entropy()), "an objective"),
+        (lambda model, ids: pgf.adjoint(model, ids, pgf.Logit(row=1)), "an objective"),
+        (lambda model, ids: pgf.parameter_gradient(model, ids), "an objective"),
+        (lambda model, ids: pgf.tangent(model, ids, torch.zeros(len(ids), 8)), "a model with"),
+        (lambda model, ids: pgf.log_probs(model, ids), "a model with a head"),
     ],
 )
-def test_what_needs_predictions_is_refused(headless, ask):
-    with pytest.raises(UsageError, match="base has no head and predicts nothing: use an objective"):
+def test_what_needs_predictions_is_refused(headless, ask, remedy):
+    with pytest.raises(UsageError, match=f"base has no head and predicts nothing: .*use {remedy}"):
         ask(pgf.load_model(headless), random_ids(10))
 
 

@@ -23,6 +23,7 @@ from pgf_genome.mamba.vocabulary import Vocabulary
 from pgf_genome.notebook import Row, html_table
 from pgf_genome.runs.record import Track
 from pgf_genome.sequence import store_codes
+from pgf_genome.torch_modes import in_ordinary_modes
 
 NAME = "sequence"  # of the contig, in errors
 
@@ -45,6 +46,7 @@ class Tracks(dict[str, np.ndarray]):
         return html_table("Tracks of one sequence", rows)
 
 
+@in_ordinary_modes
 def attribute_sequence(
     sequence: Ids,
     model: LanguageModel | str | Path = DEFAULT_MODEL,

@@ -5,7 +5,7 @@ The command line reads its defaults and choices here, so nothing heavy is import
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral
 from os import PathLike
@@ -116,14 +116,17 @@ class Options:
 
     def __post_init__(self) -> None:
         if is_table(self.bed):  # it holds what a BED file holds, and names no file
-            self._set(region=(*_items(self.region), *_items(self.bed)), bed=())
-        for name in ("region", "bed", "contig", "target", "tracks", "formats", "bins"):
-            self._set(**{name: _items(getattr(self, name))})
+            self._set(region=(*_texts("region", self.region), *_texts("bed", self.bed)), bed=())
+        for name in ("region", "bed", "contig", "target", "tracks", "formats"):
+            self._set(**{name: _texts(name, getattr(self, name))})
+        for name in ("chrom_alias", "scratch_dir"):
+            if getattr(self, name) is not None:
+                _texts(name, [getattr(self, name)])
         for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None or getattr(Options, name) is not None:
                 self._set(**{name: whole_number(value, name, least)})
-        bins = (whole_number(width, "bins", 2) for width in self.bins)
+        bins = (whole_number(width, "bins", 2) for width in _items("bins", self.bins))
         self._set(tracks=track_names(self.tracks), bins=tuple(dict.fromkeys(bins)))
         self._set(formats=tuple(dict.fromkeys(self.formats)))
         self._set(max_memory=self.memory_limit)
@@ -171,6 +174,16 @@ class Arguments(Options):
     out_prefix: str | Path | None = None
     progress: Callable[[float, float], None] | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.fasta, str | PathLike):
+            raise UsageError(
+                f"`fasta` must be a path, not a {type(self.fasta).__name__}: attribute_sequence "
+                "takes a sequence in memory"
+            )
+        if self.out_prefix is not None:
+            _texts("out_prefix", [self.out_prefix])
+
     @property
     def prefix(self) -> str | Path:
         """Prefix of the outputs; by default the FASTA's name, in the current directory."""
@@ -187,8 +200,19 @@ class Arguments(Options):
         return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
 
 
-def _items(value: Any) -> tuple[Any, ...]:
-    """The items of a list; one text, path or number is one item, and a table a list of regions."""
-    if is_table(value):
-        return regions_of(value)
-    return (value,) if isinstance(value, str | PathLike | Integral) else tuple(value)
+def _texts(name: str, value: Any) -> tuple[Any, ...]:
+    """The items of a list of texts and paths; a table is a list of regions."""
+    items = regions_of(value) if is_table(value) else _items(name, value)
+    for item in items:
+        if not isinstance(item, str | PathLike):
+            raise UsageError(f"`{name}` must be text, not {item!r}")
+    return items
+
+
+def _items(name: str, value: Any) -> tuple[Any, ...]:
+    """The items of a list; one text, path or number is one item."""
+    if isinstance(value, str | PathLike | Integral):
+        return (value,)
+    if not isinstance(value, Iterable):
+        raise UsageError(f"`{name}` must be one or several, not {value!r}")
+    return tuple(value)

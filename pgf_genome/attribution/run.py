@@ -26,11 +26,13 @@ from pgf_genome.files import output_prefix, require_folder
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.run import Run
 from pgf_genome.signature import takes
+from pgf_genome.torch_modes import in_ordinary_modes
 
 log = logging.getLogger("pgf_genome")
 
 
 @takes(Arguments)
+@in_ordinary_modes
 def attribute(given: Arguments) -> Run:
     """Compute the sensitivity of an objective to every base, and write genome-browser tracks.
 

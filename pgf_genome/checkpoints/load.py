@@ -28,6 +28,7 @@ from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.config import MambaConfig
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.mamba.vocabulary import Vocabulary
+from pgf_genome.torch_modes import in_ordinary_modes
 
 log = logging.getLogger("pgf_genome")
 
@@ -78,6 +79,7 @@ class Checkpoint:
     digest: str
 
 
+@in_ordinary_modes
 def load_model(
     source: str | Path,
     device: str | torch.device = DEFAULT_DEVICE,
@@ -144,7 +146,7 @@ def skeleton(
 
 def resolve_dtype(dtype: str | torch.dtype) -> torch.dtype:
     """Find the type that a name means: see `load_model`."""
-    name = str(dtype).removeprefix("torch.")
+    name = getattr(dtype, "__name__", str(dtype)).removeprefix("torch.")
     if name not in DTYPES:
         raise UsageError(f"`dtype` must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, not {name}")
     return getattr(torch, name)

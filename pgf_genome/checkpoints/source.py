@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 
 from pgf_genome.checkpoints.choices import bundled_models
@@ -41,6 +42,8 @@ def resolve_source(source: str | Path) -> Source:
     ModelError
         If the source is none of these, or the hub's model cannot be had.
     """
+    if not isinstance(source, str | PathLike):
+        raise ModelError(f"`model` must be a name or a directory, not {source!r}")
     bundled = bundled_models()
     if isinstance(source, str) and source in bundled:
         return Source(bundled[source], source)

@@ -18,8 +18,8 @@ written = under("What is written")
     cls=Command,
     short_help="Join runs over different contigs of one genome.",
     examples=(
-        "pgf-genome merge out/chr1 out/chr2 -o out/genome",
-        "pgf-genome merge out/chr2 out/chr1 -o out/sorted -c genome.fa.fai --format bigwig",
+        "pgf-genome merge parts/chr1 parts/chr2 -o out/genome",
+        "pgf-genome merge parts/chr2 parts/chr1 -o out/sorted -c genome.fa.fai --format bigwig",
     ),
 )
 @click.argument("prefixes", metavar="PREFIX..", type=RunPrefix(), nargs=-1, required=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pgf_genome.alphabet import text_of
 from pgf_genome.engine.equations import Reader
 from pgf_genome.engine.objective import Likelihood, Objective, unit_of
 from pgf_genome.engine.plan import TILE_LENGTH, Plan
@@ -17,6 +18,7 @@ from pgf_genome.engine.running import running_of
 from pgf_genome.errors import SequenceError
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.notebook import Row, html_table
+from pgf_genome.torch_modes import in_ordinary_modes
 
 # token ids, text, or the input itself
 Ids = Tensor | np.ndarray | Sequence[int] | str | bytes
@@ -45,6 +47,7 @@ class Adjoint:
         return html_table(f"F = {self.value:.6g} {self.unit}", [row])
 
 
+@in_ordinary_modes
 def adjoint(
     model: LanguageModel,
     ids: Ids,
@@ -108,6 +111,7 @@ class ParameterGradient:
     gradient: dict[str, np.ndarray]
 
 
+@in_ordinary_modes
 def parameter_gradient(
     model: LanguageModel,
     ids: Ids,
@@ -160,6 +164,7 @@ def _weights_require_gradients(model: LanguageModel) -> Iterator[None]:
             p.requires_grad_(before)
 
 
+@in_ordinary_modes
 def tangent(
     model: LanguageModel,
     ids: Ids,
@@ -187,7 +192,10 @@ def tangent(
     running = running_of(model)
     running.require_head("there are no log-probabilities; use a model with a head")
     read, length = _reader(model, ids)
-    directions = torch.as_tensor(direction).to(model.device, model.dtype)
+    try:
+        directions = torch.as_tensor(direction).to(model.device, model.dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SequenceError(f"direction is no array: {error}") from None
     rows = model.config.vocab_rows
     known = directions.dim() in (2, 3) and directions.shape[-2:] == (length, rows)
     if not known or not len(directions):
@@ -200,6 +208,7 @@ def tangent(
     return moved.reshape(directions.shape).cpu().numpy()
 
 
+@in_ordinary_modes
 def log_probs(
     model: LanguageModel,
     ids: Ids,
@@ -258,11 +267,9 @@ def _checked(model: LanguageModel, given: Tensor) -> Tensor:
 
 def _as_tensor(model: LanguageModel, ids: Ids) -> Tensor:
     """Ids or input as a tensor; text, also in a record of Biopython or pyfaidx, is tokenized."""
-    text = getattr(ids, "seq", ids)
-    if isinstance(text, bytes | bytearray):
-        text = text.decode("latin-1")
-    if isinstance(text, str) or type(text).__module__ in ("Bio.Seq", "pyfaidx"):
-        return model.tokenize(str(text))
+    text = text_of(ids)
+    if text is not None:
+        return model.tokenize(text)
     try:
         return torch.as_tensor(np.ascontiguousarray(ids) if isinstance(ids, np.ndarray) else ids)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgf_genome.errors import UsageError
+from pgf_genome.quantities import whole_number
 
 if TYPE_CHECKING:
     from pgf_genome.mamba.config import MambaConfig
@@ -43,13 +44,8 @@ class Plan:
     kept: int = 1
 
     def __post_init__(self) -> None:
-        if self.length < 1 or self.tile_length < 1:
-            raise UsageError(
-                f"cannot cut {self.length} bases into tiles of {self.tile_length}; both must be "
-                "at least 1"
-            )
-        if self.kept < 1:
-            raise UsageError(f"a plan keeps the tapes of 1 tile or more, not of {self.kept}")
+        for name in ("length", "tile_length", "kept"):
+            object.__setattr__(self, name, whole_number(getattr(self, name), name, 1))
 
     @property
     def tiles(self) -> int:

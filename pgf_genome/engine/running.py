@@ -49,6 +49,11 @@ class Running(ABC):
 
     def check(self, objective: Objective) -> None:
         """Raise a UsageError if an objective is not defined for this kind of model."""
+        if not callable(objective):
+            raise UsageError(
+                f"the objective must be a callable on tiles, such as {self.likelihood.__name__}(), "
+                f"not {objective!r}"
+            )
         if getattr(objective, "needs_head", False):
             self.require_head(
                 "use an objective of its last hidden layer, such as SquaredNorm (`objective` norm)"
@@ -251,7 +256,15 @@ class Windowed(Running):
 
 
 def running_of(model: LanguageModel) -> Running:
-    """Choose the way in which a model is run."""
+    """Choose the way in which a model is run.
+
+    Raises
+    ------
+    UsageError
+        If it is no model.
+    """
+    if not isinstance(model, LanguageModel):
+        raise UsageError(f"`model` must be what load_model gives, not {model!r}")
     return Windowed(model) if isinstance(model, BidirectionalMamba) else Streamed(model)
 
 

@@ -101,5 +101,4 @@ class Settings:
             for number in value if isinstance(value, tuple) else (value,):
                 if number is not None:
                     whole_number(number, name, least)
-        if not finite_number(self.timeout, "timeout"):
-            raise UsageError("`timeout` must be positive, not 0")
+        finite_number(self.timeout, "timeout", positive=True)

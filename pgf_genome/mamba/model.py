@@ -117,8 +117,8 @@ class LanguageModel(nn.Module):
             if isinstance(module, Mixer):
                 module.precision = precision
 
-    def tokenize(self, sequence: str) -> Tensor:
-        """Token ids of a DNA string, (L,), one per base."""
+    def tokenize(self, sequence: object) -> Tensor:
+        """Token ids, (L,), one per base, of DNA as text or in a record of Biopython or pyfaidx."""
         return self.vocabulary.tokenize(sequence)
 
     def one_hot(self, ids: Tensor) -> Tensor:

@@ -85,8 +85,10 @@ class Vocabulary:
         """Token ids (L,), int64, of base codes (L,), uint8."""
         return torch.from_numpy(self.code_to_id[codes])
 
-    def tokenize(self, text: str) -> torch.Tensor:
+    def tokenize(self, sequence: object) -> torch.Tensor:
         """Token ids (L,), int64, of a sequence of L bases, read as a FASTA is.
+
+        It is a text, or a record of Biopython or pyfaidx.
 
         Lower case counts as upper case and U as T, blanks are skipped, and IUPAC codes for more
         than one base count as N.
@@ -96,7 +98,7 @@ class Vocabulary:
         SequenceError
             At the first character that is no nucleotide code.
         """
-        return self.encode(encode(text))
+        return self.encode(encode(sequence))
 
     def __str__(self) -> str:
         other = "" if self.n_id is not None else f" (as {self.tokens[self.other_id]})"

@@ -78,14 +78,13 @@ class Training:
 
     def __post_init__(self) -> None:
         for name, kind in ((each.name, each.type) for each in fields(self)):
-            value, least = getattr(self, name), int(name not in MAY_BE_ZERO)
+            value, positive = getattr(self, name), name not in MAY_BE_ZERO
+            below = 1 if name in FRACTIONS else math.inf
             if kind == "int":
-                object.__setattr__(self, name, whole_number(value, name, least))
+                value = whole_number(value, name, int(positive))
             elif kind == "float":
-                number = finite_number(value, name, below=1 if name in FRACTIONS else math.inf)
-                if least and not number:
-                    raise UsageError(f"`{name}` must be positive, not {number:g}")
-                object.__setattr__(self, name, number)
+                value = finite_number(value, name, positive=positive, below=below)
+            object.__setattr__(self, name, value)
         if self.init in COMPLEX:
             raise UsageError(
                 f"`init` {self.init} has complex poles, and Mamba-1 has a real A; choose "

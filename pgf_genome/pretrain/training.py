@@ -28,6 +28,7 @@ from pgf_genome.pretrain.corpus import Corpus, Walk
 from pgf_genome.pretrain.initial import new_model
 from pgf_genome.pretrain.settings import Training
 from pgf_genome.sequence import N_CODE, Genome
+from pgf_genome.torch_modes import in_ordinary_modes
 
 CLIP = 1.0  # largest norm of a step's gradient
 
@@ -169,6 +170,7 @@ def _parameter_groups(model: CausalMamba, weight_decay: float) -> list[dict]:
     ]
 
 
+@in_ordinary_modes
 def train(
     genomes: Mapping[Genome, float],
     held_out: Mapping[Genome, Sequence[Interval]],

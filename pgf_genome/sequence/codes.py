@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pgf_genome.alphabet import N_CODE
+from pgf_genome.alphabet import N_CODE, text_of
 from pgf_genome.errors import SequenceError
 
 _AMBIGUOUS = 5
@@ -73,8 +73,12 @@ def decode_letters(letters: bytes) -> Decoded:
     return Decoded(codes.translate(_AMBIGUOUS_TO_N) if ambiguous else codes, n_count, ambiguous)
 
 
-def encode(text: str) -> np.ndarray:
-    """Encode a short sequence given as text, by the rules of this module.
+def encode(sequence: object) -> np.ndarray:
+    """Encode a short sequence, by the rules of this module.
+
+    Parameters
+    ----------
+    sequence : str, bytes, Seq, SeqRecord, or record of pyfaidx
 
     Returns
     -------
@@ -84,8 +88,12 @@ def encode(text: str) -> np.ndarray:
     Raises
     ------
     SequenceError
-        At the first character that is neither a nucleotide code nor a blank.
+        At the first character that is neither a nucleotide code nor a blank, or for what is no
+        sequence.
     """
+    text = text_of(sequence)
+    if text is None:
+        raise SequenceError(f"{type(sequence).__name__} is no sequence: give a text or a record")
     try:
         decoded = decode_letters(text.encode("latin-1", "replace"))
     except InvalidLetterError as error:
