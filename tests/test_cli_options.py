@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ import click
 import numpy as np
 import pytest
 from click.shell_completion import CompletionItem, ShellComplete
+from finished import write_run
 
 import pgf_genome as pgf
 from pgf_genome import cli
@@ -246,6 +248,26 @@ def test_a_place_that_takes_no_files_is_refused_before_any_work(command, tmp_pat
     assert done.code == 1
     assert place_option(name) in done.error
     assert "no file can be made in" in done.error
+
+
+@pytest.mark.parametrize("name", ["report", "browse"])
+def test_tracks_are_not_read_for_pages_that_cannot_be_written(command, tmp_path, monkeypatch, name):
+    prefix = write_run(tmp_path)
+    for path in tmp_path.glob("*.bw"):
+        path.unlink()  # which would be another error
+    options = {"report": ["-o", f"{prefix}.run.json/page.html"], "browse": []}[name]
+    if name == "browse":  # a folder that takes no files is hard to have for root
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda dir: os.stat(f"{prefix}.run.json/y"))
+    done = command(name, prefix, *options)
+    assert done.code == 1
+    assert {"report": "--output", "browse": "PREFIX"}[name] in done.error
+    assert "no file can be made in" in done.error
+
+
+def test_the_folder_of_a_page_is_made(command, tmp_path):
+    prefix = write_run(tmp_path)
+    assert command("report", prefix, "-o", tmp_path / "new" / "folder" / "page.html").code == 0
+    assert (tmp_path / "new" / "folder" / "page.html").is_file()
 
 
 @pytest.mark.parametrize("name", ["attribute", "memory", "pretrain", "merge"])

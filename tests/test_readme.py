@@ -6,7 +6,6 @@ checkout. What a sentence mentions of the command line has to exist.
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import shlex
@@ -21,6 +20,7 @@ from typing import NamedTuple
 
 import click
 import numpy as np
+import pysam
 import pytest
 from test_workflow import program
 
@@ -206,7 +206,7 @@ def test_the_examples_of_help_run(command, tmp_path, monkeypatch):
     Path("genome.fa").write_text("".join(f">{name}\n{bases}\n" for name, bases in records.items()))
     Path("genome.fa.fai").write_text("chr1\t3000\t6\t3000\t3001\nchr2\t3000\t3013\t3000\t3001\n")
     Path("chr1.fa").write_text(f">chr1\n{records['chr1']}\n")
-    Path("chr1.fa.gz").write_bytes(gzip.compress(Path("chr1.fa").read_bytes()))
+    pysam.tabix_compress("chr1.fa", "chr1.fa.gz")
     order = ("attribute", "merge", "report", "browse", "memory", "inspect")
     lines = [*BEFORE, *chain(*(NAMED[name].examples for name in order))]
     run = [line for line in lines if not line.startswith(LONG)]
