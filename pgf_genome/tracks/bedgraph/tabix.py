@@ -43,8 +43,8 @@ class TabixIndex:
         while longest >= 2 ** (LEAF_SHIFT + 3 * self._depth):
             self._depth += 1
         self.suffix = ".tbi" if self._depth == TBI_DEPTH else ".csi"
-        # contig, and windows of the first and last position, of the row that came last
-        self._last = (-1, -1, -1)
+        # contig, and sum of the windows of the first and last position, of the row that came last
+        self._last = (-1, -1)
         self._runs = array("q")
 
     def add(self, rank: int, start: np.ndarray, stop: np.ndarray, place: np.ndarray) -> None:
@@ -61,13 +61,14 @@ class TabixIndex:
         """
         if len(start) == 0:
             return
-        first, last = start >> LEAF_SHIFT, (stop - 1) >> LEAF_SHIFT
-        other = (np.diff(first) != 0) | (np.diff(last) != 0)
-        new = np.append((rank, first[0], last[0]) != self._last, other)
-        self._last = (rank, first[-1], last[-1])
-        runs = np.stack([start[new], stop[new], place[new]], axis=1)
-        for run in runs.tolist():
-            self._runs.extend((rank, *run))
+        # neither window of a row lies before that of the row before, so the sum tells both
+        windows = (start >> LEAF_SHIFT) + ((stop - 1) >> LEAF_SHIFT)
+        new = np.flatnonzero(np.diff(windows)) + 1
+        if (rank, windows[0]) != self._last:
+            new = np.append(0, new)
+        self._last = (rank, windows[-1])
+        for i in new.tolist():
+            self._runs.extend((rank, start[i], stop[i], place[i]))
 
     def content(self, names: Sequence[str], text: BgzfWriter) -> bytes:
         """Return the index, not yet compressed.
