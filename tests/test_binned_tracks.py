@@ -64,6 +64,18 @@ def test_files_are_named_after_track_width_and_statistic(tmp_path: Path) -> None
     }
 
 
+@pytest.mark.parametrize(
+    ("formats", "said"),
+    [
+        ([], "no format: choose from bedgraph, bigwig"),
+        (["bigwig", "wig"], "unknown format wig: choose from bedgraph, bigwig"),
+    ],
+)
+def test_a_format_that_nobody_writes_is_refused(formats: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{said}$"):
+        TrackFormat(formats)
+
+
 def expected(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and maximum of every base's bin, by the definition."""
     means, maxima = np.full((2, len(values)), NAN, np.float32)

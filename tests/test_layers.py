@@ -202,6 +202,19 @@ def test_measurements_do_not_import_their_presentation() -> None:
     assert {module: names for module, names in found.items() if names} == {}
 
 
+def test_formats_of_tracks_do_not_know_each_other() -> None:
+    rooms = ("pgf_genome.tracks.bedgraph.", "pgf_genome.tracks.bigwig.")
+    found = {
+        module: list(imports(module, path.read_text(encoding="utf-8")))
+        for module, path in MODULES.items()
+        if module.startswith(rooms)
+    }
+    assert len(found) > 8
+    for room, other in (rooms, rooms[::-1]):
+        names = [name for module in found if module.startswith(room) for name in found[module]]
+        assert [name for name in names if f"{name}.".startswith(other)] == []
+
+
 def test_every_unit_has_its_layer() -> None:
     units = {module.split(".")[1] for module in MODULES} - {"__init__"}
     assert units == UNITS

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import importlib.util
 import io
 import json
 import math
+import re
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -14,6 +16,8 @@ import pysam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from pgf_genome.tracks import FORMATS, track_file
 
 SCRIPTS = Path(__file__).parents[1] / "workflows" / "scripts"
 
@@ -35,6 +39,15 @@ def test_copied_fasta_has_the_same_records_and_a_right_index(tmp_path):
     assert {name: length for name, (length, _) in found.items()} == {
         "a": 12, "b": 2, "empty": 0, "c": 3,
     }  # fmt: skip
+
+
+def test_the_workflow_names_tracks_as_their_writer_does():
+    """Snakemake may run where the package is not installed, so its rules repeat the suffixes."""
+    rules = (SCRIPTS.parent / "rules" / "common.smk").read_text(encoding="utf-8")
+    suffixes = ast.literal_eval(re.search(r"^SUFFIXES = (.*)$", rules, re.MULTILINE)[1])
+    assert {kind: f"x.t.{suffix}" for kind, suffix in suffixes.items()} == {
+        kind: track_file("x", "t", kind).name for kind in FORMATS
+    }
 
 
 def test_index_of_the_copy_is_that_of_samtools(tmp_path):

@@ -1,7 +1,6 @@
 """BGZF: gzip in blocks, so that a reader can start in the middle.
 
-Format: section 4.1 of the SAM specification. Compression is ISA-L's, at a quarter of the time that
-zlib takes at its fastest, and smaller.
+Format: section 4.1 of the SAM specification.
 """
 
 from __future__ import annotations
@@ -11,13 +10,11 @@ from array import array
 from typing import IO
 
 import numpy as np
-from isal import igzip_lib
+
+from pgf_genome.tracks.deflate import gzip_body
 
 # bytes of text in every block but the last, as in htslib and Biopython
 BLOCK_BYTES = 65_280
-# level 1 reads memory that it has not written, so its output can differ from run to run; level 3 is
-# slower and no smaller on rows of digits
-COMPRESSION = 2
 # a gzip header with one extra field, BC, which holds the length of the block less one
 HEADER = struct.Struct("<4BI2BH2BHH")
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -72,8 +69,7 @@ class BgzfWriter:
         return (np.array(self._starts, np.uint64)[block] << np.uint64(16)) | inside
 
     def _write_block(self, text: bytearray | memoryview) -> None:
-        # ISA-L returns the deflated text followed by the checksum and length of gzip
-        body = igzip_lib.compress(text, COMPRESSION, igzip_lib.COMP_GZIP_NO_HDR)
+        body = gzip_body(text)
         size = HEADER.size + len(body)
         self._file.write(HEADER.pack(31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, size - 1))
         self._file.write(body)

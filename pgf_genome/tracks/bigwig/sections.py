@@ -6,12 +6,10 @@ import struct
 from typing import IO
 
 import numpy as np
-from isal import isal_zlib
 
 from pgf_genome.tracks.bigwig.trees import SECTION, section_index
+from pgf_genome.tracks.deflate import zlib_compressed
 
-# scores do not compress better at a higher level, and the highest takes three times as long
-COMPRESSION = 1
 SECTION_STRUCT = struct.Struct("<4I2Q")
 
 
@@ -36,7 +34,7 @@ class Sections:
 
     def write(self, extent: tuple[int, int, int, int], content: bytes) -> None:
         """Append a section that reaches from (rank, start) to (rank, stop)."""
-        packed = isal_zlib.compress(content, COMPRESSION)
+        packed = zlib_compressed(content)
         self._places += SECTION_STRUCT.pack(*extent, self._file.tell(), len(packed))
         self._file.write(packed)
         self.largest = max(self.largest, len(content))

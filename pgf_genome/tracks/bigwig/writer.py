@@ -3,6 +3,10 @@
 The format is that of Kent et al., Bioinformatics 26:2204 (2010) and its supplement. pyBigWig
 writes it too, but makes the zoom levels in memory when the file is closed (14 bytes per position
 measured, so 3.5 GB for human chromosome 1); here they are made as the scores pass by.
+pybigtools 0.3.0 keeps constant memory too (17 MiB for 250 million positions, here 8) and writes
+equal bytes, but takes 7.6 times the time and 1.46 times the space, as it is given every position as
+a tuple and has no fixed-step sections; it leaves out contigs without scores, and returns as if all
+were well when the source of its scores fails.
 """
 
 from __future__ import annotations
@@ -40,7 +44,8 @@ VARIABLE_ITEM = np.dtype([("start", "<u4"), ("value", "<f4")])
 class BigWigWriter(TrackWriter):
     """Writer of one float32 per scored position, with zoom levels; contigs in FASTA order.
 
-    The same scores give the same bytes, however they are cut into calls (for one build of ISA-L).
+    The same scores give the same bytes, however they are cut into calls (for one build of ISA-L
+    and of zlib).
 
     Parameters
     ----------
