@@ -13,12 +13,14 @@ from pgf_genome.errors import IntegrityError
 from pgf_genome.files import atomic_write_text, naming
 from pgf_genome.runs.record import SCHEMA, Record
 from pgf_genome.runs.schema import decoded, encoded
+from pgf_genome.tracks.formats import SUFFIXES
 
 log = logging.getLogger("pgf_genome")
 
 # What this program writes under a prefix besides tracks; no other file is ever removed.
 _ALONE = r"chrom\.sizes|report\.html|report\.png|statistics\.json"
-_FORMATS = r"(?:\.bin\d+\.(?:mean|max))?\.(?:bw|bedgraph|bedgraph\.gz|bedgraph\.gz\.tbi)"
+_INDEXES = (".tbi", ".csi")
+_BINS = r"(?:\.bin\d+\.(?:mean|max))?"
 
 
 def record_path(prefix: str | os.PathLike[str]) -> Path:
@@ -63,6 +65,10 @@ def read_record(prefix: str | os.PathLike[str]) -> Record:
         ) from error
 
 
+def _any_of(texts: Collection[str]) -> str:
+    return f"(?:{'|'.join(map(re.escape, texts))})"
+
+
 def withdraw(prefix: Path) -> None:
     """Remove the run.json of an earlier run, so that it never lies beside files of another one."""
     path = record_path(prefix)
@@ -81,9 +87,9 @@ def remove_left_over(prefix: Path, written: Collection[Path], tracks: Collection
     tracks : collection of str
         Names of all tracks that an earlier run may have written.
     """
-    track = rf"(?:{'|'.join(map(re.escape, tracks))})"
-    output = re.compile(rf"{track}{_FORMATS}|{_ALONE}")
-    ours = {name for path in written for name in (path.name, f"{path.name}.tbi")}
+    track, suffix, index = map(_any_of, (tracks, SUFFIXES, _INDEXES))
+    output = re.compile(rf"{track}{_BINS}{suffix}{index}?|{_ALONE}")
+    ours = {f"{path.name}{end}" for path in written for end in ("", *_INDEXES)}
     start = f"{prefix.name}."
     left = sorted(
         path
