@@ -45,6 +45,9 @@ class Tile:
     ahead : int
         Offset from a position to the base that its output predicts: 1 in causal models, 0 in
         bidirectional ones.
+    targets : Tensor, (T, V), optional
+        What an objective with fixed targets takes as such: the sequence before it was changed, if
+        the input is a changed one; None stands for the input itself.
     """
 
     start: int
@@ -54,6 +57,19 @@ class Tile:
     hidden: Tensor
     base_ids: tuple[int, ...]
     ahead: int = 1
+    targets: Tensor | None = None
+
+    @property
+    def fixed(self) -> Tensor:
+        """The targets that an objective holds fixed."""
+        return self.x.detach() if self.targets is None else self.targets
+
+    def one(self, b: int, start: int, length: int) -> Tile:
+        """The first positions of tile b of a batch that has its axis in front."""
+        tensors = (self.x, self.log_p, self.logits, self.hidden)
+        targets = None if self.targets is None else self.targets[b, :length]
+        cut = (t[b, :length] for t in tensors)
+        return Tile(start, *cut, self.base_ids, self.ahead, targets)
 
 
 Objective = Callable[[Tile], Tensor]
@@ -84,11 +100,48 @@ def observe(
     predicted : Tensor, (batch, V)
         The prediction of the first base after the tile.
     """
+    whole, predicted = observe_batch(model, x, hidden, predicted)
+    parts = zip(starts, x, whole.log_p, whole.logits, hidden, strict=True)
+    return [Tile(*part, model.vocabulary.base_ids) for part in parts], predicted
+
+
+def observe_batch(
+    model: LanguageModel,
+    x: Tensor,
+    hidden: Tensor,
+    predicted: Tensor,
+    targets: Tensor | None = None,
+) -> tuple[Tile, Tensor]:
+    """Do what `observe` does, with one tile whose tensors have the axis of sequences in front."""
     logits = model.logits(hidden)
     log_probs = torch.log_softmax(logits, dim=-1)  # (batch, T, V)
     log_p = torch.cat([predicted[:, None], log_probs[:, :-1]], dim=1)
-    parts = zip(starts, x, log_p, logits, hidden, strict=True)
-    return [Tile(*part, model.vocabulary.base_ids) for part in parts], log_probs[:, -1]
+    bases = model.vocabulary.base_ids
+    return Tile(0, x, log_p, logits, hidden, bases, targets=targets), log_probs[:, -1]
+
+
+def sums(objective: Objective, tiles: Tile, starts: Tensor, lengths: Tensor) -> Tensor:
+    """The share of each of several tiles in the objective.
+
+    Parameters
+    ----------
+    tiles : Tile
+        With the axis of tiles in front of all tensors.
+    starts : Tensor of int64, (batch,)
+        Position of the first base of each tile.
+    lengths : Tensor of int64, (batch,)
+        Positions at the start of each tile that exist; the others count nothing.
+
+    Returns
+    -------
+    Tensor, (batch,) float64
+    """
+    if isinstance(objective, Positional) and type(objective).__call__ is Positional.__call__:
+        inside = torch.arange(tiles.x.shape[1], device=tiles.x.device) < lengths[:, None]
+        terms = objective.terms(tiles).where(inside, 0)
+        return (terms * objective.weights_of(tiles, starts)).sum(dim=1, dtype=torch.float64)
+    parts = zip(starts.tolist(), lengths.tolist(), strict=True)
+    return torch.stack([objective(tiles.one(b, *part)).double() for b, part in enumerate(parts)])
 
 
 @dataclass(frozen=True)
@@ -121,6 +174,25 @@ class Positional:
         A subclass may hold more than its fields say, and has to give an identity of its own.
         """
         return repr(self) if type(self).__module__ == __name__ else None
+
+    def __call__(self, tile: Tile) -> Tensor:
+        weights = self.weights(tile.x, tile.start + self.offset(tile))
+        return (self.terms(tile) * weights).sum(dtype=torch.float64)
+
+    def terms(self, tile: Tile) -> Tensor:
+        """What is summed at each position of one or more tiles, (.., T)."""
+        raise NotImplementedError
+
+    def offset(self, tile: Tile) -> int:
+        """Offset from a position of the tile to the position that its term counts as."""
+        return 0
+
+    def weights_of(self, tiles: Tile, starts: Tensor) -> Tensor:
+        """The weights (batch, T) of several tiles that begin at ``starts``."""
+        at = starts[:, None] + torch.arange(tiles.x.shape[1], device=starts.device)
+        at, first = at - starts.min(), int(starts.min())
+        span = tiles.x.new_empty(int(at.max()) + 1)
+        return self.weights(span, first + self.offset(tiles))[at]
 
     def weights(self, like: Tensor, start: int) -> Tensor:
         """1 where positions ``start, start + 1, ..`` count, else 0; as long as ``like``."""
@@ -176,13 +248,11 @@ class Likelihood(Positional):
             object.__setattr__(self, "window", None)
         super().__post_init__()
 
-    def __call__(self, tile: Tile) -> Tensor:
+    def terms(self, tile: Tile) -> Tensor:
         if self.targets == "fixed":
-            terms = tile.x.detach() * tile.log_p
-        else:
-            bases = list(tile.base_ids)
-            terms = tile.x[:, bases] * tile.log_p[:, bases]
-        return (terms.sum(dim=1) * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)
+            return (tile.fixed * tile.log_p).sum(dim=-1)
+        bases = list(tile.base_ids)
+        return (tile.x[..., bases] * tile.log_p[..., bases]).sum(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -232,9 +302,8 @@ class PseudoLikelihood(Positional):
 class Entropy(Positional):
     """Sum of the entropies of the predictions, sum_t H(p_t), in nats."""
 
-    def __call__(self, tile: Tile) -> Tensor:
-        entropy = -(tile.log_p.exp() * tile.log_p).sum(dim=1)
-        return (entropy * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)
+    def terms(self, tile: Tile) -> Tensor:
+        return -(tile.log_p.exp() * tile.log_p).sum(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -253,9 +322,11 @@ class Logit(Positional):
 
     row: int = 0
 
-    def __call__(self, tile: Tile) -> Tensor:
-        weights = self.weights(tile.x, tile.start + tile.ahead)
-        return (tile.logits[:, self.row] * weights).sum(dtype=torch.float64)
+    def terms(self, tile: Tile) -> Tensor:
+        return tile.logits[..., self.row]
+
+    def offset(self, tile: Tile) -> int:
+        return tile.ahead
 
 
 @dataclass(frozen=True)
@@ -265,9 +336,8 @@ class SquaredNorm(Positional):
     unit: ClassVar[str] = "squared units"
     needs_head: ClassVar[bool] = False
 
-    def __call__(self, tile: Tile) -> Tensor:
-        squares = tile.hidden.square().sum(dim=1)
-        return (squares * self.weights(tile.x, tile.start)).sum(dtype=torch.float64)
+    def terms(self, tile: Tile) -> Tensor:
+        return tile.hidden.square().sum(dim=-1)
 
 
 def _merged(spans: Sequence[Span]) -> tuple[Span, ...]:

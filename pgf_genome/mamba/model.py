@@ -54,6 +54,11 @@ class Block(nn.Module):
         mixed, state = self.mixer(self.norm(h), state)
         return h + mixed, state
 
+    def along(self, h: Tensor, added: LayerState) -> tuple[Tensor, LayerState]:
+        """As ``forward``, with states at every position; see `Mixer.along`."""
+        mixed, states = self.mixer.along(self.norm(h), added)
+        return h + mixed, states
+
 
 class LanguageModel(nn.Module):
     """Embedding, blocks, norm, head: what causal and bidirectional models have in common.
@@ -185,6 +190,16 @@ class CausalMamba(LanguageModel):
         """Normalised last hidden layer (batch, T, D) and the layers' states after the tile."""
         (whole,) = self.stages(1)
         return whole(x, state.layers)
+
+    def along(
+        self, x: Tensor, added: Sequence[LayerState]
+    ) -> tuple[Tensor, tuple[LayerState, ...]]:
+        """As ``hidden``, with the layers' states at every position; see `Mixer.along`."""
+        h, along = self.embed(x), []
+        for block, state in zip(self.layers, added, strict=True):
+            h, states = block.along(h, state)
+            along.append(states)
+        return self.norm_f(h), tuple(along)
 
     def stages(self, count: int) -> list[Stage]:
         """The model as a chain of stages of about equal depth."""

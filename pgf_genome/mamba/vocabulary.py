@@ -63,6 +63,14 @@ class Vocabulary:
         return table
 
     @property
+    def complement(self) -> list[int]:
+        """Row of the paired base of every row; what is no base stays what it is."""
+        rows = list(range(self.rows))
+        for base, paired in zip(self.base_ids, reversed(self.base_ids), strict=True):
+            rows[base] = paired
+        return rows
+
+    @property
     def special(self) -> dict[str, int]:
         """Every token that is neither a base nor N, with its id."""
         ordinary = {*self.base_ids, self.n_id}

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from pgf_genome.scan import function, reference
 from pgf_genome.scan.dual import Dual, by_equations
+from pgf_genome.scan.reference import along
 
-__all__ = ["Dual", "causal_conv", "rms_norm", "selective_scan"]
+__all__ = ["Dual", "along", "causal_conv", "rms_norm", "selective_scan"]
 
 
 @functools.cache
@@ -31,14 +32,30 @@ def _compiled(x: Tensor) -> bool:
     return x.is_cpu or (x.is_cuda and _has_triton())
 
 
+def _is_along(x: Tensor, state: Tensor) -> bool:
+    return len(state.shape) > len(x.shape)
+
+
 def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Depthwise causal convolution followed by SiLU; see `reference.causal_conv`."""
+    """Depthwise causal convolution followed by SiLU; see `reference.causal_conv`.
+
+    With an axis of positions in ``state``, (batch, T, K-1, Di): `reference.causal_conv_along`.
+    """
+    if _is_along(x, state):
+        operations = function if x.is_cpu else reference
+        return operations.causal_conv_along(x, weight, bias, state)
     conv = function.causal_conv if _compiled(x) else by_equations(reference.causal_conv)
     return conv(x, weight, bias, state)
 
 
 def selective_scan(x: Tensor, *args: Tensor) -> tuple[Tensor, Tensor]:
-    """Selective scan with skip connection and gate; see `reference.selective_scan`."""
+    """Selective scan with skip connection and gate; see `reference.selective_scan`.
+
+    With an axis of positions in the state, (batch, T, N, Di): `reference.selective_scan_along`.
+    """
+    if _is_along(x, args[-1]):
+        operations = function if x.is_cpu else reference
+        return operations.selective_scan_along(x, *args)
     scan = function.selective_scan if _compiled(x) else by_equations(reference.selective_scan)
     return scan(x, *args)
 

@@ -48,17 +48,22 @@ def respond(past, t, taps, bias, lo, width, total, row):
 
 
 @kernel
-def conv_forward(past, weight, bias, first, last, out):
-    """Compute u_t = silu(sum_k weight_k past_{t+k} + bias) for first <= t < last."""
-    channels = np.uintp(out.shape[1])
+def conv_forward(past, weight, bias, first, last, lo, hi, out):
+    """Compute u_t = silu(sum_k weight_k past_{t+k} + bias) for lo <= t < hi.
+
+    ``past`` and ``out`` have an axis of sequences in front, of which ``first`` .. ``last - 1`` are
+    computed.
+    """
+    channels = np.uintp(out.shape[2])
     taps = grouped(weight, FIRST, channels)
     total, row = np.zeros(BLOCK, past.dtype), np.zeros(ROW, past.dtype)
-    for t in range(first, last):
-        for k in range(taps.shape[0]):
-            lo, width = block_of(k, FIRST, channels)
-            respond(past, t, taps[k], bias, lo, width, total, row)
-            for d in range(width):
-                out[t, lo + d] = row[GATE + d]
+    for b in range(first, last):
+        for t in range(lo, hi):
+            for k in range(taps.shape[0]):
+                channel, width = block_of(k, FIRST, channels)
+                respond(past[b], t, taps[k], bias, channel, width, total, row)
+                for d in range(width):
+                    out[b, t, channel + d] = row[GATE + d]
 
 
 @inlined

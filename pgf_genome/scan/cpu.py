@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.scan import conv_kernels, kernels, norm_kernels, tangent_kernels
+from pgf_genome.scan import along_kernels, conv_kernels, kernels, norm_kernels, tangent_kernels
 from pgf_genome.scan.kernels import BLOCK, CHUNK, GROUP
 
 # Rows of a matrix that one thread normalises at a time.
@@ -30,16 +30,31 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="pgf-scan")
 
 
-def _over_blocks(task: Callable[[int, np.uintp, np.uintp], None], batch: int, width: int) -> None:
-    """Call ``task(sequence, first channel, past last channel)`` for spans of blocks, in threads.
+def _over_blocks(
+    task: Callable[[int, int, np.uintp, np.uintp], None], batch: int, width: int
+) -> None:
+    """Call ``task(first sequence, past last, first channel, past last)``, in threads.
 
     There are as few spans as threads, because wide spans of a row are read faster.
     """
-    blocks = -(-width // BLOCK)
-    spans = min(blocks, -(-torch.get_num_threads() // batch))
+    threads, blocks = torch.get_num_threads(), -(-width // BLOCK)
+    shares = min(batch, threads)
+    spans = min(blocks, -(-threads // shares))
     edges = [blocks * i // spans * BLOCK for i in range(spans)] + [width]
-    pairs = list(itertools.pairwise(np.uintp(edge) for edge in edges))
-    _over(task, [(b, *pair) for b in range(batch) for pair in pairs])
+    sequences = itertools.pairwise(batch * i // shares for i in range(shares + 1))
+    channels = list(itertools.pairwise(np.uintp(edge) for edge in edges))
+    _over(task, [(*some, *span) for some in sequences for span in channels])
+
+
+def _over_batch(task: Callable[[int, int, int, int], None], batch: int, rows: int) -> None:
+    """Call ``task(first sequence, past last, first row, past last)`` for pieces of a batch.
+
+    A piece is rows of one sequence, or several whole sequences that are short.
+    """
+    size = max(1, ROWS // max(rows, 1))
+    sequences = [(b, min(b + size, batch)) for b in range(0, batch, size)]
+    spans = [(lo, min(lo + ROWS, rows)) for lo in range(0, rows, ROWS)]
+    _over(task, [(*some, *span) for some in sequences for span in spans])
 
 
 def _over_rows(task: Callable[..., None], rows: int, batch: int | None = None) -> None:
@@ -98,11 +113,10 @@ def scan_forward(
     B, C, A, state = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (state, 1)))
     out, end = x.new_empty(x.shape), state.new_empty(state.shape)
     stored = x.new_empty(batch, -(-length // CHUNK), A.shape[0], width)
-    inputs, shared = _by_sequence(x, dt, B, C, z), _arrays(A, D, bias)
-    (h0,), results = _arrays(state), _by_sequence(out, end, stored)
+    inputs, results = _arrays(x, dt, B, C, z, A, D, bias, state), _arrays(out, end, stored)
 
-    def task(b: int, lo: np.uintp, hi: np.uintp) -> None:
-        kernels.scan_forward(*inputs[b], *shared, h0[b], lo, hi, *results[b])
+    def task(first: int, last: int, lo: np.uintp, hi: np.uintp) -> None:
+        kernels.scan_forward(*inputs, first, last, lo, hi, *results)
 
     _over_blocks(task, batch, width)
     return out, end[:, :states].contiguous(), stored
@@ -134,9 +148,10 @@ def scan_tangent(
     )
     (h0,), results = _arrays(state), _by_sequence(out, end, out_dot, end_dot)
 
-    def task(b: int, lo: np.uintp, hi: np.uintp) -> None:
-        before = (*inputs[b], *shared, h0[b], *directions[b])
-        tangent_kernels.scan_tangent(*before, lo, hi, *results[b])
+    def task(first: int, last: int, lo: np.uintp, hi: np.uintp) -> None:
+        for b in range(first, last):
+            before = (*inputs[b], *shared, h0[b], *directions[b])
+            tangent_kernels.scan_tangent(*before, lo, hi, *results[b])
 
     _over_blocks(task, batch, width)
     out_dot, end_dot = (v.transpose(0, 1).contiguous() for v in (out_dot, end_dot[:, :, :states]))
@@ -164,10 +179,11 @@ def scan_adjoint(
     xb, dtb, zb, hb, share = _arrays(x_bar, dt_bar, z_bar, state_bar, shares)
     of_weights = _by_sequence(A_bar, D_bar, bias_bar)
 
-    def task(b: int, lo: np.uintp, hi: np.uintp) -> None:
-        Bb, Cb = share[:, b, int(lo) // BLOCK :]
-        bars = (xb[b], dtb[b], Bb, Cb, zb[b], hb[b], *of_weights[b])
-        kernels.scan_adjoint(*inputs[b], *shared, *outer[b], lo, hi, *bars, weights)
+    def task(first: int, last: int, lo: np.uintp, hi: np.uintp) -> None:
+        for b in range(first, last):
+            Bb, Cb = share[:, b, int(lo) // BLOCK :]
+            bars = (xb[b], dtb[b], Bb, Cb, zb[b], hb[b], *of_weights[b])
+            kernels.scan_adjoint(*inputs[b], *shared, *outer[b], lo, hi, *bars, weights)
 
     _over_blocks(task, batch, width)
     B_bar, C_bar = shares[..., :states].sum(dim=2)
@@ -175,17 +191,60 @@ def scan_adjoint(
     return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, state_bar[:, :states]
 
 
+def scan_along(
+    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
+    A: Tensor, D: Tensor, bias: Tensor, added: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Compute outputs, and the states before every position and after the last.
+
+    The states are (batch, T + 1, N', Di), with N rounded up to whole groups N'.
+    """
+    batch, length, width = x.shape
+    B, C, A, added = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (added, 2)))
+    out, states = x.new_empty(x.shape), x.new_empty(batch, length + 1, A.shape[0], width)
+    inputs, results = _arrays(x, dt, B, C, z, A, D, bias, added), _arrays(out, states)
+
+    def task(first: int, last: int, lo: np.uintp, hi: np.uintp) -> None:
+        along_kernels.scan_along(*inputs, first, last, lo, hi, *results)
+
+    _over_blocks(task, batch, width)
+    return out, states
+
+
+def scan_along_adjoint(
+    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
+    A: Tensor, D: Tensor, bias: Tensor, states: Tensor, out_bar: Tensor, states_bar: Tensor,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Compute the cotangents of x, dt, B, C and z, and of the state before every position."""
+    batch, length, width = x.shape
+    count = A.shape[0]
+    B, C, A = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0)))
+    states_bar = _whole_groups(states_bar, 2)
+    x_bar, dt_bar, z_bar = (x.new_empty(x.shape) for _ in range(3))
+    B_bar, C_bar = shares = x.new_empty(2, batch, -(-width // BLOCK), length, A.shape[0])
+    added_bar = x.new_empty(states[:, 1:].shape)
+    inputs = _arrays(x, dt, B, C, z, A, D, bias, states, out_bar, states_bar)
+    results = _arrays(x_bar, dt_bar, B_bar, C_bar, z_bar, added_bar)
+
+    def task(first: int, last: int, lo: np.uintp, hi: np.uintp) -> None:
+        along_kernels.scan_along_adjoint(*inputs, first, last, lo, hi, *results)
+
+    _over_blocks(task, batch, width)
+    sums = shares[..., :count].sum(dim=2)
+    return x_bar, dt_bar, *sums, z_bar, added_bar[:, :, :count]
+
+
 def conv_forward(past: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """SiLU of the causal convolution; ``past`` is (batch, K-1+T, Di), the result (batch, T, Di)."""
     batch, rows, width = past.shape
     out = past.new_empty(batch, rows - weight.shape[0] + 1, width)
     past, weight = _whole_taps(past, weight)
-    p, o, shared = *_arrays(past, out), _arrays(weight, bias)
+    *inputs, o = _arrays(past, weight, bias, out)
 
-    def task(b: int, _: int, first: int, last: int) -> None:
-        conv_kernels.conv_forward(p[b], *shared, first, last, o[b])
+    def task(first: int, last: int, lo: int, hi: int) -> None:
+        conv_kernels.conv_forward(*inputs, first, last, lo, hi, o)
 
-    _over_rows(task, o.shape[1], batch)
+    _over_batch(task, *o.shape[:2])
     return out
 
 
@@ -235,6 +294,31 @@ def conv_adjoint(
     if not weights:
         return past_bar[:, lack:], None, None
     return past_bar[:, lack:], weight_bar.sum((0, 1))[lack:], bias_bar.sum((0, 1))
+
+
+def conv_along(
+    x: Tensor, weight: Tensor, bias: Tensor, added: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute outputs, states (batch, T + 1, K - 1, Di), and the slopes of SiLU (batch, T, Di)."""
+    batch, length, width = x.shape
+    out, slope = x.new_empty(2, *x.shape)
+    states = x.new_empty(batch, length + 1, weight.shape[0] - 1, width)
+    inputs, results = _arrays(x, weight, bias, added), _arrays(out, slope, states)
+    _over(lambda b: along_kernels.conv_along(*inputs, b, *results), [(b,) for b in range(batch)])
+    return out, states, slope
+
+
+def conv_along_adjoint(
+    weight: Tensor, slope: Tensor, out_bar: Tensor, states_bar: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute the cotangents of x, and of the state before every position."""
+    x_bar, added_bar = slope.new_empty(slope.shape), slope.new_empty(states_bar[:, 1:].shape)
+    arrays = _arrays(weight, slope, out_bar, states_bar, x_bar, added_bar)
+    _over(
+        lambda b: along_kernels.conv_along_adjoint(*arrays[:4], b, *arrays[4:]),
+        [(b,) for b in range(len(slope))],
+    )
+    return x_bar, added_bar
 
 
 def norm_forward(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -73,6 +73,40 @@ class _Conv(Function):
         return past_bar[:, before:], *shares, past_bar[:, :before].clone()
 
 
+class _ScanAlong(Function):
+    @staticmethod
+    def forward(ctx, *inputs):
+        out, states = kernels(inputs[0]).scan_along(*inputs)
+        ctx.save_for_backward(*inputs[:-1], states)
+        ctx.set_materialize_grads(False)
+        return out, states[:, :, : inputs[-1].shape[2]]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *bars):
+        *primals, states = ctx.saved_tensors
+        known = _or_zeros(bars, [primals[0], states[:, :, : primals[5].shape[0]]])
+        *of_inputs, of_added = kernels(states).scan_along_adjoint(*primals, states, *known)
+        return *of_inputs, None, None, None, of_added
+
+
+class _ConvAlong(Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, added):
+        out, states, slope = kernels(x).conv_along(x, weight, bias, added)
+        ctx.save_for_backward(weight, slope, states)
+        ctx.set_materialize_grads(False)
+        return out, states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *bars):
+        weight, slope, states = ctx.saved_tensors
+        known = _or_zeros(bars, [slope, states])
+        x_bar, added_bar = kernels(states).conv_along_adjoint(weight, slope, *known)
+        return x_bar, None, None, added_bar
+
+
 class _Norm(Function):
     @staticmethod
     def forward(ctx, x, weight, eps):
@@ -133,6 +167,29 @@ def _conv_of_duals(past: Any, weight: Tensor, bias: Tensor, length: int) -> Any:
     out = kernels(past.value).conv_forward(past.value, weight, bias)
     dots = kernels(past.value).conv_tangent(past.value, weight, bias, past.dots)
     return Dual(out, dots), past[..., length:, :].clone()
+
+
+def selective_scan_along(
+    x: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    z: Tensor,
+    A: Tensor,
+    D: Tensor,
+    dt_bias: Tensor,
+    added: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Run `reference.selective_scan_along` by compiled kernels; A, D and the bias are constants."""
+    constants = (v.detach() for v in (A, D, dt_bias))
+    return _ScanAlong.apply(x, dt, B, C, z, *constants, added)
+
+
+def causal_conv_along(
+    x: Tensor, weight: Tensor, bias: Tensor, added: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Run `reference.causal_conv_along` by compiled kernels; weight and bias are constants."""
+    return _ConvAlong.apply(x, weight.detach(), bias.detach(), added)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

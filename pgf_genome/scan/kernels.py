@@ -1,4 +1,4 @@
-"""Numba kernels of the selective scan, for one sequence and some of its channels.
+"""Numba kernels of the selective scan, for some channels of one sequence or of several.
 
 Time runs in chunks of `CHUNK` positions, and within a chunk one block of `BLOCK` channels after
 the other, so that the scratch rows of a block stay in cache. A block computes first everything
@@ -143,19 +143,28 @@ def forward_chunk(x, dt, B, C, z, poles, D, bias, h, start, stop, lo, width, row
 
 
 @kernel
-def scan_forward(x, dt, B, C, z, A, D, bias, h_start, lo, hi, out, h_end, stored):
-    """Compute outputs, final state, and the states before every `CHUNK`-th position."""
-    poles, h = grouped(A, lo, hi) * x.dtype.type(LOG2_E), grouped(h_start, lo, hi)
+def scan_forward(
+    x, dt, B, C, z, A, D, bias, h_start, first, last, lo, hi, out, h_end, stored
+):  # fmt: skip
+    """Compute outputs, final state, and the states before every `CHUNK`-th position.
+
+    All arrays but A, D and the bias have an axis of sequences in front, of which ``first`` ..
+    ``last - 1`` are computed.
+    """
+    poles = grouped(A, lo, hi) * x.dtype.type(LOG2_E)
     rows = np.zeros((CHUNK, FORWARD_ROW), x.dtype)
-    for chunk in range(stored.shape[0]):
-        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, x.shape[0])
-        ungroup(h, lo, hi, stored[chunk])
-        for k in range(h.shape[0]):
-            first, width = block_of(k, lo, hi)
-            forward_chunk(
-                x, dt, B, C, z, poles[k], D, bias, h[k], start, stop, first, width, rows, out
-            )
-    ungroup(h, lo, hi, h_end)
+    for b in range(first, last):
+        h = grouped(h_start[b], lo, hi)
+        for start in range(0, x.shape[1], CHUNK):
+            stop = min(start + CHUNK, x.shape[1])
+            ungroup(h, lo, hi, stored[b, start // CHUNK])
+            for k in range(h.shape[0]):
+                channel, width = block_of(k, lo, hi)
+                forward_chunk(
+                    x[b], dt[b], B[b], C[b], z[b], poles[k], D, bias, h[k], start, stop,
+                    channel, width, rows, out[b],
+                )  # fmt: skip
+        ungroup(h, lo, hi, h_end[b])
 
 
 @inlined

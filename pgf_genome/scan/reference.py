@@ -10,6 +10,8 @@ differentiable in both; running two tiles with the state handed over equals runn
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import silu, softplus
@@ -95,3 +97,59 @@ def selective_scan(
         outputs.append((C[:, t, :, None] * h).sum(dim=1))
     y = torch.stack(outputs, dim=1) + D * x  # (batch, T, Di)
     return y * silu(z), h
+
+
+def causal_conv_along(
+    x: Tensor, weight: Tensor, bias: Tensor, added: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`causal_conv` with its state at every position; see `along`."""
+    return along(lambda now, state: causal_conv(x[:, now], weight, bias, state), added)
+
+
+def selective_scan_along(
+    x: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    z: Tensor,
+    A: Tensor,
+    D: Tensor,
+    dt_bias: Tensor,
+    added: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`selective_scan` with its state at every position; see `along`."""
+
+    def step(now: slice, state: Tensor) -> tuple[Tensor, Tensor]:
+        inputs = (v[:, now] for v in (x, dt, B, C, z))
+        return selective_scan(*inputs, A, D, dt_bias, state)
+
+    return along(step, added)
+
+
+def along(step: Callable[..., tuple[Tensor, ...]], *added: Tensor) -> tuple[Tensor, ...]:
+    """Run a recurrence position by position, with something added to its state before each.
+
+    The first addition is the state before the tile. Zeros later on are there to be differentiated
+    by: the gradient with respect to what is added at a position is the cotangent of the state
+    there.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(now, *state) -> (out, *state)`` of the one position in the slice ``now``.
+    *added : Tensor, (batch, T, ..)
+        For every tensor of the state.
+
+    Returns
+    -------
+    out : Tensor, (batch, T, ..)
+    *states : Tensor, (batch, T + 1, ..)
+        Before every position, with what was added there, and after the last.
+    """
+    state, outs, states = [torch.zeros_like(part[:, 0]) for part in added], [], []
+    for t in range(added[0].shape[1]):
+        states.append([s + part[:, t] for s, part in zip(state, added, strict=True)])
+        out, *state = step(slice(t, t + 1), *states[t])
+        outs.append(out)
+    columns = zip(*states, state, strict=True)
+    return torch.cat(outs, dim=1), *(torch.stack(column, dim=1) for column in columns)

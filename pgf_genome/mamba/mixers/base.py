@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pgf_genome.errors import ModelError, UsageError
 from pgf_genome.mamba.recurrence import Recurrence
 from pgf_genome.mamba.state import LayerState
+from pgf_genome.scan import along
 
 
 def check_sizes(config: Any) -> None:
@@ -107,6 +108,33 @@ class Mixer(nn.Module, ABC):
     @abstractmethod
     def forward(self, u: Tensor, state: Any) -> tuple[Tensor, LayerState]:
         """The output for a tile and the state after it."""
+
+    def along(self, u: Tensor, added: Any) -> tuple[Tensor, LayerState]:
+        """The output for a tile, and the states before every position and after the last.
+
+        A mixer that can do it faster than position by position has a method of its own.
+
+        Parameters
+        ----------
+        added : LayerState
+            Of tensors (batch, T, ..), which are added to the state before every position: the
+            gradient with respect to them is the cotangent of the state there. The first addition
+            is the state before the tile.
+
+        Returns
+        -------
+        out : Tensor, (batch, T, D)
+        states : LayerState
+            Of tensors (batch, T + 1, ..).
+        """
+        kind = type(added)
+
+        def step(now: slice, *state: Tensor) -> tuple[Tensor, ...]:
+            out, after = self(u[:, now], kind(*state))
+            return out, *after
+
+        out, *states = along(step, *added)
+        return out, kind(*states)
 
     def recurrence(self, u: Tensor, state: Any) -> Recurrence:
         """The inputs of the recurrence over a tile, for the analysis of its states.

@@ -63,6 +63,10 @@ class ConvolvedMixer(Mixer):
         )
         self.out_proj = nn.Linear(config.d_inner, d_model, bias=config.proj_bias)
 
+    def along(self, u: Tensor, added: MixerState) -> tuple[Tensor, MixerState]:
+        # the convolution and the scan do it, if their states have an axis of positions
+        return self(u, added)
+
     def project_in(self, u: Tensor) -> list[Tensor]:
         """A product for each part, instead of one and a split: the parts come out contiguous."""
         weights = self.in_proj.weight.split(self.parts)
