@@ -37,7 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"pages", "scan", "sequence", "tracks"}),
     frozenset({"mamba", "runs"}),
     frozenset({"checkpoints", "engine"}),
-    frozenset({"inspection", "memory", "pretrain"}),
+    frozenset({"effects", "inspection", "memory", "pretrain"}),
     frozenset({"browser", "report"}),
     frozenset({"attribution"}),
     frozenset({"experiments"}),

@@ -90,7 +90,7 @@ def adjoint(
     running = running_of(model)
     chosen: Objective = running.likelihood() if objective is None else objective
     running.check(chosen)
-    read, length = _reader(model, ids)
+    read, length = reader_of(model, ids)
     value, gradient = running.adjoint(read, Plan(length, tile_length, kept), chosen, threads)
     return Adjoint(value, gradient.cpu().numpy(), unit_of(chosen))
 
@@ -144,7 +144,7 @@ def parameter_gradient(
     """
     running = running_of(model)
     chosen = Likelihood(targets="fixed") if objective is None else objective
-    read, length = _reader(model, ids)
+    read, length = reader_of(model, ids)
     names = [name for name, _ in model.named_parameters()]
     with _weights_require_gradients(model):
         plan = Plan(length, tile_length)
@@ -191,7 +191,7 @@ def tangent(
     """
     running = running_of(model)
     running.require_head("there are no log-probabilities; use a model with a head")
-    read, length = _reader(model, ids)
+    read, length = reader_of(model, ids)
     try:
         directions = torch.as_tensor(direction).to(model.device, model.dtype)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -222,14 +222,26 @@ def log_probs(
     """
     running = running_of(model)
     running.require_head("there are no log-probabilities; use a model with a head")
-    read, length = _reader(model, ids)
+    read, length = reader_of(model, ids)
     return running.log_probs(read, Plan(length, tile_length), threads).cpu().numpy()
 
 
-def _reader(model: LanguageModel, ids: Ids) -> tuple[Reader, int]:
-    """One-hot tiles of a single sequence, and its length."""
+def reader_of(model: LanguageModel, ids: Ids, tokens_only: bool = False) -> tuple[Reader, int]:
+    """One-hot tiles of a single sequence, and its length.
+
+    Raises
+    ------
+    SequenceError
+        If ``ids`` is neither token ids nor an input of this vocabulary, or an input where only
+        tokens will do.
+    """
     given, rows = _as_tensor(model, ids), model.config.vocab_rows
-    if given.dim() == 2 and given.is_floating_point() and given.shape[1] == rows:
+    if (
+        not tokens_only
+        and given.dim() == 2
+        and given.is_floating_point()
+        and given.shape[1] == rows
+    ):
         x = given.to(model.device, model.dtype)
         return lambda start, stop: x[None, start:stop].clone(), len(x)
     tokens = _checked(model, given)

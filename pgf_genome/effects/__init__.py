@@ -1,0 +1,1 @@
+"""What a change of the sequence does to an objective."""

@@ -1,0 +1,186 @@
+"""The adjoint sweep with the states, and their cotangents, at every position.
+
+An adjoint sweep carries the cotangent of the state from tile to tile. Inside a tile it is there at
+every position as well, at
+
+    s_t    the state before position t
+    l_t    dF / d(s_t), by those terms of F that stand at t and after it
+
+so that whatever changes the state can be followed from any position, and to first order be left at
+any position. Both take as much memory as a state each, so that tiles are cut once more: into
+stretches, whose boundary states are computed again from that of the tile and kept in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pgf_genome.engine import sweep
+from pgf_genome.engine.equations import Reader, States, inner_product
+from pgf_genome.engine.objective import Objective, Tile, sums
+from pgf_genome.engine.plan import Cost, Plan
+from pgf_genome.intervals import Span
+from pgf_genome.mamba.model import CausalMamba
+from pgf_genome.mamba.state import State
+
+# Memory for what is kept of a stretch.
+STRETCH_BYTES = 128 * 2**20
+
+
+class Stretch(NamedTuple):
+    """Consecutive positions of one sequence."""
+
+    start: int
+    x: Tensor  # (n, V): one-hot input
+    states: State  # (n, ..): before every position
+    cotangents: State  # (n, ..): dF / d(states), by the terms of F at a position and after it
+    remaining: Tensor  # (n,) float64: the sum of those terms
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.x)
+
+    def part(self, start: int, stop: int) -> Stretch:
+        """As much as there is of the positions start .. stop - 1."""
+        start, stop = max(start, self.start), min(stop, self.stop)
+        if (start, stop) == (self.start, self.stop):
+            return self
+        chosen = slice(start - self.start, max(stop, start) - self.start)
+        return Stretch(
+            start,
+            self.x[chosen],
+            self.states.part(chosen),
+            self.cotangents.part(chosen),
+            self.remaining[chosen],
+        )
+
+    def copied(self) -> Stretch:
+        """The same numbers in memory of their own."""
+        states, cotangents = (s.map(torch.clone) for s in (self.states, self.cotangents))
+        return Stretch(self.start, self.x.clone(), states, cotangents, self.remaining.clone())
+
+    @staticmethod
+    def joined(parts: list[Stretch]) -> Stretch:
+        """One stretch of several that follow each other."""
+        if len(parts) == 1:
+            return parts[0]
+        return Stretch(
+            parts[0].start,
+            torch.cat([p.x for p in parts]),
+            State.joined([p.states for p in parts]),
+            State.joined([p.cotangents for p in parts]),
+            torch.cat([p.remaining for p in parts]),
+        )
+
+    @staticmethod
+    def past_the_end(model: CausalMamba, length: int, count: int) -> Stretch:
+        """Positions after the last one, where nothing is read and no term of F stands."""
+        one = model.initial_state(1).map(torch.zeros_like)
+        rows = one.map(lambda t: t.expand(count, *t.shape[1:]))
+        x = one.log_probs.new_zeros(count, model.config.vocab_rows)
+        return Stretch(length, x, rows, rows, torch.zeros(count, dtype=torch.float64).to(x.device))
+
+
+def positions_at_once(model: CausalMamba) -> int:
+    """Positions of a stretch, by the memory that they take."""
+    cost = Cost.of(model.config, 0, 1, model.dtype.itemsize)
+    # states, what is added to them, cotangents, and the cotangents of what comes out as states
+    return max(1, STRETCH_BYTES // (4 * cost.state + cost.tape_per_base))
+
+
+def stretches(
+    model: CausalMamba,
+    read: Reader,
+    plan: Plan,
+    objective: Objective,
+    states: States,
+    span: Span,
+    size: int | None = None,
+    threads: int | None = None,
+) -> Iterator[Stretch]:
+    """Sweep back over one sequence; yield the stretches that meet a span, from its end to its start.
+
+    Parameters
+    ----------
+    read, plan, states, threads
+        As for `sweep.adjoint`.
+    span : (start, stop)
+        Positions, at least one. Tiles after it are swept as usual, tiles before it not at all.
+    size : int, optional
+        Positions of a stretch; None is for us to choose.
+    """
+    start, stop = span
+    last = (stop - 1) // plan.tile_length
+    blank = model.initial_state(1)
+    cotangent, remaining = blank.map(torch.zeros_like), torch.zeros(())
+    beyond = range(plan.tiles - 1, last, -1)
+    for tile in sweep.adjoint(
+        model, read, plan, [objective], states, cotangent, beyond, threads=threads
+    ):
+        cotangent, remaining = tile.cotangent, remaining + tile.values[0]
+    for k in range(last, start // plan.tile_length - 1, -1):
+        first, end = plan.bounds(k)
+        inner = Plan(end - first, size or positions_at_once(model))
+        before = [states[k]]
+        for step in sweep.primal(
+            model,
+            lambda a, b, first=first: read(first + a, first + b),
+            inner,
+            states[k],
+            range(inner.replayed),
+            threads,
+        ):
+            before.append(step.state)
+        for j in range(inner.tiles - 1, -1, -1):
+            bounds = (first + at for at in inner.bounds(j))
+            here = _stretch(model, read, bounds, before.pop(), objective, cotangent, remaining)
+            cotangent, remaining = here.cotangents.part(slice(0, 1)), here.remaining[0]
+            if here.start < stop and start < here.stop:
+                yield here
+
+
+def _stretch(
+    model: CausalMamba,
+    read: Reader,
+    bounds: Span,
+    before: State,
+    objective: Objective,
+    cotangent: State,
+    remaining: Tensor,
+) -> Stretch:
+    """Run a stretch from the state before it; what comes after is in cotangent and remaining."""
+    start, stop = bounds
+    x, length = read(start, stop), stop - start
+    added = before.map(lambda t: _in_front(t, length))
+    with torch.enable_grad():
+        hidden, layers = model.along(x, added.layers)
+        logits = model.logits(hidden)
+        log_probs = torch.log_softmax(logits, dim=-1)
+        log_p = added.log_probs + _shifted(log_probs)
+        # every position is a tile of its own
+        rows = (t[0][:, None] for t in (x, log_p, logits, hidden))
+        tiles = Tile(start, *rows, model.vocabulary.base_ids)
+        starts = torch.arange(start, stop, device=x.device)
+        terms = sums(objective, tiles, starts, torch.ones_like(starts))
+        after = State(layers, log_probs).map(lambda t: t[:, -1])
+        onward = terms.sum() + inner_product(after, cotangent)
+    bars = torch.autograd.grad(onward, added.tensors(), materialize_grads=True)
+    states = State(layers, log_p).map(lambda t: t.detach()[0, :length])
+    ahead = terms.detach().flip(0).cumsum(0).flip(0) + remaining
+    return Stretch(start, x[0], states, added.filled([bar[0] for bar in bars]), ahead)
+
+
+def _in_front(state: Tensor, length: int) -> Tensor:
+    """A state, and zeros for every other position, to be differentiated by."""
+    added = state.new_zeros(len(state), length, *state.shape[1:])
+    added[:, 0] = state.detach()
+    return added.requires_grad_()
+
+
+def _shifted(rows: Tensor) -> Tensor:
+    """Rows moved back by one position, (batch, T, V)."""
+    return torch.cat([torch.zeros_like(rows[:, :1]), rows[:, :-1]], dim=1)
