@@ -13,11 +13,11 @@ from pgf_genome.scan import causal_conv, function, reference, selective_scan
 SHAPES = [(1, 1, 5), (1, 2, 5), (2, 17, 5), (1, 40, 130), (3, 3, 128)]  # batch, length, width
 
 
-def with_additions(inputs: list, zeros: bool = False) -> list:
-    """The same arguments with something added to the state before every position."""
+def placed(inputs: list) -> list:
+    """The same arguments, with zeros after the state for every other position."""
     *others, state = inputs
-    (later,) = random_like([state.new_empty(len(state), inputs[0].shape[1] - 1, *state.shape[1:])])
-    return [*others, torch.cat([state[:, None], later * (not zeros)], dim=1)]
+    zeros = state.new_zeros(len(state), inputs[0].shape[1] - 1, *state.shape[1:])
+    return [*others, torch.cat([state[:, None], zeros], dim=1)]
 
 
 def values_and_cotangents(op, inputs: list, moving: tuple[int, ...]) -> list:
@@ -40,7 +40,7 @@ def assert_same(op, twin, inputs: list, moving: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_scan_along_equals_its_equations(shape, dtype):
-    inputs = with_additions(scan_inputs("ordinary", *shape, dtype))
+    inputs = placed(scan_inputs("ordinary", *shape, dtype))
     moving = (0, 1, 2, 3, 4, 8)
     assert_same(function.selective_scan_along, reference.selective_scan_along, inputs, moving)
 
@@ -49,7 +49,7 @@ def test_the_scan_along_equals_its_equations(shape, dtype):
 @pytest.mark.parametrize("taps", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_convolution_along_equals_its_equations(shape, taps, dtype):
-    inputs = with_additions(conv_inputs(*shape, taps, dtype))
+    inputs = placed(conv_inputs(*shape, taps, dtype))
     assert_same(function.causal_conv_along, reference.causal_conv_along, inputs, (0, 3))
 
 
@@ -63,13 +63,13 @@ def test_the_convolution_along_equals_its_equations(shape, taps, dtype):
 )
 def test_states_along_are_those_of_shorter_tiles(op, inputs):
     """And their cotangents are those of a tile that begins where they are."""
-    out, states = op(*with_additions(inputs, zeros=True))
+    out, states = op(*placed(inputs))
     assert_within(1e-13, out, op(*inputs)[0])
     moving = 5 if op is selective_scan else 1  # arguments with an axis of positions
     for t in range(1, 10):
         part = [v[:, :t] if i < moving else v for i, v in enumerate(inputs)]
         assert_within(1e-13, states[:, t], op(*part)[1])
-    leaves = [v.detach().requires_grad_() for v in with_additions(inputs, zeros=True)]
+    leaves = [v.detach().requires_grad_() for v in placed(inputs)]
     (along,) = torch.autograd.grad(op(*leaves)[0].square().sum(), leaves[-1])
     for t in range(9):
         rest = [v[:, t:] if i < moving else v for i, v in enumerate(inputs[:-1])]

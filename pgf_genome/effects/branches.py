@@ -24,6 +24,7 @@ from torch import Tensor
 from pgf_genome.engine.objective import Objective, observe_batch, sums
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
+from pgf_genome.scan import inner_change
 
 # Positions that branches run at a time, and positions of all branches that run together.
 STEP, ROWS = 256, 2048
@@ -85,11 +86,10 @@ def to_come(after: State, reference: State, cotangents: State) -> Tensor:
     -------
     Tensor, (n, k) float64
     """
-    n, total = len(reference.log_probs), torch.zeros(())
+    n = len(reference.log_probs)
     columns = (s.tensors() for s in (after, reference, cotangents))
-    for moved, unmoved, bar in zip(*columns, strict=True):
-        if not bar.numel():
-            continue  # a state without taps, or of a model without a head
-        change = moved.reshape(n, -1, bar[0].numel()) - unmoved.reshape(n, 1, -1)
-        total = total + (change @ bar.reshape(n, -1, 1))[..., 0].double()
-    return total
+    parts = [
+        inner_change(moved.unflatten(0, (n, -1)), unmoved, bar)
+        for moved, unmoved, bar in zip(*columns, strict=True)
+    ]
+    return torch.stack(parts).sum(dim=0)

@@ -225,8 +225,8 @@ def _near(
     threads: int | None,
 ) -> Iterator[Effects]:
     model, (start, stop), length = strand.model, span, strand.length
-    to_the_end = near is None or start + near >= length
-    reach = length if to_the_end else near
+    reach = length if near is None else near
+    to_the_end = start + reach >= length
     # where branches are left to first order, and the last position that one leaves from
     ends = [] if to_the_end else [Stretch.past_the_end(model, length, reach)]
     seen = start, stop if to_the_end else min(stop + reach, length)
@@ -283,8 +283,9 @@ def _substitute(
         parts = (end.part(first + reach, last + reach) for end in ends)
         end = Stretch.joined([part for part in parts if len(part.x)])
         values += end.remaining[rows]
-        left = known.nonzero()[:, 0]
-        states, cotangents = (s.map(lambda t: t[left]) for s in (end.states, end.cotangents))
+        states, cotangents = end.states, end.cotangents
+        if not known.all():
+            states, cotangents = (s.map(lambda t: t[known]) for s in (states, cotangents))
         values += branches.to_come(after, states, cotangents).flatten()
     effects[rows, others] = values
     return effects.cpu().numpy()

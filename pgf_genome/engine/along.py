@@ -102,7 +102,7 @@ def stretches(
     size: int | None = None,
     threads: int | None = None,
 ) -> Iterator[Stretch]:
-    """Sweep back over one sequence; yield the stretches that meet a span, from its end to its start.
+    """Sweep back over one sequence; yield the stretches that meet a span, from its end on.
 
     Parameters
     ----------
@@ -123,24 +123,34 @@ def stretches(
     ):
         cotangent, remaining = tile.cotangent, remaining + tile.values[0]
     for k in range(last, start // plan.tile_length - 1, -1):
-        first, end = plan.bounds(k)
-        inner = Plan(end - first, size or positions_at_once(model))
-        before = [states[k]]
-        for step in sweep.primal(
-            model,
-            lambda a, b, first=first: read(first + a, first + b),
-            inner,
-            states[k],
-            range(inner.replayed),
-            threads,
-        ):
-            before.append(step.state)
-        for j in range(inner.tiles - 1, -1, -1):
-            bounds = (first + at for at in inner.bounds(j))
-            here = _stretch(model, read, bounds, before.pop(), objective, cotangent, remaining)
+        for first, end, before in _cut(model, read, plan, k, states[k], size, threads):
+            here = _stretch(model, read, (first, end), before, objective, cotangent, remaining)
             cotangent, remaining = here.cotangents.part(slice(0, 1)), here.remaining[0]
-            if here.start < stop and start < here.stop:
+            if first < stop and start < end:
                 yield here
+
+
+def _cut(
+    model: CausalMamba,
+    read: Reader,
+    plan: Plan,
+    k: int,
+    state: State,
+    size: int | None,
+    threads: int | None,
+) -> Iterator[tuple[int, int, State]]:
+    """Start and stop of the stretches of a tile, and the state before each, from the last on."""
+    start, stop = plan.bounds(k)
+    inner = Plan(stop - start, size or positions_at_once(model))
+
+    def here(first: int, last: int) -> Tensor:
+        return read(start + first, start + last)
+
+    steps = sweep.primal(model, here, inner, state, range(inner.replayed), threads)
+    states = [state, *(step.state for step in steps)]
+    for j in range(inner.tiles - 1, -1, -1):
+        first, last = inner.bounds(j)
+        yield start + first, start + last, states.pop()
 
 
 def _stretch(
@@ -155,30 +165,30 @@ def _stretch(
     """Run a stretch from the state before it; what comes after is in cotangent and remaining."""
     start, stop = bounds
     x, length = read(start, stop), stop - start
-    added = before.map(lambda t: _in_front(t, length))
+    placed = before.map(lambda t: _in_front(t, length))
     with torch.enable_grad():
-        hidden, layers = model.along(x, added.layers)
+        hidden, layers = model.along(x, placed.layers)
         logits = model.logits(hidden)
         log_probs = torch.log_softmax(logits, dim=-1)
-        log_p = added.log_probs + _shifted(log_probs)
+        log_p = placed.log_probs + _shifted(log_probs)
         # every position is a tile of its own
-        rows = (t[0][:, None] for t in (x, log_p, logits, hidden))
-        tiles = Tile(start, *rows, model.vocabulary.base_ids)
+        rows = [t[0][:, None] for t in (x, log_p, logits, hidden)]
+        tiles = Tile(start, rows[0], rows[1], rows[2], rows[3], model.vocabulary.base_ids)
         starts = torch.arange(start, stop, device=x.device)
         terms = sums(objective, tiles, starts, torch.ones_like(starts))
         after = State(layers, log_probs).map(lambda t: t[:, -1])
         onward = terms.sum() + inner_product(after, cotangent)
-    bars = torch.autograd.grad(onward, added.tensors(), materialize_grads=True)
+    bars = torch.autograd.grad(onward, placed.tensors(), materialize_grads=True)
     states = State(layers, log_p).map(lambda t: t.detach()[0, :length])
     ahead = terms.detach().flip(0).cumsum(0).flip(0) + remaining
-    return Stretch(start, x[0], states, added.filled([bar[0] for bar in bars]), ahead)
+    return Stretch(start, x[0], states, placed.filled([bar[0] for bar in bars]), ahead)
 
 
 def _in_front(state: Tensor, length: int) -> Tensor:
     """A state, and zeros for every other position, to be differentiated by."""
-    added = state.new_zeros(len(state), length, *state.shape[1:])
-    added[:, 0] = state.detach()
-    return added.requires_grad_()
+    placed = state.new_zeros(len(state), length, *state.shape[1:])
+    placed[:, 0] = state.detach()
+    return placed.requires_grad_()
 
 
 def _shifted(rows: Tensor) -> Tensor:

@@ -66,10 +66,11 @@ class Tile:
 
     def one(self, b: int, start: int, length: int) -> Tile:
         """The first positions of tile b of a batch that has its axis in front."""
-        tensors = (self.x, self.log_p, self.logits, self.hidden)
+        x, log_p, logits, hidden = (
+            t[b, :length] for t in (self.x, self.log_p, self.logits, self.hidden)
+        )
         targets = None if self.targets is None else self.targets[b, :length]
-        cut = (t[b, :length] for t in tensors)
-        return Tile(start, *cut, self.base_ids, self.ahead, targets)
+        return Tile(start, x, log_p, logits, hidden, self.base_ids, self.ahead, targets)
 
 
 Objective = Callable[[Tile], Tensor]

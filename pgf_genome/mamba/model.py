@@ -54,9 +54,9 @@ class Block(nn.Module):
         mixed, state = self.mixer(self.norm(h), state)
         return h + mixed, state
 
-    def along(self, h: Tensor, added: LayerState) -> tuple[Tensor, LayerState]:
+    def along(self, h: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """As ``forward``, with states at every position; see `Mixer.along`."""
-        mixed, states = self.mixer.along(self.norm(h), added)
+        mixed, states = self.mixer.along(self.norm(h), state)
         return h + mixed, states
 
 
@@ -192,11 +192,11 @@ class CausalMamba(LanguageModel):
         return whole(x, state.layers)
 
     def along(
-        self, x: Tensor, added: Sequence[LayerState]
+        self, x: Tensor, before: Sequence[LayerState]
     ) -> tuple[Tensor, tuple[LayerState, ...]]:
         """As ``hidden``, with the layers' states at every position; see `Mixer.along`."""
         h, along = self.embed(x), []
-        for block, state in zip(self.layers, added, strict=True):
+        for block, state in zip(self.layers, before, strict=True):
             h, states = block.along(h, state)
             along.append(states)
         return self.norm_f(h), tuple(along)

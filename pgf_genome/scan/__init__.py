@@ -19,7 +19,7 @@ from pgf_genome.scan import function, reference
 from pgf_genome.scan.dual import Dual, by_equations
 from pgf_genome.scan.reference import along
 
-__all__ = ["Dual", "along", "causal_conv", "rms_norm", "selective_scan"]
+__all__ = ["Dual", "along", "causal_conv", "inner_change", "rms_norm", "selective_scan"]
 
 
 @functools.cache
@@ -64,3 +64,10 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RMSNorm over the last axis; see `reference.rms_norm`."""
     norm = function.rms_norm if x.is_cpu else by_equations(reference.rms_norm)
     return norm(x, weight, eps)
+
+
+def inner_change(moved: Tensor, unmoved: Tensor, weight: Tensor) -> Tensor:
+    """Inner products of differences with weights; see `reference.inner_change`."""
+    if not moved.is_cpu:
+        return reference.inner_change(moved, unmoved, weight)
+    return function.kernels(moved).inner_change(moved, unmoved, weight)

@@ -122,3 +122,49 @@ def conv_adjoint(
             end = min(stop, out_bar.shape[0])
             add_weight_shares(past, v[K - 1 :], start, end, weight_bar, bias_bar)
         v[: K - 1] = v[SPAN:]
+
+
+@kernel
+def conv_along(x, weight, bias, state, b, out, slope, states):
+    """Compute outputs and slopes of SiLU of sequence ``b``, and the states between positions."""
+    before, channels = weight.shape[0] - 1, np.uintp(x.shape[2])
+    total, row = np.zeros(BLOCK, x.dtype), np.zeros(ROW, x.dtype)
+    states[b, 0] = state[b]
+    for t in range(x.shape[1]):
+        for k in range(-(-int(channels) // BLOCK)):
+            lo, width = block_of(k, FIRST, channels)
+            for d in range(width):
+                total[d] = bias[lo + d] + weight[before, lo + d] * x[b, t, lo + d]
+            for j in range(before):
+                for d in range(width):
+                    total[d] += weight[j, lo + d] * states[b, t, j, lo + d]
+            load_gate(total, width, row)
+            for d in range(width):
+                out[b, t, lo + d] = row[GATE + d]
+                slope[b, t, lo + d] = row[GATE_SLOPE + d]
+        if before:
+            states[b, t + 1, : before - 1] = states[b, t, 1:]
+            states[b, t + 1, before - 1] = x[b, t]
+
+
+@kernel
+def conv_along_adjoint(weight, slope, out_bar, end_bar, b, x_bar, along):
+    """Compute cotangents of x, and of the state before every position, of sequence ``b``.
+
+    v_t          = u_bar_t silu'(..)
+    x_bar_t      = carry_{K-2} + weight_{K-1} v_t       carry is that of the position after
+    carry_j      = carry_{j-1} + weight_j v_t
+    """
+    before, channels = weight.shape[0] - 1, x_bar.shape[2]
+    carry = end_bar[b].copy()
+    for t in range(slope.shape[1] - 1, -1, -1):
+        for d in range(channels):
+            x_bar[b, t, d] = weight[before, d] * out_bar[b, t, d] * slope[b, t, d]
+        if before:
+            for d in range(channels):
+                x_bar[b, t, d] += carry[before - 1, d]
+        for j in range(before - 1, -1, -1):
+            for d in range(channels):
+                v = out_bar[b, t, d] * slope[b, t, d]
+                carry[j, d] = weight[j, d] * v + (carry[j - 1, d] if j else x_bar.dtype.type(0))
+        along[b, t] = carry

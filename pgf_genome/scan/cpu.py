@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.scan import along_kernels, conv_kernels, kernels, norm_kernels, tangent_kernels
+from pgf_genome.scan import conv_kernels, kernels, norm_kernels, tangent_kernels
 from pgf_genome.scan.kernels import BLOCK, CHUNK, GROUP
 
 # Rows of a matrix that one thread normalises at a time.
@@ -102,21 +102,22 @@ def _by_sequence(*tensors: Tensor) -> list[tuple[np.ndarray, ...]]:
 
 def scan_forward(
     x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
-    A: Tensor, D: Tensor, bias: Tensor, state: Tensor,
+    A: Tensor, D: Tensor, bias: Tensor, state: Tensor, spacing: int = CHUNK,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Compute outputs, final state, and the stored states that the adjoint starts from.
 
-    The stored states are (batch, ceil(T / CHUNK), N', Di), with N rounded up to whole groups N'.
+    Stored are those before positions 0, ``spacing``, .. up to T, (batch, T // spacing + 1, N', Di),
+    with N rounded up to whole groups N'; none if the spacing is 0.
     """
     batch, length, width = x.shape
     states = A.shape[0]
     B, C, A, state = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (state, 1)))
     out, end = x.new_empty(x.shape), state.new_empty(state.shape)
-    stored = x.new_empty(batch, -(-length // CHUNK), A.shape[0], width)
+    stored = x.new_empty(batch, length // spacing + 1 if spacing else 0, A.shape[0], width)
     inputs, results = _arrays(x, dt, B, C, z, A, D, bias, state), _arrays(out, end, stored)
 
     def task(first: int, last: int, lo: np.uintp, hi: np.uintp) -> None:
-        kernels.scan_forward(*inputs, first, last, lo, hi, *results)
+        kernels.scan_forward(*inputs, first, last, lo, hi, *results, spacing)
 
     _over_blocks(task, batch, width)
     return out, end[:, :states].contiguous(), stored
@@ -161,11 +162,12 @@ def scan_tangent(
 def scan_adjoint(
     x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
     A: Tensor, D: Tensor, bias: Tensor, stored: Tensor, out_bar: Tensor, end_bar: Tensor,
-    weights: bool,
+    weights: bool, spacing: int = CHUNK,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """Compute the cotangents of x, dt, B, C, z, A, D, bias and state.
 
-    Those of A, D and bias are None unless ``weights``.
+    Those of A, D and bias are None unless ``weights``. If the states before all positions are
+    stored, with a ``spacing`` of 1, the last is the cotangent of each of them, (batch, T, N, Di).
     """
     batch, length, width = x.shape
     states = A.shape[0]
@@ -174,64 +176,24 @@ def scan_adjoint(
     x_bar, dt_bar, z_bar, state_bar = (v.new_empty(v.shape) for v in (x, dt, z, end_bar))
     A_bar = x.new_empty(batch, *A.shape)
     D_bar, bias_bar = x.new_zeros(2, batch, width)
+    along = x.new_empty(batch, length if spacing == 1 else 0, A.shape[0], width)
     inputs, shared = _by_sequence(x, dt, B, C, z), _arrays(A, D, bias)
-    outer = _by_sequence(stored, out_bar, end_bar)
-    xb, dtb, zb, hb, share = _arrays(x_bar, dt_bar, z_bar, state_bar, shares)
+    before, outer = _arrays(stored)[0], _by_sequence(out_bar, end_bar)
+    xb, dtb, zb, hb, share, each = _arrays(x_bar, dt_bar, z_bar, state_bar, shares, along)
     of_weights = _by_sequence(A_bar, D_bar, bias_bar)
 
     def task(first: int, last: int, lo: np.uintp, hi: np.uintp) -> None:
         for b in range(first, last):
             Bb, Cb = share[:, b, int(lo) // BLOCK :]
             bars = (xb[b], dtb[b], Bb, Cb, zb[b], hb[b], *of_weights[b])
-            kernels.scan_adjoint(*inputs[b], *shared, *outer[b], lo, hi, *bars, weights)
+            given = (*inputs[b], *shared, before[b], spacing, *outer[b])
+            kernels.scan_adjoint(*given, lo, hi, *bars, weights, each[b])
 
     _over_blocks(task, batch, width)
     B_bar, C_bar = shares[..., :states].sum(dim=2)
     totals = [bar.sum(0) if weights else None for bar in (A_bar[:, :states], D_bar, bias_bar)]
-    return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, state_bar[:, :states]
-
-
-def scan_along(
-    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
-    A: Tensor, D: Tensor, bias: Tensor, added: Tensor,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Compute outputs, and the states before every position and after the last.
-
-    The states are (batch, T + 1, N', Di), with N rounded up to whole groups N'.
-    """
-    batch, length, width = x.shape
-    B, C, A, added = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (added, 2)))
-    out, states = x.new_empty(x.shape), x.new_empty(batch, length + 1, A.shape[0], width)
-    inputs, results = _arrays(x, dt, B, C, z, A, D, bias, added), _arrays(out, states)
-
-    def task(first: int, last: int, lo: np.uintp, hi: np.uintp) -> None:
-        along_kernels.scan_along(*inputs, first, last, lo, hi, *results)
-
-    _over_blocks(task, batch, width)
-    return out, states
-
-
-def scan_along_adjoint(
-    x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
-    A: Tensor, D: Tensor, bias: Tensor, states: Tensor, out_bar: Tensor, states_bar: Tensor,
-) -> tuple[Tensor, ...]:  # fmt: skip
-    """Compute the cotangents of x, dt, B, C and z, and of the state before every position."""
-    batch, length, width = x.shape
-    count = A.shape[0]
-    B, C, A = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0)))
-    states_bar = _whole_groups(states_bar, 2)
-    x_bar, dt_bar, z_bar = (x.new_empty(x.shape) for _ in range(3))
-    B_bar, C_bar = shares = x.new_empty(2, batch, -(-width // BLOCK), length, A.shape[0])
-    added_bar = x.new_empty(states[:, 1:].shape)
-    inputs = _arrays(x, dt, B, C, z, A, D, bias, states, out_bar, states_bar)
-    results = _arrays(x_bar, dt_bar, B_bar, C_bar, z_bar, added_bar)
-
-    def task(first: int, last: int, lo: np.uintp, hi: np.uintp) -> None:
-        along_kernels.scan_along_adjoint(*inputs, first, last, lo, hi, *results)
-
-    _over_blocks(task, batch, width)
-    sums = shares[..., :count].sum(dim=2)
-    return x_bar, dt_bar, *sums, z_bar, added_bar[:, :, :count]
+    of_states = along[:, :, :states] if spacing == 1 else state_bar[:, :states]
+    return x_bar, dt_bar, B_bar, C_bar, z_bar, *totals, of_states
 
 
 def conv_forward(past: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -297,28 +259,30 @@ def conv_adjoint(
 
 
 def conv_along(
-    x: Tensor, weight: Tensor, bias: Tensor, added: Tensor
+    x: Tensor, weight: Tensor, bias: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute outputs, states (batch, T + 1, K - 1, Di), and the slopes of SiLU (batch, T, Di)."""
+    """Compute outputs and slopes of SiLU, (batch, T, Di), and states (batch, T + 1, K - 1, Di)."""
     batch, length, width = x.shape
     out, slope = x.new_empty(2, *x.shape)
     states = x.new_empty(batch, length + 1, weight.shape[0] - 1, width)
-    inputs, results = _arrays(x, weight, bias, added), _arrays(out, slope, states)
-    _over(lambda b: along_kernels.conv_along(*inputs, b, *results), [(b,) for b in range(batch)])
-    return out, states, slope
+    inputs, results = _arrays(x, weight, bias, state), _arrays(out, slope, states)
+    _over(lambda b: conv_kernels.conv_along(*inputs, b, *results), [(b,) for b in range(batch)])
+    return out, slope, states
 
 
 def conv_along_adjoint(
-    weight: Tensor, slope: Tensor, out_bar: Tensor, states_bar: Tensor
+    weight: Tensor, slope: Tensor, out_bar: Tensor, end_bar: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Compute the cotangents of x, and of the state before every position."""
-    x_bar, added_bar = slope.new_empty(slope.shape), slope.new_empty(states_bar[:, 1:].shape)
-    arrays = _arrays(weight, slope, out_bar, states_bar, x_bar, added_bar)
+    batch, length, width = slope.shape
+    x_bar = slope.new_empty(slope.shape)
+    along = slope.new_empty(batch, length, weight.shape[0] - 1, width)
+    given, results = _arrays(weight, slope, out_bar, end_bar), _arrays(x_bar, along)
     _over(
-        lambda b: along_kernels.conv_along_adjoint(*arrays[:4], b, *arrays[4:]),
-        [(b,) for b in range(len(slope))],
+        lambda b: conv_kernels.conv_along_adjoint(*given, b, *results),
+        [(b,) for b in range(batch)],
     )
-    return x_bar, added_bar
+    return x_bar, along
 
 
 def norm_forward(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -354,3 +318,13 @@ def norm_adjoint(
 
     _over_rows(task, len(rows))
     return x_bar, shares.sum(0) if weights else None
+
+
+def inner_change(moved: Tensor, unmoved: Tensor, weight: Tensor) -> Tensor:
+    """Run `reference.inner_change`, summed in the type of the numbers and then in float64."""
+    out = moved.new_empty(moved.shape[:2], dtype=torch.float64)
+    arrays = _arrays(moved.flatten(2), unmoved.flatten(1), weight.flatten(1), out)
+    _over_rows(
+        lambda _, lo, hi: norm_kernels.inner_change(*arrays[:3], lo, hi, arrays[3]), len(out)
+    )
+    return out

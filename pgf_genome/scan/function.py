@@ -76,35 +76,39 @@ class _Conv(Function):
 class _ScanAlong(Function):
     @staticmethod
     def forward(ctx, *inputs):
-        out, states = kernels(inputs[0]).scan_along(*inputs)
-        ctx.save_for_backward(*inputs[:-1], states)
+        *others, state = inputs
+        out, _, states = kernels(state).scan_forward(*others, state[:, 0], spacing=1)
+        ctx.save_for_backward(*others, states)
         ctx.set_materialize_grads(False)
-        return out, states[:, :, : inputs[-1].shape[2]]
+        return out, states[:, :, : state.shape[2]]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *bars):
+    def backward(ctx, out_bar, states_bar):
         *primals, states = ctx.saved_tensors
-        known = _or_zeros(bars, [primals[0], states[:, :, : primals[5].shape[0]]])
-        *of_inputs, of_added = kernels(states).scan_along_adjoint(*primals, states, *known)
-        return *of_inputs, None, None, None, of_added
+        end = states[:, -1, : primals[5].shape[0]]
+        bars = _or_zeros(
+            [out_bar, None if states_bar is None else states_bar[:, -1]], [primals[0], end]
+        )
+        return kernels(states).scan_adjoint(*primals, states, *bars, weights=False, spacing=1)
 
 
 class _ConvAlong(Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, added):
-        out, states, slope = kernels(x).conv_along(x, weight, bias, added)
+    def forward(ctx, x, weight, bias, state):
+        out, slope, states = kernels(x).conv_along(x, weight, bias, state[:, 0])
         ctx.save_for_backward(weight, slope, states)
         ctx.set_materialize_grads(False)
         return out, states
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *bars):
+    def backward(ctx, out_bar, states_bar):
         weight, slope, states = ctx.saved_tensors
-        known = _or_zeros(bars, [slope, states])
-        x_bar, added_bar = kernels(states).conv_along_adjoint(weight, slope, *known)
-        return x_bar, None, None, added_bar
+        end_bar = None if states_bar is None else states_bar[:, -1]
+        bars = _or_zeros([out_bar, end_bar], [slope, states[:, -1]])
+        x_bar, along = kernels(states).conv_along_adjoint(weight, slope, *bars)
+        return x_bar, None, None, along
 
 
 class _Norm(Function):
@@ -178,18 +182,18 @@ def selective_scan_along(
     A: Tensor,
     D: Tensor,
     dt_bias: Tensor,
-    added: Tensor,
+    state: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Run `reference.selective_scan_along` by compiled kernels; A, D and the bias are constants."""
     constants = (v.detach() for v in (A, D, dt_bias))
-    return _ScanAlong.apply(x, dt, B, C, z, *constants, added)
+    return _ScanAlong.apply(x, dt, B, C, z, *constants, state)
 
 
 def causal_conv_along(
-    x: Tensor, weight: Tensor, bias: Tensor, added: Tensor
+    x: Tensor, weight: Tensor, bias: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Run `reference.causal_conv_along` by compiled kernels; weight and bias are constants."""
-    return _ConvAlong.apply(x, weight.detach(), bias.detach(), added)
+    return _ConvAlong.apply(x, weight.detach(), bias.detach(), state)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

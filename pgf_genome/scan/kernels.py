@@ -125,9 +125,22 @@ def advance(row, b, c, poles, h):
         row[Y + d] += c[0] * h0 + c[1] * h1 + c[2] * h2 + c[3] * h3
 
 
+@inlined
+def write_states(h, g, lo, width, states):
+    """Write one group of a block's states into an (N, Di) matrix."""
+    for j in range(GROUP):
+        for d in range(width):
+            states[g * GROUP + j, lo + d] = h[j * BLOCK + d]
+
+
 @kernel
-def forward_chunk(x, dt, B, C, z, poles, D, bias, h, start, stop, lo, width, rows, out):
-    """Compute outputs start .. stop - 1 of a block, and advance its states ``h``."""
+def forward_chunk(
+    x, dt, B, C, z, poles, D, bias, h, start, stop, lo, width, rows, out, stored, spacing
+):  # fmt: skip
+    """Compute outputs start .. stop - 1 of a block, and advance its states ``h``.
+
+    Those before every ``spacing``-th position are stored, if it is not 0.
+    """
     clear_beyond(width, rows)
     for t in range(start, stop):
         load_step(x, dt, D, bias, t, lo, width, rows[t - start])
@@ -135,6 +148,8 @@ def forward_chunk(x, dt, B, C, z, poles, D, bias, h, start, stop, lo, width, row
     for g in range(h.shape[0]):
         now = slice(g * GROUP, g * GROUP + GROUP)
         for t in range(start, stop):
+            if spacing and t % spacing == 0:
+                write_states(h[g], g, lo, width, stored[t // spacing])
             advance(rows[t - start], B[t, now], C[t, now], poles[g], h[g])
     for t in range(start, stop):
         row = rows[t - start]
@@ -144,12 +159,12 @@ def forward_chunk(x, dt, B, C, z, poles, D, bias, h, start, stop, lo, width, row
 
 @kernel
 def scan_forward(
-    x, dt, B, C, z, A, D, bias, h_start, first, last, lo, hi, out, h_end, stored
+    x, dt, B, C, z, A, D, bias, h_start, first, last, lo, hi, out, h_end, stored, spacing
 ):  # fmt: skip
-    """Compute outputs, final state, and the states before every `CHUNK`-th position.
+    """Compute outputs, final state, and the states before positions 0, ``spacing``, .. up to T.
 
-    All arrays but A, D and the bias have an axis of sequences in front, of which ``first`` ..
-    ``last - 1`` are computed.
+    None are stored if ``spacing`` is 0. All arrays but A, D and the bias have an axis of sequences
+    in front, of which ``first`` .. ``last - 1`` are computed.
     """
     poles = grouped(A, lo, hi) * x.dtype.type(LOG2_E)
     rows = np.zeros((CHUNK, FORWARD_ROW), x.dtype)
@@ -157,14 +172,15 @@ def scan_forward(
         h = grouped(h_start[b], lo, hi)
         for start in range(0, x.shape[1], CHUNK):
             stop = min(start + CHUNK, x.shape[1])
-            ungroup(h, lo, hi, stored[b, start // CHUNK])
             for k in range(h.shape[0]):
                 channel, width = block_of(k, lo, hi)
                 forward_chunk(
                     x[b], dt[b], B[b], C[b], z[b], poles[k], D, bias, h[k], start, stop,
-                    channel, width, rows, out[b],
+                    channel, width, rows, out[b], stored[b], spacing,
                 )  # fmt: skip
         ungroup(h, lo, hi, h_end[b])
+        if spacing and x.shape[1] % spacing == 0:
+            ungroup(h, lo, hi, stored[b, x.shape[1] // spacing])
 
 
 @inlined
@@ -265,11 +281,12 @@ def store_cotangents(row, D, t, lo, width, x_bar, dt_bar, z_bar):
 @kernel
 def adjoint_chunk(
     x, dt, B, C, z, A, D, bias, h, out_bar, carry, start, stop, lo, width, rows,
-    x_bar, dt_bar, B_bar, C_bar, z_bar, A_sum, D_bar, bias_bar, weights,
+    x_bar, dt_bar, B_bar, C_bar, z_bar, A_sum, D_bar, bias_bar, weights, along,
 ):  # fmt: skip
     """Compute cotangents of the inputs start .. stop - 1 of a block, from the states ``h`` before.
 
-    ``carry`` is a g of the position after, and becomes that of ``start``.
+    ``carry`` is a g of the position after, and becomes that of ``start``. It is the cotangent of
+    the state before a position, which ``along`` takes for all positions, if it has room.
     """
     poles = A * x.dtype.type(LOG2_E)
     clear_beyond(width, rows)
@@ -288,6 +305,8 @@ def adjoint_chunk(
             reverse(row, after, B[t, now], C[t, now], A[g], carry[g], B_bar[t, now], C_bar[t, now])
             if weights:
                 add_pole_share(row, carry[g], A_sum[g])
+            if along.shape[0]:
+                write_states(carry[g], g, lo, width, along[t])
     for t in range(start, stop):
         row = rows[t - start]
         store_cotangents(row, D, t, lo, width, x_bar, dt_bar, z_bar)
@@ -299,8 +318,8 @@ def adjoint_chunk(
 
 @kernel
 def scan_adjoint(
-    x, dt, B, C, z, A, D, bias, stored, out_bar, h_end_bar, lo, hi,
-    x_bar, dt_bar, B_bar, C_bar, z_bar, h_start_bar, A_bar, D_bar, bias_bar, weights,
+    x, dt, B, C, z, A, D, bias, stored, spacing, out_bar, h_end_bar, lo, hi,
+    x_bar, dt_bar, B_bar, C_bar, z_bar, h_start_bar, A_bar, D_bar, bias_bar, weights, along,
 ):  # fmt: skip
     """Compute cotangents of the inputs, the initial state and, if ``weights``, A, D and the bias.
 
@@ -309,20 +328,23 @@ def scan_adjoint(
         B_bar = sum_d g delta x,            C_bar = sum_d y_bar h
         A_bar = sum_t g a delta h_{t-1}
 
-    ``B_bar`` and ``C_bar``, (blocks, T, N), hold the share of every block of channels.
+    ``B_bar`` and ``C_bar``, (blocks, T, N), hold the share of every block of channels; ``stored``
+    the states before every ``spacing``-th position, at least every `CHUNK`-th; ``along``, if it has
+    room, (T, N, Di), takes the cotangents of the state before every position.
     """
     A_blocks, carry = grouped(A, lo, hi), grouped(h_end_bar, lo, hi)
     A_sum = np.zeros_like(carry)
     rows = np.zeros((CHUNK + 1, ADJOINT_ROW), x.dtype)
-    for chunk in range(stored.shape[0] - 1, -1, -1):
-        start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, x.shape[0])
-        h = grouped(stored[chunk], lo, hi)
+    last = (x.shape[0] - 1) // CHUNK * CHUNK
+    for start in range(last, -1, -CHUNK):
+        stop = min(start + CHUNK, x.shape[0])
+        h = grouped(stored[start // spacing], lo, hi)
         for k in range(carry.shape[0]):
             first, width = block_of(k, lo, hi)
             adjoint_chunk(
                 x, dt, B, C, z, A_blocks[k], D, bias, h[k], out_bar, carry[k], start, stop,
                 first, width, rows, x_bar, dt_bar, B_bar[k], C_bar[k], z_bar, A_sum[k], D_bar,
-                bias_bar, weights,
+                bias_bar, weights, along,
             )  # fmt: skip
     ungroup(carry, lo, hi, h_start_bar)
     ungroup(A_sum, lo, hi, A_bar)

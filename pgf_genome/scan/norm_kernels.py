@@ -1,4 +1,4 @@
-"""Numba kernels of RMSNorm, for the rows ``lo <= t < hi`` of a matrix (rows, D).
+"""Numba kernels that sum over the last axis, for the rows ``lo <= t < hi`` of a matrix.
 
 The conventions are those of ``kernels.py``.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from pgf_genome.scan.kernels import kernel
+
+SPAN = 512  # terms that are added up in the type of the numbers
 
 
 @kernel
@@ -59,3 +61,17 @@ def norm_adjoint(x, weight, eps, out_bar, lo, hi, x_bar, weight_bar, weights):
         if weights:
             for d in range(x.shape[1]):
                 weight_bar[d] += r * x[t, d] * out_bar[t, d]
+
+
+@kernel
+def inner_change(moved, unmoved, weight, lo, hi, out):
+    """Compute sum_d (moved_d - unmoved_d) weight_d, of each of the k rows moved[t]."""
+    for t in range(lo, hi):
+        for i in range(moved.shape[1]):
+            total = 0.0
+            for start in range(0, moved.shape[2], SPAN):
+                part = moved.dtype.type(0)
+                for d in range(start, min(start + SPAN, moved.shape[2])):
+                    part += (moved[t, i, d] - unmoved[t, d]) * weight[t, d]
+                total += part
+            out[t, i] = total

@@ -10,7 +10,7 @@ differentiable in both; running two tiles with the state handed over equals runn
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -99,11 +99,34 @@ def selective_scan(
     return y * silu(z), h
 
 
+def inner_change(moved: Tensor, unmoved: Tensor, weight: Tensor) -> Tensor:
+    """Inner products of differences with weights.
+
+    Parameters
+    ----------
+    moved : Tensor, (n, k, ..)
+    unmoved, weight : Tensor, (n, ..)
+
+    Returns
+    -------
+    Tensor, (n, k) float64
+        sum (moved - unmoved) weight, over all axes but the first two.
+    """
+    change = moved.flatten(2) - unmoved.flatten(1)[:, None]
+    return (change * weight.flatten(1)[:, None]).sum(dim=2, dtype=torch.float64)
+
+
 def causal_conv_along(
-    x: Tensor, weight: Tensor, bias: Tensor, added: Tensor
+    x: Tensor, weight: Tensor, bias: Tensor, state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """`causal_conv` with its state at every position; see `along`."""
-    return along(lambda now, state: causal_conv(x[:, now], weight, bias, state), added)
+
+    def step(now: slice, before: Tensor) -> tuple[Tensor, list[Tensor]]:
+        out, after = causal_conv(x[:, now], weight, bias, before)
+        return out, [after]
+
+    out, (states,) = along(step, state)
+    return out, states
 
 
 def selective_scan_along(
@@ -115,41 +138,45 @@ def selective_scan_along(
     A: Tensor,
     D: Tensor,
     dt_bias: Tensor,
-    added: Tensor,
+    state: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """`selective_scan` with its state at every position; see `along`."""
 
-    def step(now: slice, state: Tensor) -> tuple[Tensor, Tensor]:
-        inputs = (v[:, now] for v in (x, dt, B, C, z))
-        return selective_scan(*inputs, A, D, dt_bias, state)
+    def step(now: slice, before: Tensor) -> tuple[Tensor, list[Tensor]]:
+        inputs = x[:, now], dt[:, now], B[:, now], C[:, now], z[:, now]
+        out, after = selective_scan(*inputs, A, D, dt_bias, before)
+        return out, [after]
 
-    return along(step, added)
+    out, (states,) = along(step, state)
+    return out, states
 
 
-def along(step: Callable[..., tuple[Tensor, ...]], *added: Tensor) -> tuple[Tensor, ...]:
-    """Run a recurrence position by position, with something added to its state before each.
-
-    The first addition is the state before the tile. Zeros later on are there to be differentiated
-    by: the gradient with respect to what is added at a position is the cotangent of the state
-    there.
+def along(
+    step: Callable[..., tuple[Tensor, Sequence[Tensor]]], *state: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Run a recurrence position by position, to know its state at each of them.
 
     Parameters
     ----------
     step : callable
-        ``step(now, *state) -> (out, *state)`` of the one position in the slice ``now``.
-    *added : Tensor, (batch, T, ..)
-        For every tensor of the state.
+        ``step(now, *state) -> (out, state)`` of the one position in the slice ``now``.
+    *state : Tensor, (batch, T, ..)
+        For every tensor of the state: its value before the tile, and zeros for the other positions.
+        They are there to be differentiated by: the gradient with respect to the row of a position
+        is the cotangent of the state before it.
 
     Returns
     -------
     out : Tensor, (batch, T, ..)
-    *states : Tensor, (batch, T + 1, ..)
-        Before every position, with what was added there, and after the last.
+    states : list of Tensor, (batch, T + 1, ..)
+        Before every position, and after the last. Only the last is differentiable.
     """
-    state, outs, states = [torch.zeros_like(part[:, 0]) for part in added], [], []
-    for t in range(added[0].shape[1]):
-        states.append([s + part[:, t] for s, part in zip(state, added, strict=True)])
-        out, *state = step(slice(t, t + 1), *states[t])
+    now: Sequence[Tensor] = [torch.zeros_like(part[:, 0]) for part in state]
+    outs, states = [], []
+    for t in range(state[0].shape[1]):
+        now = [value + part[:, t] for value, part in zip(now, state, strict=True)]
+        states.append([value.detach() for value in now])
+        out, now = step(slice(t, t + 1), *now)
         outs.append(out)
-    columns = zip(*states, state, strict=True)
-    return torch.cat(outs, dim=1), *(torch.stack(column, dim=1) for column in columns)
+    columns = zip(*states, now, strict=True)
+    return torch.cat(outs, dim=1), [torch.stack(column, dim=1) for column in columns]

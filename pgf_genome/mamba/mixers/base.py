@@ -109,31 +109,29 @@ class Mixer(nn.Module, ABC):
     def forward(self, u: Tensor, state: Any) -> tuple[Tensor, LayerState]:
         """The output for a tile and the state after it."""
 
-    def along(self, u: Tensor, added: Any) -> tuple[Tensor, LayerState]:
+    def along(self, u: Tensor, state: Any) -> tuple[Tensor, LayerState]:
         """The output for a tile, and the states before every position and after the last.
 
-        A mixer that can do it faster than position by position has a method of its own.
+        Position by position; a mixer that can do it faster has a method of its own.
 
         Parameters
         ----------
-        added : LayerState
-            Of tensors (batch, T, ..), which are added to the state before every position: the
-            gradient with respect to them is the cotangent of the state there. The first addition
-            is the state before the tile.
+        state : LayerState
+            Of tensors (batch, T, ..): the state before the tile, and zeros for the other positions,
+            whose gradients are the cotangents of the states there.
 
         Returns
         -------
         out : Tensor, (batch, T, D)
         states : LayerState
-            Of tensors (batch, T + 1, ..).
+            Of tensors (batch, T + 1, ..). Only the last row is differentiable.
         """
-        kind = type(added)
+        kind = type(state)
 
-        def step(now: slice, *state: Tensor) -> tuple[Tensor, ...]:
-            out, after = self(u[:, now], kind(*state))
-            return out, *after
+        def step(now: slice, *before: Tensor) -> tuple[Tensor, LayerState]:
+            return self(u[:, now], kind(*before))
 
-        out, *states = along(step, *added)
+        out, states = along(step, *state)
         return out, kind(*states)
 
     def recurrence(self, u: Tensor, state: Any) -> Recurrence:

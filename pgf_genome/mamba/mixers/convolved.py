@@ -63,9 +63,9 @@ class ConvolvedMixer(Mixer):
         )
         self.out_proj = nn.Linear(config.d_inner, d_model, bias=config.proj_bias)
 
-    def along(self, u: Tensor, added: MixerState) -> tuple[Tensor, MixerState]:
-        # the convolution and the scan do it, if their states have an axis of positions
-        return self(u, added)
+    def along(self, u: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
+        # the convolution and the scan do it, because their states have an axis of positions
+        return self(u, state)
 
     def project_in(self, u: Tensor) -> list[Tensor]:
         """A product for each part, instead of one and a split: the parts come out contiguous."""
