@@ -14,10 +14,9 @@ SHAPES = [(1, 1, 5), (1, 2, 5), (2, 17, 5), (1, 40, 130), (3, 3, 128)]  # batch,
 
 
 def placed(inputs: list) -> list:
-    """The same arguments, with zeros after the state for every other position."""
+    """The same arguments, with the state in a row for every position."""
     *others, state = inputs
-    zeros = state.new_zeros(len(state), inputs[0].shape[1] - 1, *state.shape[1:])
-    return [*others, torch.cat([state[:, None], zeros], dim=1)]
+    return [*others, state[:, None].expand(-1, inputs[0].shape[1], *state.shape[1:])]
 
 
 def values_and_cotangents(op, inputs: list, moving: tuple[int, ...]) -> list:
@@ -95,3 +94,21 @@ def test_sequences_of_a_batch_are_what_they_are_alone(batch):
         alone += causal_conv(*(v if i in (1, 2) else v[b : b + 1] for i, v in enumerate(conv)))
         for one, other in zip(alone, found[0], strict=True):
             assert torch.equal(one[0], other[b])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_sequences_next_to_each_other_may_share_a_state(dtype):
+    *inputs, state = scan_inputs("ordinary", 6, 9, 130, dtype)
+    state = state[:2]
+    with torch.no_grad():
+        found = selective_scan(*inputs, state)
+    for expected in (
+        selective_scan(*inputs, state.repeat_interleave(3, dim=0)),
+        reference.selective_scan(*inputs, state),
+    ):
+        for one, other in zip(found, expected, strict=True):
+            assert_within(TOLERANCES[dtype], one, other)
+    leaf = state.clone().requires_grad_()
+    (bar,) = torch.autograd.grad(selective_scan(*inputs, leaf)[0].sum(), leaf)
+    (twin,) = torch.autograd.grad(reference.selective_scan(*inputs, leaf)[0].sum(), leaf)
+    assert_within(TOLERANCES[dtype], bar, twin)

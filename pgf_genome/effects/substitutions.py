@@ -33,6 +33,7 @@ from pgf_genome.engine.threads import side_by_side
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Span
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
+from pgf_genome.mamba.state import State
 
 STRANDS = {"+": ("+",), "-": ("-",), "both": ("+", "-")}
 
@@ -276,16 +277,18 @@ def _substitute(
             x[:, 0] = changed
         return x, targets
 
-    before = here.states.map(lambda t: t[rows])
+    before = model.shared(_where(here.states, known), len(bases) - 1)
     values, after = branches.run(model, strand.objective, read, before, starts, lengths)
     values -= here.remaining[rows]
     if ends:
         parts = (end.part(first + reach, last + reach) for end in ends)
         end = Stretch.joined([part for part in parts if len(part.x)])
         values += end.remaining[rows]
-        states, cotangents = end.states, end.cotangents
-        if not known.all():
-            states, cotangents = (s.map(lambda t: t[known]) for s in (states, cotangents))
+        states, cotangents = (_where(s, known) for s in (end.states, end.cotangents))
         values += branches.to_come(after, states, cotangents).flatten()
     effects[rows, others] = values
     return effects.cpu().numpy()
+
+
+def _where(state: State, known: Tensor) -> State:
+    return state if known.all() else state.map(lambda t: t[known])

@@ -165,12 +165,16 @@ def _stretch(
     """Run a stretch from the state before it; what comes after is in cotangent and remaining."""
     start, stop = bounds
     x, length = read(start, stop), stop - start
-    placed = before.map(lambda t: _in_front(t, length))
+    # the same at every position, where its gradient is the cotangent of the state
+    placed = before.map(
+        lambda t: t.detach()[:, None].expand(-1, length, *t.shape[1:]).requires_grad_()
+    )
     with torch.enable_grad():
         hidden, layers = model.along(x, placed.layers)
         logits = model.logits(hidden)
         log_probs = torch.log_softmax(logits, dim=-1)
-        log_p = placed.log_probs + _shifted(log_probs)
+        carried = torch.cat([before.log_probs[:, None], log_probs[:, :-1]], dim=1)
+        log_p = carried + (placed.log_probs - placed.log_probs.detach())
         # every position is a tile of its own
         rows = [t[0][:, None] for t in (x, log_p, logits, hidden)]
         tiles = Tile(start, rows[0], rows[1], rows[2], rows[3], model.vocabulary.base_ids)
@@ -182,15 +186,3 @@ def _stretch(
     states = State(layers, log_p).map(lambda t: t.detach()[0, :length])
     ahead = terms.detach().flip(0).cumsum(0).flip(0) + remaining
     return Stretch(start, x[0], states, placed.filled([bar[0] for bar in bars]), ahead)
-
-
-def _in_front(state: Tensor, length: int) -> Tensor:
-    """A state, and zeros for every other position, to be differentiated by."""
-    placed = state.new_zeros(len(state), length, *state.shape[1:])
-    placed[:, 0] = state.detach()
-    return placed.requires_grad_()
-
-
-def _shifted(rows: Tensor) -> Tensor:
-    """Rows moved back by one position, (batch, T, V)."""
-    return torch.cat([torch.zeros_like(rows[:, :1]), rows[:, :-1]], dim=1)

@@ -186,6 +186,15 @@ class CausalMamba(LanguageModel):
         layers = tuple(block.mixer.blank_state(batch) for block in self.layers)
         return State(layers, weight.new_zeros(batch, self.config.outputs))
 
+    def shared(self, state: State, times: int) -> State:
+        """The state of ``times`` sequences, next to each other, for each sequence of a state.
+
+        It is to be continued from, and may be smaller than the states that come out.
+        """
+        pairs = zip(self.layers, state.layers, strict=True)
+        layers = tuple(block.mixer.shared(layer, times) for block, layer in pairs)
+        return State(layers, state.log_probs.repeat_interleave(times, dim=0))
+
     def hidden(self, x: Tensor, state: State) -> tuple[Tensor, tuple[LayerState, ...]]:
         """Normalised last hidden layer (batch, T, D) and the layers' states after the tile."""
         (whole,) = self.stages(1)

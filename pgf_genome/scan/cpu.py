@@ -107,12 +107,13 @@ def scan_forward(
     """Compute outputs, final state, and the stored states that the adjoint starts from.
 
     Stored are those before positions 0, ``spacing``, .. up to T, (batch, T // spacing + 1, N', Di),
-    with N rounded up to whole groups N'; none if the spacing is 0.
+    with N rounded up to whole groups N'; none if the spacing is 0. A state may be shared, as in
+    `reference.selective_scan`.
     """
     batch, length, width = x.shape
     states = A.shape[0]
     B, C, A, state = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (state, 1)))
-    out, end = x.new_empty(x.shape), state.new_empty(state.shape)
+    out, end = x.new_empty(x.shape), state.new_empty(batch, *state.shape[1:])
     stored = x.new_empty(batch, length // spacing + 1 if spacing else 0, A.shape[0], width)
     inputs, results = _arrays(x, dt, B, C, z, A, D, bias, state), _arrays(out, end, stored)
 

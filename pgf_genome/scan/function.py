@@ -145,6 +145,8 @@ def selective_scan(
     """
     if are_dual(x, dt, B, C, z, state):
         return _scan_of_duals([x, dt, B, C, z, state], A, D, dt_bias)
+    if torch.is_grad_enabled() or not x.is_cpu:
+        state = state.repeat_interleave(len(x) // len(state), dim=0)
     return _Scan.apply(x, dt, B, C, z, A, D, dt_bias, state)
 
 

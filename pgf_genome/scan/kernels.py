@@ -164,12 +164,14 @@ def scan_forward(
     """Compute outputs, final state, and the states before positions 0, ``spacing``, .. up to T.
 
     None are stored if ``spacing`` is 0. All arrays but A, D and the bias have an axis of sequences
-    in front, of which ``first`` .. ``last - 1`` are computed.
+    in front, of which ``first`` .. ``last - 1`` are computed. If there are fewer initial states,
+    sequences next to each other share one.
     """
     poles = grouped(A, lo, hi) * x.dtype.type(LOG2_E)
     rows = np.zeros((CHUNK, FORWARD_ROW), x.dtype)
+    share = x.shape[0] // h_start.shape[0]
     for b in range(first, last):
-        h = grouped(h_start[b], lo, hi)
+        h = grouped(h_start[b // share], lo, hi)
         for start in range(0, x.shape[1], CHUNK):
             stop = min(start + CHUNK, x.shape[1])
             for k in range(h.shape[0]):

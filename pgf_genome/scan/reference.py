@@ -82,13 +82,15 @@ def selective_scan(
     A : Tensor, (N, Di)
         Poles, <= 0.
     D, dt_bias : Tensor, (Di,)
-    state : Tensor, (batch, N, Di)
+    state : Tensor, (batch, N, Di) or (batch / k, N, Di)
+        Each of fewer states is that of k sequences next to each other.
 
     Returns
     -------
     out : Tensor, (batch, T, Di)
     state : Tensor, (batch, N, Di)
     """
+    state = state.repeat_interleave(len(x) // len(state), dim=0)
     delta = softplus(dt + dt_bias)
     h, outputs = state, []
     for t in range(x.shape[1]):
@@ -161,9 +163,9 @@ def along(
     step : callable
         ``step(now, *state) -> (out, state)`` of the one position in the slice ``now``.
     *state : Tensor, (batch, T, ..)
-        For every tensor of the state: its value before the tile, and zeros for the other positions.
-        They are there to be differentiated by: the gradient with respect to the row of a position
-        is the cotangent of the state before it.
+        For every tensor of the state: its value before the tile, the same in all rows (a view will
+        do). The gradient with respect to the row of a position is the cotangent of the state before
+        that position.
 
     Returns
     -------
@@ -171,10 +173,11 @@ def along(
     states : list of Tensor, (batch, T + 1, ..)
         Before every position, and after the last. Only the last is differentiable.
     """
-    now: Sequence[Tensor] = [torch.zeros_like(part[:, 0]) for part in state]
+    now: Sequence[Tensor] = [part[:, 0].detach() for part in state]
     outs, states = [], []
     for t in range(state[0].shape[1]):
-        now = [value + part[:, t] for value, part in zip(now, state, strict=True)]
+        rows = [part[:, t] for part in state]
+        now = [value + (row - row.detach()) for value, row in zip(now, rows, strict=True)]
         states.append([value.detach() for value in now])
         out, now = step(slice(t, t + 1), *now)
         outs.append(out)

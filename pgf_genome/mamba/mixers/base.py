@@ -117,8 +117,8 @@ class Mixer(nn.Module, ABC):
         Parameters
         ----------
         state : LayerState
-            Of tensors (batch, T, ..): the state before the tile, and zeros for the other positions,
-            whose gradients are the cotangents of the states there.
+            Of tensors (batch, T, ..): the state before the tile, the same in all rows. The gradient
+            with respect to the row of a position is the cotangent of the state before it.
 
         Returns
         -------
@@ -133,6 +133,10 @@ class Mixer(nn.Module, ABC):
 
         out, states = along(step, *state)
         return out, kind(*states)
+
+    def shared(self, state: Any, times: int) -> LayerState:
+        """The state of ``times`` sequences, next to each other, for each sequence of a state."""
+        return type(state)(*(t.repeat_interleave(times, dim=0) for t in state))
 
     def recurrence(self, u: Tensor, state: Any) -> Recurrence:
         """The inputs of the recurrence over a tile, for the analysis of its states.

@@ -67,6 +67,10 @@ class ConvolvedMixer(Mixer):
         # the convolution and the scan do it, because their states have an axis of positions
         return self(u, state)
 
+    def shared(self, state: MixerState, times: int) -> MixerState:
+        # the scan reads one state for several sequences
+        return MixerState(state.conv.repeat_interleave(times, dim=0), state.scan)
+
     def project_in(self, u: Tensor) -> list[Tensor]:
         """A product for each part, instead of one and a split: the parts come out contiguous."""
         weights = self.in_proj.weight.split(self.parts)
