@@ -102,14 +102,15 @@ def _by_sequence(*tensors: Tensor) -> list[tuple[np.ndarray, ...]]:
 
 def scan_forward(
     x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor,
-    A: Tensor, D: Tensor, bias: Tensor, state: Tensor, spacing: int = CHUNK,
+    A: Tensor, D: Tensor, bias: Tensor, state: Tensor, taped: bool = True, spacing: int = CHUNK,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Compute outputs, final state, and the stored states that the adjoint starts from.
 
     Stored are those before positions 0, ``spacing``, .. up to T, (batch, T // spacing + 1, N', Di),
-    with N rounded up to whole groups N'; none if the spacing is 0. A state may be shared, as in
-    `reference.selective_scan`.
+    with N rounded up to whole groups N'; none unless ``taped``. The spacing is 1 or `CHUNK`. A
+    state may be shared, as in `reference.selective_scan`.
     """
+    spacing = spacing if taped else 0
     batch, length, width = x.shape
     states = A.shape[0]
     B, C, A, state = (_whole_groups(v, d) for v, d in ((B, 2), (C, 2), (A, 0), (state, 1)))

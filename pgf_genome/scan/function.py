@@ -36,7 +36,8 @@ def _or_zeros(bars: Sequence[Tensor | None], primals: Sequence[Tensor]) -> list[
 class _Scan(Function):
     @staticmethod
     def forward(ctx, *inputs):
-        out, end, stored = kernels(inputs[0]).scan_forward(*inputs)
+        taped = any(ctx.needs_input_grad)
+        out, end, stored = kernels(inputs[0]).scan_forward(*inputs, taped)
         ctx.save_for_backward(*inputs, stored)
         ctx.set_materialize_grads(False)
         return out, end

@@ -116,9 +116,12 @@ def _entering(inputs: list[Tensor], state: Tensor) -> tuple[Tensor, Tensor, Tens
 @_on_its_device
 def scan_forward(
     x: Tensor, dt: Tensor, B: Tensor, C: Tensor, z: Tensor, A: Tensor, D: Tensor, bias: Tensor,
-    state: Tensor,
+    state: Tensor, taped: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Outputs, final state, and stored states (batch, ceil(T / CHUNK), N, Di) for the adjoint."""
+    """Outputs, final state, and stored states (batch, ceil(T / CHUNK), N, Di) for the adjoint.
+
+    The outputs need these states too, so that they are there whether it is ``taped`` or not.
+    """
     *inputs, state = _contiguous(x, dt, B, C, z, A, D, bias, state)
     entering, sums, end = _entering(inputs, state)
     return _outputs(inputs, entering, sums), end, entering

@@ -84,15 +84,21 @@ def clear_beyond(width, rows):
 
 
 @kernel
+def group(matrix, lo, hi, blocks):
+    """Write channels of an (N, Di) matrix into blocks as `grouped` makes them."""
+    for k in range(blocks.shape[0]):
+        first, width = block_of(k, lo, hi)
+        for n in range(matrix.shape[0]):
+            for d in range(width):
+                blocks[k, n // GROUP, n % GROUP * BLOCK + d] = matrix[n, first + d]
+
+
+@kernel
 def grouped(matrix, lo, hi):
     """Regroup channels of an (N, Di) matrix as (blocks, N / GROUP, GROUP * BLOCK), zero-padded."""
     blocks = -(-int(hi - lo) // BLOCK)
     out = np.zeros((blocks, matrix.shape[0] // GROUP, GROUP * BLOCK), matrix.dtype)
-    for k in range(blocks):
-        first, width = block_of(k, lo, hi)
-        for n in range(matrix.shape[0]):
-            for d in range(width):
-                out[k, n // GROUP, n % GROUP * BLOCK + d] = matrix[n, first + d]
+    group(matrix, lo, hi, out)
     return out
 
 
@@ -139,7 +145,7 @@ def forward_chunk(
 ):  # fmt: skip
     """Compute outputs start .. stop - 1 of a block, and advance its states ``h``.
 
-    Those before every ``spacing``-th position are stored, if it is not 0.
+    Those before every ``spacing``-th position, 1 or `CHUNK`, are stored, if it is not 0.
     """
     clear_beyond(width, rows)
     for t in range(start, stop):
@@ -148,7 +154,7 @@ def forward_chunk(
     for g in range(h.shape[0]):
         now = slice(g * GROUP, g * GROUP + GROUP)
         for t in range(start, stop):
-            if spacing and t % spacing == 0:
+            if spacing == 1 or (spacing and t == start):
                 write_states(h[g], g, lo, width, stored[t // spacing])
             advance(rows[t - start], B[t, now], C[t, now], poles[g], h[g])
     for t in range(start, stop):
@@ -168,10 +174,10 @@ def scan_forward(
     sequences next to each other share one.
     """
     poles = grouped(A, lo, hi) * x.dtype.type(LOG2_E)
-    rows = np.zeros((CHUNK, FORWARD_ROW), x.dtype)
+    rows, h = np.zeros((CHUNK, FORWARD_ROW), x.dtype), np.zeros_like(poles)
     share = x.shape[0] // h_start.shape[0]
     for b in range(first, last):
-        h = grouped(h_start[b // share], lo, hi)
+        group(h_start[b // share], lo, hi, h)
         for start in range(0, x.shape[1], CHUNK):
             stop = min(start + CHUNK, x.shape[1])
             for k in range(h.shape[0]):
