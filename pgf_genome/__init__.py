@@ -25,6 +25,7 @@ _HOMES = {
     "substitution_effects": "pgf_genome.effects.substitutions",
     "Training": "pgf_genome.pretrain.settings",
     "train": "pgf_genome.pretrain.training",
+    "variant_effects": "pgf_genome.effects.variants",
     "attribute": "pgf_genome.attribution.run",
     "attribute_sequence": "pgf_genome.attribution.in_memory",
     "open_run": "pgf_genome.runs.run",

@@ -16,7 +16,8 @@ from models import MAMBA2, assert_within, random_ids, random_model, small_config
 from torch import Tensor
 
 import pgf_genome as pgf
-from pgf_genome.effects.substitutions import Strand, effects_of
+from pgf_genome.effects.strand import Strand
+from pgf_genome.effects.substitutions import effects_of
 from pgf_genome.engine.objective import Positional, Tile
 from pgf_genome.engine.plan import Plan
 from pgf_genome.errors import SequenceError, UsageError

@@ -9,11 +9,9 @@ lies beyond is first-order in the state (see ``branches.py``).
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,21 +19,18 @@ import torch
 from torch import Tensor
 
 from pgf_genome.effects import branches
+from pgf_genome.effects.strand import Strand, signs_of
 from pgf_genome.engine import sweep
-from pgf_genome.engine.along import Stretch, stretches
+from pgf_genome.engine.along import Stretch
 from pgf_genome.engine.arrays import Ids, reader_of
-from pgf_genome.engine.equations import Reader
 from pgf_genome.engine.objective import Likelihood, Objective
 from pgf_genome.engine.plan import TILE_LENGTH, Plan
 from pgf_genome.engine.running import require_causal, running_of
-from pgf_genome.engine.spool import StoredStates
 from pgf_genome.engine.threads import side_by_side
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Span
-from pgf_genome.mamba.model import CausalMamba, LanguageModel
+from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.mamba.state import State
-
-STRANDS = {"+": ("+",), "-": ("-",), "both": ("+", "-")}
 
 
 class Effects(NamedTuple):
@@ -44,39 +39,6 @@ class Effects(NamedTuple):
     start: int
     stop: int
     values: np.ndarray  # (stop - start, 4) float64: A, C, G, T; NaN where the base is none of them
-
-
-@dataclass(frozen=True)
-class Strand:
-    """One strand of a sequence in one-hot tiles, with the objective as it is there.
-
-    Attributes
-    ----------
-    read : callable
-        ``read(start, stop)`` gives the one-hot input of these positions, (1, stop - start, V).
-    length : int
-    objective : Objective
-    """
-
-    model: CausalMamba
-    read: Reader
-    length: int
-    objective: Objective
-
-    def reverse(self) -> Strand:
-        """The other strand, in its own direction of reading."""
-        paired = self.model.vocabulary.complement
-        mirror = getattr(self.objective, "on_minus_strand", lambda _: self.objective)
-
-        def read(start: int, stop: int) -> Tensor:
-            return self.read(self.length - stop, self.length - start).flip(1)[..., paired]
-
-        return Strand(self.model, read, self.length, mirror(self.length))
-
-    def padded(self, start: int, stop: int) -> Tensor:
-        """The input of positions that may lie beyond the end, where it is zero."""
-        x = self.read(start, min(stop, self.length))[0]
-        return torch.nn.functional.pad(x, (0, 0, 0, stop - start - len(x)))
 
 
 def substitution_effects(
@@ -141,8 +103,7 @@ def substitution_effects(
         )
     if near is not None and near < 0:
         raise UsageError(f"`near` must be a number of positions, or None for all, not {near}")
-    if strand not in STRANDS:
-        raise UsageError(f"`strand` must be one of {', '.join(STRANDS)}, not {strand!r}")
+    signs = signs_of(strand)
     plus, plan = Strand(causal, read, length, chosen), Plan(length, tile_length)
 
     def of_strand(sign: str) -> np.ndarray:
@@ -151,7 +112,7 @@ def substitution_effects(
         span = length - stop, length - start
         return _array(effects_of(plus.reverse(), plan, span, near), span)[::-1, ::-1]
 
-    return np.mean(side_by_side(of_strand, STRANDS[strand], threads), axis=0)
+    return np.mean(side_by_side(of_strand, signs, threads), axis=0)
 
 
 def _array(parts: Iterator[Effects], span: Span) -> np.ndarray:
@@ -178,42 +139,31 @@ def effects_of(
     size : int, optional
         Positions whose states are in memory at a time; None is for us to choose.
     """
-    start, stop = span
-    if start == stop:
+    if span[0] == span[1]:
         return
-    model, blank = strand.model, strand.model.initial_state(1)
-    with (
-        tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
-        StoredStates(Path(scratch) / "states", blank, "effects") as states,
-    ):
-        replayed = range(plan.replayed)
-        for step in sweep.primal(model, strand.read, plan, blank, replayed, threads):
-            states[step.k + 1] = step.state
-        if near == 0:
-            yield from _first_order(strand, plan, span, states, threads)
-            return
-        yield from _near(strand, plan, span, near, states, size, threads)
+    if near == 0:
+        yield from _first_order(strand, plan, span, threads)
+    else:
+        yield from _near(strand, plan, span, near, size, threads)
 
 
-def _first_order(
-    strand: Strand, plan: Plan, span: Span, states: StoredStates, threads: int | None
-) -> Iterator[Effects]:
+def _first_order(strand: Strand, plan: Plan, span: Span, threads: int | None) -> Iterator[Effects]:
     """g[t, a] - g[t, observed]."""
     model, (start, stop) = strand.model, span
     bases = list(model.vocabulary.base_ids)
-    blank, tiles = model.initial_state(1), range(plan.tiles - 1, start // plan.tile_length - 1, -1)
-    objectives = [strand.objective]
-    for tile in sweep.adjoint(
-        model, strand.read, plan, objectives, states, blank, tiles, threads=threads
-    ):
-        first, last = plan.bounds(tile.k)
-        if first < stop:
-            gradient = tile.gradient[0][:, bases].double()
-            observed = strand.read(first, last)[0][:, bases].double()
-            values = gradient - (gradient * observed).sum(dim=1, keepdim=True)
-            values[~observed.any(dim=1)] = torch.nan
-            inside = slice(max(start - first, 0), stop - first)
-            yield Effects(max(first, start), min(last, stop), values[inside].cpu().numpy())
+    back = sweep.there_and_back(model, strand.read, plan, [strand.objective], threads=threads)
+    with closing(back) as tiles:
+        for tile in tiles:
+            first, last = plan.bounds(tile.k)
+            if last <= start:
+                return
+            if first < stop:
+                gradient = tile.gradient[0][:, bases].double()
+                observed = strand.read(first, last)[0][:, bases].double()
+                values = gradient - (gradient * observed).sum(dim=1, keepdim=True)
+                values[~observed.any(dim=1)] = torch.nan
+                inside = slice(max(start - first, 0), stop - first)
+                yield Effects(max(first, start), min(last, stop), values[inside].cpu().numpy())
 
 
 def _near(
@@ -221,19 +171,16 @@ def _near(
     plan: Plan,
     span: Span,
     near: int | None,
-    states: StoredStates,
     size: int | None,
     threads: int | None,
 ) -> Iterator[Effects]:
-    model, (start, stop), length = strand.model, span, strand.length
+    (start, stop), length = span, strand.length
     reach = length if near is None else near
     to_the_end = start + reach >= length
     # where branches are left to first order, and the last position that one leaves from
-    ends = [] if to_the_end else [Stretch.past_the_end(model, length, reach)]
+    ends = [] if to_the_end else [Stretch.past_the_end(strand.model, length, reach)]
     seen = start, stop if to_the_end else min(stop + reach, length)
-    for stretch in stretches(
-        model, strand.read, plan, strand.objective, states, seen, size, threads
-    ):
+    for stretch in strand.stretches(plan, seen, size, threads):
         ends = [] if to_the_end else [stretch, *ends]
         first, last = max(stretch.start, start), min(stretch.stop, stop)
         if first < last:

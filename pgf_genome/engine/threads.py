@@ -36,7 +36,7 @@ def side_by_side(
 
     Two threads on two sequences outrun two that share every operation, by a fifth to two fifths.
     """
-    pool = _pool(len(pieces), threads)
+    pool = _pool(max(len(pieces), 1), threads)
     return [*map(step, pieces)] if pool is None else [*pool.map(step, pieces)]
 
 
