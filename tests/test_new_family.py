@@ -122,6 +122,22 @@ def test_its_tangent_is_the_transpose_of_its_adjoint(model, tile_length, threads
         assert_within(1e-12, moved[np.arange(39), ids[1:]].sum(), (gradient * dx).sum())
 
 
+@pytest.mark.parametrize("near", [None, 6])
+def test_its_substitutions_have_effects(model, near):
+    ids, bases = random_ids(40), model.vocabulary.base_ids
+    whole = pgf.adjoint(model, ids).value
+    found = pgf.substitution_effects(model, ids, 10, 14, near, tile_length=13)
+    for t in range(10, 14):
+        for a, base in enumerate(bases):
+            changed = ids.clone()
+            changed[t] = base
+            if int(ids[t]) in bases:
+                effect = pgf.adjoint(model, changed).value - whole
+                assert abs(found[t - 10, a] - effect) <= (1e-9 if near is None else 0.2)
+            else:
+                assert np.isnan(found[t - 10, a])
+
+
 def test_its_weights_have_gradients(model):
     ids = random_ids(30)
     found = pgf.parameter_gradient(model, ids, tile_length=7).gradient

@@ -97,6 +97,17 @@ def test_sequences_of_a_batch_are_what_they_are_alone(batch):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 5), (2, 3, 4, 300), (4, 1, 0)])
+def test_inner_products_of_changes_equal_their_equations(shape, dtype):
+    like = torch.empty(shape, dtype=dtype)
+    moved, unmoved, weight = random_like([like, like[:, 0], like[:, 0]])
+    found = function.inner_change(moved, unmoved, weight)
+    exact = reference.inner_change(moved.double(), unmoved.double(), weight.double())
+    assert found.dtype == torch.float64
+    assert_within(TOLERANCES[dtype], found, exact)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
 def test_sequences_next_to_each_other_may_share_a_state(dtype):
     *inputs, state = scan_inputs("ordinary", 6, 9, 130, dtype)
     state = state[:2]

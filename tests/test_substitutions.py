@@ -16,6 +16,7 @@ from models import MAMBA2, assert_within, random_ids, random_model, small_config
 from torch import Tensor
 
 import pgf_genome as pgf
+from pgf_genome import scan
 from pgf_genome.effects.strand import Strand
 from pgf_genome.effects.substitutions import effects_of
 from pgf_genome.engine.objective import Positional, Tile
@@ -285,6 +286,16 @@ def test_threads_change_nothing_but_time(strand, threads):
         model, ids, 0, 300, 4, strand, tile_length=64, threads=threads
     )
     assert_effects(1e-11, several, one)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_equations_alone_will_do(name, monkeypatch):
+    """As on a device that has no compiled kernels."""
+    model, ids = random(name), random_ids(30)
+    compiled = pgf.substitution_effects(model, ids, 0, 30, 4, "both", tile_length=16)
+    monkeypatch.setattr(scan, "function", scan.reference)
+    by_equations = pgf.substitution_effects(model, ids, 0, 30, 4, "both", tile_length=16)
+    assert_effects(1e-11, compiled, by_equations)
 
 
 def test_single_precision_is_close():

@@ -68,6 +68,5 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 def inner_change(moved: Tensor, unmoved: Tensor, weight: Tensor) -> Tensor:
     """Inner products of differences with weights; see `reference.inner_change`."""
-    if not moved.is_cpu:
-        return reference.inner_change(moved, unmoved, weight)
-    return function.kernels(moved).inner_change(moved, unmoved, weight)
+    operations = function if moved.is_cpu else reference
+    return operations.inner_change(moved, unmoved, weight)

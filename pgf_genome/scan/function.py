@@ -207,3 +207,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 def _norm_of_dual(x: Any, weight: Tensor, eps: float) -> Any:
     x_dot = kernels(x.value).norm_tangent(x.value, weight, eps, x.dots)
     return Dual(_Norm.apply(x.value, weight, eps), x_dot)
+
+
+def inner_change(moved: Tensor, unmoved: Tensor, weight: Tensor) -> Tensor:
+    """Run `reference.inner_change` by compiled kernels; it has no derivatives."""
+    return kernels(moved).inner_change(moved, unmoved, weight)
