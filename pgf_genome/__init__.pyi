@@ -3,6 +3,8 @@
 from pgf_genome.attribution.in_memory import attribute_sequence as attribute_sequence
 from pgf_genome.attribution.run import attribute as attribute
 from pgf_genome.checkpoints.load import load_model as load_model
+from pgf_genome.effects.substitutions import substitution_effects as substitution_effects
+from pgf_genome.effects.variants import variant_effects as variant_effects
 from pgf_genome.engine.arrays import adjoint as adjoint
 from pgf_genome.engine.arrays import log_probs as log_probs
 from pgf_genome.engine.arrays import parameter_gradient as parameter_gradient

@@ -322,7 +322,7 @@ def test_the_sequence_may_be_text():
         ({"near": -1}, "`near` must be"),
         ({"strand": "plus"}, r"`strand` must be one of \+, -, both, not 'plus'"),
         ({"objective": pgf.PseudoLikelihood()}, "a causal model predicts a base"),
-        ({"tile_length": 0}, "cannot cut 10 bases into tiles of 0"),
+        ({"tile_length": 0}, "`tile_length` must be at least 1, not 0"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, cause):

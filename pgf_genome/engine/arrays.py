@@ -244,7 +244,7 @@ def reader_of(model: LanguageModel, ids: Ids, tokens_only: bool = False) -> tupl
     ):
         x = given.to(model.device, model.dtype)
         return lambda start, stop: x[None, start:stop].clone(), len(x)
-    tokens = _checked(model, given)
+    tokens = _checked(model, given, "" if tokens_only else f", or an input of shape (L, {rows})")
     return lambda start, stop: model.one_hot(tokens[None, start:stop]), len(tokens)
 
 
@@ -259,15 +259,15 @@ def token_ids(model: LanguageModel, ids: Ids) -> Tensor:
     return _checked(model, _as_tensor(model, ids))
 
 
-def _checked(model: LanguageModel, given: Tensor) -> Tensor:
-    """Token ids that the model has rows for, as int64 (L,)."""
+def _checked(model: LanguageModel, given: Tensor, otherwise: str = "") -> Tensor:
+    """Token ids that the model has rows for, as int64 (L,); ``otherwise`` ends the error."""
     rows = model.config.vocab_rows
     if given.dim() == 1 and not len(given):
         raise SequenceError("the sequence is empty: give at least one base")
     if given.dim() != 1 or given.is_floating_point():
         raise SequenceError(
             f"ids of shape {tuple(given.shape)} and type {given.dtype}; expected token ids (L,), "
-            f"a sequence as text, or an input of shape (L, {rows})"
+            f"a sequence as text{otherwise}"
         )
     if not 0 <= int(given.min()) <= int(given.max()) < rows:
         raise SequenceError(
