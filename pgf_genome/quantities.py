@@ -12,28 +12,29 @@ UNITS = " KMGT"
 _SIZE = re.compile(rf"(\d{{1,15}}(?:\.\d{{1,15}})?)([{UNITS.strip()}]?)i?B?", re.IGNORECASE)
 
 
-LARGEST = 2**63 - 1  # of a whole number: arrays count in 64 bits
+LARGEST = 2**63 - 1  # whole number of an array
+GREATEST = 2.0**127  # number that float32 holds
 
 
-def whole_number(value: object, argument: str, least: int) -> int:
+def whole_number(value: object, argument: str, least: int, most: int = LARGEST) -> int:
     """Read a whole number of any library.
 
     Raises
     ------
     UsageError
-        For anything else, or a number that is too small or does not fit in 64 bits.
+        For anything else, or a number that is too small or too large.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise UsageError(f"`{argument}` must be a whole number, not {value!r}")
     number = int(value)
-    if not least <= number <= LARGEST:
-        bound = f"at least {least}" if number < least else f"at most {LARGEST}"
+    if not least <= number <= most:
+        bound = f"at least {least}" if number < least else f"at most {most}"
         raise UsageError(f"`{argument}` must be {bound}, not {number}")
     return number
 
 
 def finite_number(
-    value: object, argument: str, *, positive: bool = False, below: float = math.inf
+    value: object, argument: str, *, positive: bool = False, below: float = GREATEST
 ) -> float:
     """Read a number of at least 0, or above 0 if ``positive``, that is less than ``below``.
 
@@ -45,7 +46,7 @@ def finite_number(
     number = float(value) if isinstance(value, Real) else math.nan
     if not 0 <= number < below or (positive and not number):
         lower = "above 0" if positive else "of at least 0"
-        upper = "" if below == math.inf else f" and below {below:g}"
+        upper = f" and below {below:g}" if below < GREATEST or number >= below else ""
         raise UsageError(f"`{argument}` must be a number {lower}{upper}, not {value}")
     return number
 

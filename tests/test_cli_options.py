@@ -305,7 +305,7 @@ ODD = {
         "--tile": ["0", "9" * 30],
         "--context": ["-1", "5"],
         "--max-memory": ["nan", "-1G", "1e9", "0"],
-        "--bin": ["1", "9" * 30],
+        "--bin": ["1", "9" * 30, "9" * 18],
         "--threads": ["-1", "100000"],
     },
     "memory": {
@@ -315,7 +315,7 @@ ODD = {
         "--seed": ["-1", "9" * 30],
     },
     "pretrain": {
-        "--learning-rate": ["nan", "inf", "-0.0", "-1"],
+        "--learning-rate": ["1e300", "nan", "inf", "-0.0", "-1"],
         "--warmup": ["nan", "1", "-0.0"],
         "--weight-decay": ["nan", "inf", "-1"],
         "--n-rate": ["nan", "1"],
@@ -347,6 +347,15 @@ def test_odd_values_are_refused_in_one_line_that_names_the_option(
     done = command(*name.split(), *inputs, "-o", "out/x", option, value)
     assert (done.code, done.out) == (2, "")
     assert option in done.error
+
+
+def test_sizes_that_no_memory_holds_end_in_one_line(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.fa").write_text(">a\n" + "ACGTTGCAAC" * 100 + "\n")
+    done = command("pretrain", "in.fa", "-o", "out", "--d-model", "9999999", "-q")
+    assert done.code == 1
+    assert "error: out of memory" in done.error
+    assert "choose smaller" in done.error
 
 
 def test_verbose_tells_what_is_read_planned_and_written(command, tmp_path):

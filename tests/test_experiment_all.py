@@ -34,7 +34,8 @@ def asked(monkeypatch):
 def test_all_is_one_page_with_every_claim(asked, tmp_path):
     inputs = {"fasta": "x.fa", "gff": "x.gff"}
     found = everything.run(tmp_path, True, inputs, threads=1)
-    assert asked == {"alone": (True, {"threads": 1}), "genes": (True, {**inputs, "threads": 1})}
+    shared = {"threads": 1, "device": "cpu"}
+    assert asked == {"alone": (True, shared), "genes": (True, inputs | shared)}
     page, text = (tmp_path / "all.html").read_text(), (tmp_path / "all.md").read_text()
     for name in ("alone", "genes"):
         assert f'<h2 id="section-{name}">About {name}</h2>' in page

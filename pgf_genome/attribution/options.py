@@ -30,6 +30,7 @@ VARYING = (
 )  # fmt: skip
 STRANDS = {"+": "+", "-": "-", "both": "+-"}
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
+WIDEST_BIN = 2**31 - 1  # longer than any sequence in a bigWig
 # the least that options with whole numbers may be
 LEAST = {"context": 0, "gap_length": 1, "tile": 1, "window": 1, "halo": 0, "threads": 1}
 
@@ -126,7 +127,7 @@ class Options:
             value = getattr(self, name)
             if value is not None or getattr(Options, name) is not None:
                 self._set(**{name: whole_number(value, name, least)})
-        bins = (whole_number(width, "bins", 2) for width in _items("bins", self.bins))
+        bins = (whole_number(width, "bins", 2, WIDEST_BIN) for width in _items("bins", self.bins))
         self._set(tracks=track_names(self.tracks), bins=tuple(dict.fromkeys(bins)))
         self._set(formats=tuple(dict.fromkeys(self.formats)))
         self._set(max_memory=self.memory_limit)

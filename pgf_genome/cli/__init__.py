@@ -59,8 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PgfError as error:
         _fail(_with_options(str(error)), error.exit_code)
     except Exception as error:
+        if _lacks_memory(error):
+            _fail(f"out of memory ({error}); choose smaller tiles, windows or sizes", 1)
         kind = type(error).__name__
         _fail(f"unexpected {kind}: {error}; run again with -v and report what it prints", 1)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether Python or torch, on CPU or GPU, found too little memory."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pgf_genome.checkpoints.choices import DEFAULT_DEVICE
 from pgf_genome.errors import UsageError
-from pgf_genome.quantities import finite_number, whole_number
+from pgf_genome.quantities import GREATEST, finite_number, whole_number
 
 INITIALISATIONS = {
     "mamba": "A = -(1 .. N), step sizes log-uniform in [0.001, 0.1] (Gu and Dao 2023)",
@@ -79,7 +79,7 @@ class Training:
     def __post_init__(self) -> None:
         for name, kind in ((each.name, each.type) for each in fields(self)):
             value, positive = getattr(self, name), name not in MAY_BE_ZERO
-            below = 1 if name in FRACTIONS else math.inf
+            below = 1 if name in FRACTIONS else GREATEST
             if kind == "int":
                 value = whole_number(value, name, int(positive))
             elif kind == "float":
