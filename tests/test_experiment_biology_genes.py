@@ -75,7 +75,7 @@ def test_compression_is_seen_by_content(tmp_path):
         (cds("chr", 55, 63), "CDS from 55 to 63 is not within chr, which has 60 bases"),
         (cds("chr", 9, 7), "CDS from 9 to 7 is not within chr"),
         (cds("chr", 1, 9, transl_table="99"), "transl_table=99, which is not one of NCBI's"),
-        ("chr\tCDS\t1\t9\n", "not a GFF3 file"),
+        ("chr\tCDS\t1\t9\n", "line 1: not a GFF3 or GTF file"),
     ],
 )
 def test_faults_of_an_annotation_name_the_file(tmp_path, text, said):
@@ -86,7 +86,7 @@ def test_faults_of_an_annotation_name_the_file(tmp_path, text, said):
 
 
 def test_an_annotation_that_cannot_be_read_is_reported(tmp_path):
-    with pytest.raises(SequenceError, match=r"cannot read the GFF3 file .*No such file"):
+    with pytest.raises(SequenceError, match=r"cannot read the GFF file .*No such file"):
         read_annotation(tmp_path / "absent.gff", LENGTHS)
     (tmp_path / "cut.gff.gz").write_bytes(gzip.compress(GFF.encode())[:-9])
     with pytest.raises(SequenceError, match="truncated or damaged"):

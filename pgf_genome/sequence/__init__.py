@@ -1,7 +1,7 @@
 """Sequence: a FASTA of any size is decoded to one byte per base on disk and read in pieces."""
 
 from pgf_genome.alphabet import BASES, N_CODE
-from pgf_genome.sequence.alias import new_names
+from pgf_genome.sequence.alias import counterparts, new_names
 from pgf_genome.sequence.codes import complement, encode, reverse_complement
 from pgf_genome.sequence.fasta import decode_fasta
 from pgf_genome.sequence.genome import Contig, Genome, digest_of, segments, store_codes
@@ -15,6 +15,7 @@ __all__ = [
     "Genome",
     "Strand",
     "complement",
+    "counterparts",
     "decode_fasta",
     "digest_of",
     "encode",

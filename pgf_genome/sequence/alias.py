@@ -68,6 +68,45 @@ def new_names(path: str | os.PathLike[str], contigs: Iterable[str]) -> dict[str,
     return names
 
 
+def counterparts(path: str | os.PathLike[str], contigs: Iterable[str]) -> dict[str, str]:
+    """Look up under which other names the contigs of a genome are known.
+
+    Parameters
+    ----------
+    path : path-like
+        The table, in one of the three forms of this module.
+    contigs : iterable of str
+        Names in the genome, by any naming scheme of the table.
+
+    Returns
+    -------
+    dict of str to str
+        Name in the table -> the contig that it means.
+
+    Raises
+    ------
+    SequenceError
+        If the table cannot be read, or a name could mean two of the contigs.
+    """
+    aliases, known = _table(path)
+    means: dict[str, set[str]] = {}
+    for contig in contigs:
+        for new in aliases.get(contig, {contig} & known):
+            means.setdefault(new, set()).add(contig)
+    found: dict[str, str] = {}
+    for name in (*sorted(known), *sorted(aliases)):
+        meant = {c for new in aliases.get(name, {name}) for c in means.get(new, ())}
+        if len(meant) > 1:
+            first, second = sorted(meant)[:2]
+            raise SequenceError(
+                f"{os.fspath(path)}: {name!r} could be contig {first!r} or {second!r}; correct the "
+                "table"
+            )
+        if meant:
+            found[name] = meant.pop()
+    return found
+
+
 def _table(path: str | os.PathLike[str]) -> tuple[Mapping[str, set[str]], set[str]]:
     """Read the new names of each old name, and the set of all new names."""
     aliases: dict[str, set[str]] = {}
