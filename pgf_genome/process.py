@@ -1,9 +1,13 @@
-"""Settings of the whole process, which commands choose and a library leaves to its caller."""
+"""The whole process: settings that commands choose, its cores and its memory."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
+import resource
+import sys
+from pathlib import Path
 
 # from malloc.h of glibc
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
@@ -32,3 +36,15 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def peak_memory() -> int:
+    """Return the largest resident memory of this program so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # ru_maxrss on Linux begins with the memory of the parent before exec, so read VmHWM.
+        high_water = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        if high_water:
+            return int(high_water[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -30,7 +30,7 @@ def peak_memory(folder: Path, length: int, *options: str) -> int:
 
 def test_peak_memory_is_not_that_of_the_program_that_started_ours():
     held = np.ones(300 * 2**17)  # 300 MiB
-    script = "from pgf_genome.attribution.outputs import peak_memory; print(peak_memory())"
+    script = "from pgf_genome.process import peak_memory; print(peak_memory())"
     started = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert int(started.stdout) < held.nbytes + 150 * 2**20
 

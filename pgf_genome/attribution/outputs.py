@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import resource
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +19,7 @@ from pgf_genome.attribution.options import VARYING
 from pgf_genome.attribution.prepare import Prepared, strands_in_words
 from pgf_genome.attribution.segment import Result
 from pgf_genome.attribution.selection import objective_name, objective_text
+from pgf_genome.process import peak_memory
 from pgf_genome.report import Gathered, Gathering, write_report
 from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
 from pgf_genome.runs.run import Run
@@ -181,15 +179,3 @@ def _plain(value: Any) -> Any:
     if callable(value):
         return objective_text(value)
     return value if isinstance(value, int | str | None) else str(value)
-
-
-def peak_memory() -> int:
-    """Return the largest resident memory of this program so far, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # ru_maxrss on Linux begins with the memory of the parent before exec, so read VmHWM.
-        high_water = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
-        if high_water:
-            return int(high_water[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,92 @@
+"""The effects of the records of a VCF, from files to files."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from pgf_genome import __version__
+from pgf_genome.effects.annotate import Scorer, Summary, annotate
+from pgf_genome.effects.consequence import Consequences, code_of
+from pgf_genome.effects.reference import Reference
+from pgf_genome.effects.settings import Files
+from pgf_genome.effects.writing import Meaning
+from pgf_genome.errors import UsageError
+from pgf_genome.files import atomic_write_text, require_folder
+from pgf_genome.process import peak_memory
+from pgf_genome.sequence import counterparts, decode_fasta
+from pgf_genome.sequence.annotation import read_annotation
+from pgf_genome.sequence.genome import Genome
+
+
+def score_vcf(
+    fasta: str | os.PathLike[str],
+    files: Files,
+    scorer: Callable[[Genome], Scorer],
+    meaning: Meaning,
+) -> Summary:
+    """Write a VCF again with the effect of every record that can be scored, and a summary.
+
+    Parameters
+    ----------
+    fasta : path-like
+        The sequence to which the records refer, plain, gzip or bgzip; ``"-"`` is standard input.
+    files : Files
+    scorer : callable
+        Gives the scorer of a genome, see `annotate`.
+    meaning : Meaning
+        What the effects are.
+
+    Raises
+    ------
+    PgfError
+        For anything wrong with input, options or machine.
+    """
+    started = time.monotonic()
+    code_of(files.genetic_code)
+    if str(fasta) == "-" == files.vcf:
+        raise UsageError("FASTA and VCF cannot both be standard input; give one of them as a file")
+    for name, path in files.written.items():
+        require_folder(Path(path).parent, name)
+    folder = Path(files.scratch_dir or Path(files.output).parent)
+    require_folder(folder, "scratch_dir")
+    with (
+        tempfile.TemporaryDirectory(prefix="pgf-", dir=folder) as scratch,
+        decode_fasta(fasta, Path(scratch) / "codes") as genome,
+    ):
+        aliases = counterparts(files.chrom_alias, genome.lengths) if files.chrom_alias else {}
+        reference, consequences = Reference(genome), None
+        if files.gff is not None:
+            names = {**aliases, **{name: name for name in genome.lengths}}
+            annotation = read_annotation(files.gff, genome.lengths, names.get)
+            consequences = Consequences(annotation, reference, files.genetic_code)
+        summary = annotate(
+            files.vcf,
+            reference,
+            scorer(genome),
+            meaning,
+            files.outputs,
+            Path(scratch),
+            consequences,
+            aliases,
+        )
+        digest = genome.digest
+    if files.summary is not None:
+        facts = {
+            "version": __version__,
+            "fasta": {"name": os.path.basename(fasta), "sha256_of_bases": digest},
+            "files": asdict(files),
+            "effects": asdict(meaning) | {"method": meaning.method},
+            **summary.facts(),
+            "performance": {
+                "seconds": round(time.monotonic() - started, 3),
+                "peak_memory_bytes": peak_memory(),
+            },
+        }
+        atomic_write_text(files.summary, json.dumps(facts, indent=2) + "\n")
+    return summary

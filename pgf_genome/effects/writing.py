@@ -1,0 +1,206 @@
+"""The outputs of scored variants: the VCF with INFO fields, and a table of its alleles."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pgf_genome import __version__
+from pgf_genome.effects.consequence import FORMAT, Consequence, escaped
+from pgf_genome.effects.settings import COMPRESSED, TABLES, Scoring
+from pgf_genome.effects.vcf import (
+    CONSEQUENCE,
+    EFFECT,
+    FLAG,
+    GENE,
+    MEANINGS,
+    TEXT,
+    Field,
+    Flag,
+    Record,
+    Vcf,
+    with_info,
+)
+from pgf_genome.files import atomic, discard, quiet_htslib
+from pgf_genome.tracks.bedgraph.bgzf import BgzfWriter
+
+log = logging.getLogger("pgf_genome")
+
+Write = Callable[[bytes], object]
+
+COLUMNS = ("contig", "pos", "id", "ref", "alt", "effect", "flag", "gene", "consequence")
+# the last position that a .tbi holds
+TBI_LAST = 2**29 - 1
+
+
+class Allele(NamedTuple):
+    """What is known of an alternative allele; the effect of one with a flag has no meaning."""
+
+    effect: float
+    flag: Flag
+    consequences: Sequence[Consequence] = ()
+
+    @property
+    def text(self) -> str:
+        """The effect with six digits, "" if there is none."""
+        # + 0.0 makes of a negative zero a positive one
+        return "" if self.flag else f"{self.effect + 0.0:.6g}"
+
+
+class Scored(NamedTuple):
+    """A record with its alleles, in the order of ALT, and the genes that it overlaps."""
+
+    record: Record
+    alleles: Sequence[Allele] = ()
+    genes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the effects of a run are.
+
+    Attributes
+    ----------
+    model, digest : str
+        Name of the model, and the SHA-256 of its weights.
+    scoring : Scoring
+        How they are computed.
+    """
+
+    model: str
+    digest: str
+    scoring: Scoring
+
+    @property
+    def method(self) -> str:
+        """How they are computed, in words."""
+        near = self.scoring.near
+        if near is None:
+            return "exact: all bases downstream are run again"
+        if near == 0:
+            return "first-order in the state behind the change"
+        return (
+            f"near {near}: the change and {near} bases behind it are run again, what follows is "
+            "first-order in the state"
+        )
+
+    def fields(self, with_genes: bool) -> list[Field]:
+        """The INFO fields that a VCF is given."""
+        flags = "; ".join(f"{flag}: {said}" for flag, said in MEANINGS.items())
+        effect = (
+            "Log-likelihood of the sequence with ALT minus that with REF, nats; above 0 the model "
+            "finds ALT more likely. All bases downstream count; for an indel the two sums have as "
+            f"many terms as the two sequences have bases. Strand {self.scoring.strand}; "
+            f"{self.method}; model {self.model}, sha256 {self.digest}; . where not scored"
+        )
+        fields = [
+            Field(EFFECT, "A", "Float", effect),
+            Field(FLAG, "A", "String", f"Why an allele is not scored, . if it is. {flags}"),
+        ]
+        if with_genes:
+            fields += [
+                Field(GENE, ".", "String", "Genes that REF overlaps"),
+                Field(CONSEQUENCE, ".", "String", "What ALT does to the coding sequences that it "
+                      f"changes. Format: {FORMAT}"),
+            ]  # fmt: skip
+        return fields
+
+
+@contextmanager
+def text_file(path: str) -> Iterator[Write]:
+    """Write to a file that appears when it is complete, bgzip if its name says so, or to ``-``."""
+    if path == "-":
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+        return
+    with atomic(path) as part, part.open("wb") as file:
+        if path.endswith(COMPRESSED):
+            writer = BgzfWriter(file)
+            yield writer.write
+            writer.finish()
+        else:
+            yield file.write
+
+
+@contextmanager
+def vcf_file(path: str, read: Vcf, fields: Sequence[Field]) -> Iterator[Callable[[Scored], None]]:
+    """Write a VCF; the yielded function takes records in order."""
+    with text_file(path) as write:
+        for line in read.header_with(fields, __version__):
+            write(line)
+
+        def take(scored: Scored) -> None:
+            record = scored.record
+            write(with_info(record.line, _info(scored)) if record.alts else record.line)
+
+        yield take
+
+
+def _info(scored: Scored) -> Iterator[tuple[str, str]]:
+    alleles, alts = scored.alleles, scored.record.alts
+    if alts != (".",):
+        yield EFFECT, ",".join(allele.text or "." for allele in alleles)
+    if any(allele.flag for allele in alleles):
+        yield FLAG, ",".join(str(allele.flag) if allele.flag else "." for allele in alleles)
+    if scored.genes:
+        yield GENE, ",".join(map(escaped, scored.genes))
+    told = [each.text(alt) for alt, a in zip(alts, alleles, strict=True) for each in a.consequences]
+    if told:
+        yield CONSEQUENCE, ",".join(told)
+
+
+@contextmanager
+def tsv_file(path: str) -> Iterator[Callable[[Scored], None]]:
+    """Write a table of alleles, with its columns in the first line; what is not known is empty."""
+    with text_file(path) as write:
+        write("\t".join(COLUMNS).encode() + b"\n")
+
+        def take(scored: Scored) -> None:
+            if not scored.record.alts:
+                return
+            contig, position, name, ref, _ = scored.record.line.split(b"\t", 5)[:5]
+            genes = ",".join(scored.genes)
+            for alt, allele in zip(scored.record.alts, scored.alleles, strict=True):
+                flag = str(allele.flag) if allele.flag else ""
+                told = ",".join(each.text(alt) for each in allele.consequences)
+                rest = "\t".join((alt, allele.text, flag, genes, told)).encode(*TEXT)
+                write(b"\t".join((contig, position, name, ref, rest)) + b"\n")
+
+        yield take
+
+
+def is_table(path: str) -> bool:
+    """Whether the name of an output is that of a table."""
+    return path.endswith(TABLES)
+
+
+def remove_index(path: str) -> None:
+    """Remove the index of an older output, which would not fit the new one."""
+    for suffix in (".tbi", ".csi"):
+        discard(Path(path + suffix))
+
+
+def index(path: str, last: int) -> None:
+    """Write the index of a VCF that is bgzip and sorted: .tbi, or .csi if it has to reach farther.
+
+    Parameters
+    ----------
+    path : str
+    last : int
+        The last position of all records, 1-based.
+
+    Raises
+    ------
+    ResourceError
+        If it cannot be written, or tabix takes none of such a file.
+    """
+    import pysam
+
+    csi = last > TBI_LAST
+    with quiet_htslib(), atomic(f"{path}.{'csi' if csi else 'tbi'}") as part:
+        pysam.tabix_index(path, preset="vcf", index=str(part), force=True, csi=csi)
