@@ -17,6 +17,8 @@ from vcfs import CONTIGS, genome_file, infos, records, scored, without
 import pgf_genome as pgf
 from pgf_genome.effects import by_contig
 from pgf_genome.effects.by_contig import ByContig, Variant
+from pgf_genome.effects.scorer import scorer
+from pgf_genome.effects.settings import Scoring
 from pgf_genome.effects.vcf import Flag
 from pgf_genome.errors import IntegrityError, SequenceError
 from pgf_genome.sequence import Genome
@@ -86,6 +88,14 @@ def test_the_counts_are_told_and_written(fasta):
     assert facts["contigs"] == {"1": 4, "9": 1}
     assert facts["effects"]["model"] == "tiny"
     assert len(facts["fasta"]["sha256_of_bases"]) == 64
+
+
+@pytest.mark.parametrize("near", [None, 50])
+def test_the_engine_gives_the_effects_of_the_changed_sequences(fasta, tiny_model, near):
+    vcf = records("2:3 c a", "1:3 G A,T,GTT", "1:5 TGC AAA", "1:1 ACG A", "1:30 g C", "2:9 A ACC")
+    found, _ = scored(fasta, vcf, scorer=lambda g: scorer(tiny_model, g, Scoring(near)))
+    expected, _ = scored(fasta, vcf, scorer=brute_force(tiny_model))
+    assert infos(found) == infos(expected)
 
 
 def test_a_scorer_is_given_the_variants_of_a_contig_together(fasta):

@@ -21,6 +21,7 @@ from pgf_genome.cli.memory import memory
 from pgf_genome.cli.merge import merge
 from pgf_genome.cli.pretrain import pretrain
 from pgf_genome.cli.report import report
+from pgf_genome.cli.variants import variants
 from pgf_genome.errors import PgfError
 
 INTERRUPTED = 130
@@ -42,6 +43,7 @@ commands.add_command(memory)
 commands.add_command(merge)
 commands.add_command(pretrain)
 commands.add_command(report)
+commands.add_command(variants)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

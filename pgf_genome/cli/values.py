@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -123,6 +123,23 @@ class Bytes(click.ParamType):
             return bytes_of(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class Near(Word):
+    """How much of a sequence is run again: a number of bases, all of them, or none."""
+
+    name = "W|exact|first-order"
+    words: ClassVar = {"exact": None, "first-order": 0}
+
+    def __init__(self) -> None:
+        super().__init__(list(self.words))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in self.words:
+            return self.words[value]
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is not exact, first-order or a number of bases", param, ctx)
+        return int(value)
 
 
 def listed(values: Sequence[object]) -> str:

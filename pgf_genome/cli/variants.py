@@ -1,0 +1,119 @@
+"""``pgf-genome variants``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import click
+
+from pgf_genome import process
+from pgf_genome.checkpoints.choices import DEFAULT_DTYPE, DTYPES
+from pgf_genome.cli.common import (
+    RUNNING,
+    Command,
+    logged,
+    under,
+    with_device,
+    with_model,
+    with_threads,
+)
+from pgf_genome.cli.values import FilePath, Near
+from pgf_genome.effects.settings import STRANDS, Files, Scoring
+
+COMPUTED, WRITTEN = "What is computed", "What is written"
+computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
+
+
+@click.command(
+    cls=Command,
+    short_help="Score the records of a VCF: what each allele does to the likelihood.",
+    examples=(
+        "pgf-genome variants genome.fa calls.vcf.gz -o calls.scored.vcf.gz",
+        "pgf-genome variants genome.fa calls.vcf.gz -o calls.tsv --gff genes.gff3.gz --near 32",
+        "pgf-genome variants chr1.fa chr1.vcf -o - --near exact > chr1.scored.vcf",
+    ),
+)
+@click.argument("fasta", type=FilePath())
+@click.argument("vcf", type=FilePath())
+@with_model(COMPUTED)
+@computed("--near", type=Near(), metavar=Near.name, default=str(Scoring.near), show_default=True,
+          help="Bases behind the change that are run again; what follows is first-order in the "
+          "state.")  # fmt: skip
+@computed("--strand", type=click.Choice(STRANDS), default=Scoring.strand, show_default=True,
+          help="A causal model on the plus strand alone sees effects on downstream bases "
+          "only.")  # fmt: skip
+@computed("--gap-length", type=int, metavar="BASES", default=Scoring.gap_length, show_default=True,
+          help="Restart the model at every run of N of at least this length.")  # fmt: skip
+@computed("--gff", type=FilePath(), help="GFF3 or GTF: add genes, and what an allele does to "
+          "proteins.")  # fmt: skip
+@computed("--genetic-code", type=int, metavar="N", default=Files.genetic_code, show_default=True,
+          help="NCBI's number of the code, where the GFF file has no transl_table.")  # fmt: skip
+@computed("--chrom-alias", type=FilePath(), help="Other names of contigs, in VCF or GFF: UCSC "
+          "chromAlias, NCBI assembly report, or two columns.")  # fmt: skip
+@written("-o", "--output", type=FilePath(), required=True, metavar="OUT", help="OUT.vcf.gz is "
+         "bgzip with an index, OUT.vcf plain, OUT.tsv or OUT.tsv.gz a table; - is a VCF on "
+         "stdout.")  # fmt: skip
+@written("--tsv", type=FilePath(), help="Write a table of all alleles as well.")
+@with_threads
+@with_device
+@running("--dtype", type=click.Choice(DTYPES), default=DEFAULT_DTYPE, show_default=True,
+         help="bfloat16 applies to matrix products only.")  # fmt: skip
+@running("--scratch-dir", type=FilePath(folder=True), help="Folder for temporary files [beside "
+         "OUT].")  # fmt: skip
+@logged
+def variants(
+    fasta: str,
+    model: str,
+    near: int | None,
+    strand: str,
+    gap_length: int,
+    threads: int,
+    device: str,
+    dtype: str,
+    **files: Any,
+) -> None:
+    """Score every record of VCF: the log-likelihood of FASTA with ALT minus that with REF, in nats.
+
+    Every record is kept, in order and unchanged but for INFO fields that are added. SNVs, MNVs,
+    insertions and deletions are scored, each alternative allele alone, in its whole contig; nothing
+    is cut into windows. What cannot be scored (symbolic alleles, *, breakends, letters other than A
+    C G T, a REF that is not in the FASTA) has a flag that says why. Memory does not grow with the
+    number of records; only contigs that have records are read by the model. VCF is plain, gzip or
+    bgzip; "-" is standard input.
+
+    \b
+    INFO fields
+      PGF_EFFECT       nats, for each allele; above 0 the model finds it more likely than REF
+      PGF_FLAG         why an allele is not scored
+      PGF_GENE         with --gff: genes that REF overlaps
+      PGF_CONSEQUENCE  with --gff: allele, gene, consequence, codon, amino acids, codons
+
+    \b
+    Writes
+      OUT                the VCF with these fields, or a table
+      OUT.tbi            its index, if the name ends in .gz and the records are sorted
+      NAME.summary.json  counts, versions and digests, for OUT = NAME.vcf.gz
+    """
+    process.tune()
+    scoring, given = Scoring(near, strand, gap_length), Files(**files)
+    import torch
+
+    from pgf_genome.checkpoints.load import load_model
+    from pgf_genome.cli.progress import Progress
+    from pgf_genome.effects.scorer import scorer
+    from pgf_genome.effects.scoring import score_vcf
+    from pgf_genome.effects.writing import Meaning
+
+    torch.set_num_threads(threads)
+    loaded = load_model(model, device, dtype)
+    meaning = Meaning(loaded.name, loaded.digest, scoring)
+    with Progress() as progress:
+        summary = score_vcf(
+            fasta,
+            given,
+            lambda genome: scorer(loaded, genome, scoring, threads, progress),
+            meaning,
+        )
+    for line in summary.lines():
+        logging.getLogger("pgf_genome").info(line)
