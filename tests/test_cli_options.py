@@ -222,6 +222,7 @@ ABSENT = {
     "memory": ["absent.fa"],
     "pretrain": ["absent.fa"],
     "merge": ["absent"],
+    "variants": ["absent.fa", "absent.vcf"],
     "experiment stiffness": [],
     "experiment all": [],
 }

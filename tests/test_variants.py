@@ -12,7 +12,7 @@ from test_substitutions import ORACLES, log_likelihood, oracle, random, reverse_
 
 import pgf_genome as pgf
 from pgf_genome.effects.strand import Strand
-from pgf_genome.effects.variants import _branch, effects_of
+from pgf_genome.effects.variants import branch_of, effects_of
 from pgf_genome.engine.plan import Plan
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.mamba.model import CausalMamba
@@ -95,7 +95,7 @@ def test_any_variant_of_any_sequence(text_and_variants, tile, size, sign):
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
     x = model.one_hot(model.tokenize(text))[None]
     plus = Strand(model, lambda a, b: x[:, a:b], len(text), pgf.Likelihood())
-    changes = [_branch(plus, *variant) for variant in variants]
+    changes = [branch_of(plus, *variant) for variant in variants]
     near = [
         effects_of(plus, Plan(len(text), t), changes, 3, s) for t, s in ((99, 99), (tile, size))
     ]

@@ -97,6 +97,7 @@ def variants(
     """
     process.tune()
     scoring, given = Scoring(near, strand, gap_length), Files(**files)
+    given.require_folders()
     import torch
 
     from pgf_genome.checkpoints.load import load_model

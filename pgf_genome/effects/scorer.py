@@ -11,7 +11,7 @@ from pgf_genome.effects.annotate import Scorer
 from pgf_genome.effects.by_contig import Variant
 from pgf_genome.effects.settings import Scoring
 from pgf_genome.effects.strand import Strand, signs_of
-from pgf_genome.effects.variants import _branch, effects_of
+from pgf_genome.effects.variants import branch_of, effects_of
 from pgf_genome.engine.objective import Likelihood
 from pgf_genome.engine.plan import TILE_LENGTH, Plan
 from pgf_genome.engine.running import require_causal
@@ -62,7 +62,7 @@ def scorer(
         return Strand(causal, read, span[1] - span[0], Likelihood())
 
     def of_segment(plus: Strand, variants: Iterable[Variant]) -> np.ndarray:
-        plan, changes = Plan(plus.length, TILE_LENGTH), [_branch(plus, *v) for v in variants]
+        plan, changes = Plan(plus.length, TILE_LENGTH), [branch_of(plus, *v) for v in variants]
 
         def of_strand(sign: str) -> np.ndarray:
             if sign == "+":

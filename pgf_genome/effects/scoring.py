@@ -17,7 +17,7 @@ from pgf_genome.effects.reference import Reference
 from pgf_genome.effects.settings import Files
 from pgf_genome.effects.writing import Meaning
 from pgf_genome.errors import UsageError
-from pgf_genome.files import atomic_write_text, require_folder
+from pgf_genome.files import atomic_write_text
 from pgf_genome.process import peak_memory
 from pgf_genome.sequence import counterparts, decode_fasta
 from pgf_genome.sequence.annotation import read_annotation
@@ -51,10 +51,7 @@ def score_vcf(
     code_of(files.genetic_code)
     if str(fasta) == "-" == files.vcf:
         raise UsageError("FASTA and VCF cannot both be standard input; give one of them as a file")
-    for name, path in files.written.items():
-        require_folder(Path(path).parent, name)
-    folder = Path(files.scratch_dir or Path(files.output).parent)
-    require_folder(folder, "scratch_dir")
+    folder = files.require_folders()
     with (
         tempfile.TemporaryDirectory(prefix="pgf-", dir=folder) as scratch,
         decode_fasta(fasta, Path(scratch) / "codes") as genome,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgf_genome.errors import UsageError
+from pgf_genome.files import require_folder
 
 STRANDS = ("+", "-", "both")
 # NCBI's number of the code for a CDS that names none, as in GenBank.
@@ -108,3 +109,17 @@ class Files:
         for suffix in (*COMPRESSED, ".vcf", ".tsv"):
             name = name.removesuffix(suffix)
         return Path(f"{name}.summary.json")
+
+    def require_folders(self) -> Path:
+        """Make the folders of the outputs, and return that of temporary files.
+
+        Raises
+        ------
+        ResourceError
+            If no file can be made in one of them.
+        """
+        for name, path in self.written.items():
+            require_folder(Path(path).parent, name)
+        folder = Path(self.scratch_dir or Path(self.output).parent)
+        require_folder(folder, "scratch_dir")
+        return folder

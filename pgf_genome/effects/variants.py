@@ -107,7 +107,7 @@ def variant_effects(
         raise UsageError(f"`near` must be a number of bases, or None for all, not {near}")
     signs, plan = signs_of(strand), Plan(length, tile_length)
     plus = Strand(causal, read, length, objective)
-    changes = [_branch(plus, *variant) for variant in variants]
+    changes = [branch_of(plus, *variant) for variant in variants]
     if not changes:
         return np.zeros(0)
     paired = causal.vocabulary.complement
@@ -121,7 +121,7 @@ def variant_effects(
     return np.mean(side_by_side(of_strand, signs, threads), axis=0)
 
 
-def _branch(strand: Strand, position: int, ref: str, alt: str) -> Branch:
+def branch_of(strand: Strand, position: int, ref: str, alt: str) -> Branch:
     """The branch of a variant, the same for all ways to write it."""
     name = f"variant {position} {ref}>{alt}"
     bases, length = strand.model.vocabulary.base_ids, strand.length
