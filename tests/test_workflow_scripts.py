@@ -14,9 +14,11 @@ from types import ModuleType, SimpleNamespace
 
 import pysam
 import pytest
+from finished import record
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgf_genome.runs.record import Contig
 from pgf_genome.tracks import FORMATS, track_file
 
 SCRIPTS = Path(__file__).parents[1] / "workflows" / "scripts"
@@ -135,12 +137,8 @@ def test_groups_hold_what_is_to_be_written(tmp_path, bed, targets, expected):
 
 
 def test_summary_page_escapes_names_and_shows_large_numbers_whole():
-    run = {
-        "model": {"name": "<b>&"}, "objective": "likelihood", "strand": "+",
-        "contigs": [{"length": 3_099_441_038, "objective": -4e9}, {"length": 1, "objective": None}],
-        "performance": {"seconds": 1.25, "bases_per_second": 10.0, "peak_memory_bytes": 2**20},
-        "parts": [{}],
-    }  # fmt: skip
+    contigs = Contig("c", 3_099_441_038, 1, -4e9), Contig("d", 1, 0, None)
+    run = record({}, model={"name": "<b>&"}, contigs=contigs)
     statistics = {"tism.A": {"scored": 7, "peaks": [{"contig": "c", "position": 8, "value": -1.5}]}}
     summary = script("summary")
     row = summary.row("g", run, statistics)

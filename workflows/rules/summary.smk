@@ -40,5 +40,6 @@ rule summary:
         "../envs/pgf-genome.yaml"
     params:
         genomes=list(SAMPLES),
+        prefixes=expand(f"{OUT}/{{genome}}", genome=SAMPLES),
     script:
         "../scripts/summary.py"

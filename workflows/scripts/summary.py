@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pgf_genome.pages.frame import html_page
+from pgf_genome.runs.record import Record
+from pgf_genome.runs.run import open_run
 
 PEAKS = 3
 TITLE = "Summary of all genomes"
@@ -26,25 +28,25 @@ td:last-child { white-space: normal; min-width: 14rem; }
 """
 
 
-def row(genome: str, run: Mapping[str, Any], statistics: Mapping[str, Any]) -> dict[str, Any]:
+def row(genome: str, run: Record, statistics: Mapping[str, Any]) -> dict[str, Any]:
     """What the table says of a genome; empty where there is nothing to say."""
-    values = [contig["objective"] for contig in run["contigs"]]
-    performance, track = run["performance"], next(iter(statistics))
+    values = [contig.objective for contig in run.contigs]
+    performance, track = run.performance, next(iter(statistics))
     bits = statistics.get("surprisal", {}).get("mean")
     return {
         "genome": genome,
-        "model": run["model"]["name"],
-        "objective": run["objective"],
-        "strand": run["strand"],
-        "contigs": len(run["contigs"]),
-        "bases": sum(contig["length"] for contig in run["contigs"]),
+        "model": run.model["name"],
+        "objective": run.objective,
+        "strand": run.strand,
+        "contigs": len(run.contigs),
+        "bases": sum(run.sizes.values()),
         "scored": statistics[track]["scored"],
         "objective_value": math.fsum(value for value in values if value is not None),
         "bits_per_base": "" if bits is None else round(bits, 4),
-        "jobs": len(run["parts"]),
-        "seconds": round(performance["seconds"], 1),
-        "bases_per_second": round(performance["bases_per_second"], 1),
-        "memory_mib": math.ceil(performance["peak_memory_bytes"] / 2**20),
+        "jobs": len(run.parts),
+        "seconds": round(performance.seconds, 1),
+        "bases_per_second": round(performance.bases_per_second, 1),
+        "memory_mib": math.ceil(performance.peak_memory_bytes / 2**20),
         "track": track,
         "peaks": "; ".join(
             f"{peak['contig']}:{peak['position'] + 1} ({peak['value']:.4g})"
@@ -76,9 +78,12 @@ def _line(kind: str, text: Sequence[bool], values: Iterable[Any]) -> str:
 
 def main(snakemake: Any) -> None:
     rows = [
-        row(genome, json.loads(Path(run).read_text()), json.loads(Path(statistics).read_text()))
-        for genome, run, statistics in zip(
-            snakemake.params.genomes, snakemake.input.runs, snakemake.input.statistics, strict=True
+        row(genome, open_run(prefix).record, json.loads(Path(statistics).read_text()))
+        for genome, prefix, statistics in zip(
+            snakemake.params.genomes,
+            snakemake.params.prefixes,
+            snakemake.input.statistics,
+            strict=True,
         )
     ]
     with open(snakemake.output.tsv, "w", newline="") as file:
