@@ -244,7 +244,7 @@ def test_every_command_with_an_output_is_tried():
 @pytest.mark.parametrize("below", ["file", "proc"])
 def test_a_place_that_takes_no_files_is_refused_before_any_work(command, tmp_path, name, below):
     (tmp_path / "file").touch()
-    place = {"file": tmp_path / "file" / "x" / "y", "proc": Path("/proc/x/y")}[below]
+    place = {"file": tmp_path / "file" / "x" / "y.vcf", "proc": Path("/proc/x/y.vcf")}[below]
     done = command(*name.split(), *ABSENT[name], "-o", place)
     assert done.code == 1
     assert place_option(name) in done.error
@@ -271,10 +271,10 @@ def test_the_folder_of_a_page_is_made(command, tmp_path):
     assert (tmp_path / "new" / "folder" / "page.html").is_file()
 
 
-@pytest.mark.parametrize("name", ["attribute", "memory", "pretrain", "merge"])
+@pytest.mark.parametrize("name", ["attribute", "memory", "pretrain", "merge", "variants"])
 def test_the_folder_of_the_output_is_made_before_any_work(command, tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = command(*name.split(), *ABSENT[name], "-o", "new/folder/x")
+    done = command(*name.split(), *ABSENT[name], "-o", "new/folder/x.vcf")
     assert done.code != 0
     assert "absent" in done.error
     assert (tmp_path / "new" / "folder").is_dir()
