@@ -15,10 +15,8 @@ import numpy as np
 import pytest
 
 import pgf_genome as pgf
-from pgf_genome.attribution import causal, run, segment
-from pgf_genome.attribution.task import Segment, Settings, Task
-from pgf_genome.engine.layout import TileLayout
-from pgf_genome.engine.plan import Cost
+from pgf_genome.attribution import Options, causal, run, segment
+from pgf_genome.attribution.prepare import prepared
 from pgf_genome.engine.spool import Journal, RecordFile
 from pgf_genome.errors import IntegrityError
 
@@ -104,40 +102,27 @@ def test_resumed_run_does_not_repeat_finished_tiles(tmp_path, fasta, model, monk
 
 
 def test_changed_input_or_options_are_not_resumed_from(tmp_path, fasta, model):
-    task_of = lambda **changed: Task(  # noqa: E731
-        model,
-        _genome({"a": changed.pop("digest", "1")}),
-        Segment("a", 0, 9, ((0, 9),)),
-        (pgf.Likelihood(),),
-        Settings(
-            **(
-                {
-                    "strands": "+",
-                    "tracks": ("sensitivity",),
-                    "method": "corrected",
-                    "tile_length": 4,
-                }
-                | changed
-            )
-        ),
-        TileLayout(4, Cost(0, 0, 0)),
-    )
-    same = task_of().identity
-    assert task_of().identity == same
-    for change in ({"digest": "2"}, {"strands": "-"}, {"tile_length": 5}, {"method": "saliency"}):
-        assert task_of(**change).identity != same
+    other = tmp_path / "other.fa"
+    other.write_text(fasta.read_text().replace("A", "C", 1))
 
+    def identity(source: Path = fasta, **changed: object) -> str:
+        with prepared(source, model, Options(**(options(fasta) | changed)), tmp_path) as plan:
+            return plan.identity
 
-def _genome(digests: dict[str, str]):
-    class Contig:
-        digest = next(iter(digests.values()))
-
-    class Genome:
-        @staticmethod
-        def contig(name: str) -> type[Contig]:
-            return Contig
-
-    return Genome()
+    same = identity()
+    assert identity(threads=2) == same
+    assert identity(objective=pgf.Likelihood()) == same
+    changes = [
+        {"source": other},
+        {"contig": "a"},
+        {"target": "a:3-9"},
+        {"strand": "-"},
+        {"tile": 33},
+        {"method": "saliency"},
+        {"tracks": "surprisal"},
+        {"objective": "entropy"},
+    ]
+    assert len({same, *(identity(**change) for change in changes)}) == 1 + len(changes)
 
 
 def test_damaged_scores_are_noticed(tmp_path, fasta, model, monkeypatch):

@@ -1,18 +1,18 @@
 """Scores of a segment under a causal model: one sweep forward, one back.
 
-During the sweeps the segment's folder holds the boundary states of the primal sweep and a journal
-with the cotangent of the adjoint sweep, so that a killed run can continue where it stopped.
+During the sweeps the run's folder holds the boundary states of the primal sweep and a journal with
+the cotangent of the adjoint sweep, so that a killed run can continue where it stopped.
 """
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.task import Progress, Task
 from pgf_genome.engine import sweep
 from pgf_genome.engine.spool import Journal, RecordFile, StoredStates, nbytes
@@ -24,7 +24,7 @@ PRIMAL_SHARE = 0.25
 log = logging.getLogger("pgf_genome")
 
 
-def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) -> Tensor:
+def compute(task: Task, scores: RecordFile, place: Place, progress: Progress) -> Tensor:
     """Fill ``scores`` with gradient over the bases and log-probability of the base, by tile.
 
     Returns
@@ -32,12 +32,12 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
     Tensor, (strands,) float64
         The objective.
     """
-    identity, batch = task.identity, len(task.objectives)
+    batch = len(task.objectives)
     blank = _causal(task).initial_state(batch)
     size = nbytes(blank.tensors()) + 8 * batch
     with (
-        StoredStates(folder / "states", blank, identity) as states,
-        Journal(folder / "journal", size, identity) as journal,
+        StoredStates(place.path("states"), blank, place.identity) as states,
+        Journal(place.path("journal"), size, place.identity) as journal,
     ):
         return _sweep(task, states, scores, journal, progress)
 

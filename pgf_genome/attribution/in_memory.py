@@ -10,7 +10,7 @@ import numpy as np
 
 from pgf_genome.attribution.options import Options
 from pgf_genome.attribution.prepare import Prepared, checked_layout, planned
-from pgf_genome.attribution.segment import run_segment
+from pgf_genome.attribution.segment import run_segments
 from pgf_genome.attribution.selection import select
 from pgf_genome.checkpoints.choices import DEFAULT_MODEL
 from pgf_genome.checkpoints.load import load_model
@@ -128,8 +128,8 @@ def _values(plan: Prepared, scratch: Path) -> dict[str, np.ndarray]:
     names = plan.options.tracks
     values = np.full((len(names), plan.genome.lengths[NAME]), np.nan, np.float32)
     with torch_threads(plan.threads):
-        for task in plan.tasks:
-            for start, piece in run_segment(task, scratch, lambda bases: None).tracks():
+        for result in run_segments(plan, scratch, lambda bases: None):
+            for start, piece in result.tracks():
                 values[:, start : start + piece.shape[1]] = piece
     return dict(zip(names, values, strict=True))
 

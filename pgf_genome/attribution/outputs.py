@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from pgf_genome.tracks.cutting import cut
 
 def write_outputs(
     plan: Prepared,
-    results: list[Result],
+    results: Iterable[Result],
     prefix: Path,
     fasta: str,
     started: float,
@@ -65,7 +65,7 @@ def write_outputs(
 
 
 def _write_tracks(
-    plan: Prepared, results: list[Result], prefix: Path
+    plan: Prepared, results: Iterable[Result], prefix: Path
 ) -> tuple[dict[str, Path], Gathered]:
     """Stream the values of all segments once, into every writer and the report."""
     options, tracks = plan.options, plan.options.tracks
@@ -86,7 +86,7 @@ def _write_tracks(
     return files, gathering.result()
 
 
-def _pieces(results: list[Result]) -> Iterator[tuple[str, int, np.ndarray]]:
+def _pieces(results: Iterable[Result]) -> Iterator[tuple[str, int, np.ndarray]]:
     """Yield contig, start and values (tracks, n) of all scored bases, in FASTA order."""
     for result in results:
         for start, table in result.tracks():
@@ -105,7 +105,7 @@ def _performance(plan: Prepared, started: float) -> Performance:
     )
 
 
-def _record(plan: Prepared, results: list[Result], fasta: str, started: float) -> Record:
+def _record(plan: Prepared, results: Iterable[Result], fasta: str, started: float) -> Record:
     """The record of the run so far, without files."""
     options, model, name = plan.options, plan.model, Path(fasta).name
     layout = plan.layout.settings()
@@ -145,7 +145,7 @@ def _record(plan: Prepared, results: list[Result], fasta: str, started: float) -
     )
 
 
-def _contigs(plan: Prepared, results: list[Result]) -> Iterator[Contig]:
+def _contigs(plan: Prepared, results: Iterable[Result]) -> Iterator[Contig]:
     segments = Counter(segment.contig for segment in plan.segments)
     values: dict[str, float] = {}
     for result in results:
@@ -163,7 +163,7 @@ def _contigs(plan: Prepared, results: list[Result]) -> Iterator[Contig]:
         )
 
 
-def _halo_loci(results: list[Result]) -> tuple[HaloLocus, ...]:
+def _halo_loci(results: Iterable[Result]) -> tuple[HaloLocus, ...]:
     """The places at which the halo was doubled, and how much that changed."""
     return tuple(
         HaloLocus(result.task.segment.contig, **error._asdict())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,10 +15,12 @@ from pathlib import Path
 
 import torch
 
+from pgf_genome import __version__
 from pgf_genome.attribution.methods import METHODS
 from pgf_genome.attribution.options import STRANDS, Options
 from pgf_genome.attribution.selection import (
     Selection,
+    identity_of,
     objective_of,
     on_strands,
     segments_to_run,
@@ -24,7 +28,7 @@ from pgf_genome.attribution.selection import (
 )
 from pgf_genome.attribution.task import Segment, Settings, Task
 from pgf_genome.engine.layout import Layout
-from pgf_genome.engine.objective import Span, unit_of
+from pgf_genome.engine.objective import Objective, Span, unit_of
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.mamba.model import LanguageModel
@@ -62,6 +66,12 @@ class Prepared:
         }
 
     @property
+    def has_nameless_objective(self) -> bool:
+        """True if nothing tells the objective from another one."""
+        given = self.options.objective
+        return not isinstance(given, str) and not identity_of(given)
+
+    @property
     def context(self) -> str:
         """The stretch around a written base that the model sees, in words."""
         if self.options.context is not None:
@@ -71,20 +81,46 @@ class Prepared:
         name, cut = self.layout.description()
         return f"{name}: {cut}"
 
+    @property
+    def tasks(self) -> Iterator[Task]:
+        """The segments with everything needed to compute them, made one after the other."""
+        for contig, segments in self._by_contig():
+            shared = self._objectives(contig), self.settings, self.layout, self.threads
+            for segment in segments:
+                yield Task(self.model, self.genome, segment, *shared)
+
     @cached_property
-    def tasks(self) -> list[Task]:
-        """The segments with everything needed to compute them."""
-        options, tasks = self.options, []
-        settings = Settings(
-            self.strands, tuple(options.tracks), options.method, **self.layout.settings()
-        )
-        for contig, segments in groupby(self.segments, key=lambda segment: segment.contig):
-            positions = None if self.targets is None else self.targets[contig]
-            objective = objective_of(options.objective, positions, self.model)
-            objectives = on_strands(objective, self.strands, self.genome.lengths[contig])
-            shared = objectives, settings, self.layout, self.threads
-            tasks += [Task(self.model, self.genome, segment, *shared) for segment in segments]
-        return tasks
+    def settings(self) -> Settings:
+        options = self.options
+        names = tuple(options.tracks)
+        return Settings(self.strands, names, options.method, **self.layout.settings())
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of all that the results depend on.
+
+        The number of threads is not in it, because a run goes on with the number that it began
+        with. An objective without an ``identity`` makes every identity a new one.
+        """
+        model, digest = self.model, hashlib.sha256()
+        kind = model.digest, str(model.dtype), str(model.precision), str(model.device)
+        digest.update(repr((__version__, *kind, self.settings)).encode())
+        for contig, segments in self._by_contig():
+            sequence = self.genome.contig(contig).digest
+            names = [identity_of(f) or uuid.uuid4().hex for f in self._objectives(contig)]
+            digest.update(repr((sequence, names)).encode())
+            for segment in segments:
+                digest.update(repr(segment).encode())
+        return digest.hexdigest()
+
+    def _by_contig(self) -> Iterator[tuple[str, Iterator[Segment]]]:
+        return groupby(self.segments, key=lambda segment: segment.contig)
+
+    def _objectives(self, contig: str) -> tuple[Objective, ...]:
+        """The objective on each strand of a contig."""
+        positions = None if self.targets is None else self.targets[contig]
+        objective = objective_of(self.options.objective, positions, self.model)
+        return on_strands(objective, self.strands, self.genome.lengths[contig])
 
     @cached_property
     def bases(self) -> int:

@@ -15,7 +15,7 @@ from pgf_genome.attribution.forecast import Forecast, Planned
 from pgf_genome.attribution.options import Arguments, Options
 from pgf_genome.attribution.outputs import write_outputs
 from pgf_genome.attribution.prepare import Prepared, check_disk, prepared
-from pgf_genome.attribution.segment import run_segment
+from pgf_genome.attribution.segment import run_segments
 from pgf_genome.attribution.workspace import resumed, workspace
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.engine.arrays import adjoint
@@ -75,12 +75,12 @@ def attribute(given: Arguments) -> Run:
         prepared(given.fasta, model, options, scratch) as plan,
     ):
         check_disk(plan, scratch)
-        plan = resumed(scratch, plan)
+        plan, folder = resumed(scratch, plan)
         stack.enter_context(torch_threads(plan.threads))
         warm_up(model)
         _log_plan(plan)
         report, total = given.progress or (lambda done, total: None), plan.bases
-        results = [run_segment(task, scratch, lambda n: report(n, total)) for task in plan.tasks]
+        results = run_segments(plan, folder, lambda n: report(n, total))
         done = write_outputs(plan, results, prefix, str(given.fasta), started)
         log.debug("wrote %s", ", ".join(map(str, done.files.values())))
         return done
@@ -89,7 +89,7 @@ def attribute(given: Arguments) -> Run:
 def _log_plan(plan: Prepared) -> None:
     log.debug(
         "plan: %d segments, %s bases to read, strands %s, %s of %s, %d threads, %d MiB of memory",
-        *(len(plan.tasks), f"{plan.bases:,}", plan.strands, *plan.layout.description()),
+        *(len(plan.segments), f"{plan.bases:,}", plan.strands, *plan.layout.description()),
         *(plan.threads, plan.memory // 2**20),
     )
 

@@ -1,15 +1,16 @@
 """One segment of a contig, both strands in lock-step, from sequence to track values.
 
-While a segment is computed, its folder holds the scores of finished tiles and the state of the
-sweep. All of it is checksummed records, so that a killed run continues where it stopped and yields
-the same bytes. When the segment is done, only its track values, its objective and what was
-measured of its halos stay.
+While a segment is computed, the folder of the run holds the scores of its finished tiles and the
+state of its sweep. All of it is checksummed records, so that a killed run continues where it
+stopped and yields the same bytes. When the segment is done, only its track values, its objective
+and what was measured of its halos count.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,14 +20,16 @@ import torch
 from torch import Tensor
 
 from pgf_genome.attribution import causal, windowed
-from pgf_genome.attribution.task import BLOCK, Progress, Task
+from pgf_genome.attribution.place import Place
+from pgf_genome.attribution.prepare import Prepared
+from pgf_genome.attribution.task import Progress, Task
 from pgf_genome.attribution.values import (
     Scores,
     mean_of_strands,
     tracks_of,
 )
 from pgf_genome.engine.running import running_of
-from pgf_genome.engine.spool import RecordFile, nbytes
+from pgf_genome.engine.spool import RecordFile, nbytes, record_bytes
 from pgf_genome.engine.windows import HaloError
 from pgf_genome.errors import IntegrityError
 
@@ -34,66 +37,103 @@ log = logging.getLogger("pgf_genome")
 
 
 class Result(NamedTuple):
-    """A finished segment: its objective, the folder of its track values, the error of its halos."""
+    """A finished segment: its objective, where its track values lie, the error of its halos."""
 
     task: Task
+    place: Place
     value: float
-    folder: Path
     halo_errors: list[HaloError]
 
     def tracks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield start position and values (tracks, n) of successive pieces, ascending."""
-        with _tracks_file(self.task, self.folder) as file:
+        with _tracks_file(self.task, self.place) as file:
             for i, (start, stop) in enumerate(self.task.segment.blocks()):
                 like = [torch.empty(len(self.task.settings.tracks), stop - start)]
                 yield start, file.require(i, like)[0].numpy()
 
 
-def run_segment(task: Task, scratch: Path, progress: Progress) -> Result:
+@dataclass(frozen=True)
+class Results:
+    """The finished segments of a run, read from its folder whenever they are gone through."""
+
+    plan: Prepared
+    folder: Path
+
+    def __iter__(self) -> Iterator[Result]:
+        for task, place in places(self.plan, self.folder):
+            yield result_of(task, place)
+
+
+def run_segments(plan: Prepared, folder: Path, progress: Progress) -> Results:
+    """Compute all segments of a run, or what is left of them after a killed run."""
+    for task, place in places(plan, folder):
+        run_segment(task, place, progress)
+    return Results(plan, folder)
+
+
+def result_of(task: Task, place: Place) -> Result:
+    """Read what is there of a finished segment."""
+    with _objective_file(task, place) as file:
+        value = file.require(place.number, _objective_template(task))[0].mean().item()
+    halos = [] if running_of(task.model).streams else windowed.halo_errors(task, place)
+    return Result(task, place, value, halos)
+
+
+def places(plan: Prepared, folder: Path) -> Iterator[tuple[Task, Place]]:
+    """The segments of a run, each with its place in the run's folder."""
+    at = 0
+    for number, task in enumerate(plan.tasks):
+        place = Place(folder, folder.name, number, at)
+        yield task, place
+        at += len(task.segment.blocks()) * record_bytes(_block_bytes(task))
+
+
+def run_segment(task: Task, place: Place, progress: Progress) -> None:
     """Compute a segment, or what is left of it after a killed run.
 
     Parameters
     ----------
-    scratch : Path
-        Folder of the run; the segment gets its own folder in it.
     progress : callable
         Called with the bases done since the last call; fractions of a base are fine.
     """
-    folder, segment = scratch / task.folder_name, task.segment
+    segment = task.segment
     where = f"{segment.contig}:{segment.start + 1}-{segment.stop}"
-    folder.mkdir(parents=True, exist_ok=True)
-    kind = causal if running_of(task.model).streams else windowed
-    done = _finished_value(task, folder)
-    if done is None:
-        log.debug("segment %s: %d pieces to compute, in %s", where, len(task.pieces), folder)
-        identity, size = task.identity, nbytes(_score_template(task, 0))
-        with RecordFile(folder / "scores", size, identity) as scores:
-            values = kind.compute(task, scores, folder, progress)
-            _derive(task, scores, folder)
-        with _objective_file(task, folder) as file:
-            file.write(0, [values])
-        for name in ("scores", "states", "journal", "values"):
-            (folder / name).unlink(missing_ok=True)
-        done = values.mean().item()
-    else:
+    if is_done(task, place):
         log.debug("segment %s: done before the run was stopped", where)
         progress(task.work)
-    halos = windowed.halo_errors(task, folder) if kind is windowed else []
-    return Result(task, done, folder, halos)
+        return
+    log.debug("segment %s: %d pieces to compute, in %s", where, len(task.pieces), place.folder)
+    kind = causal if running_of(task.model).streams else windowed
+    size = nbytes(_score_template(task, 0))
+    with RecordFile(place.path("scores"), size, place.identity) as scores:
+        values = kind.compute(task, scores, place, progress)
+        _derive(task, scores, place)
+    with _objective_file(task, place) as file:
+        file.write(place.number, [values])
 
 
-def _tracks_file(task: Task, folder: Path) -> RecordFile:
-    return RecordFile(folder / "tracks", 4 * BLOCK * len(task.settings.tracks), task.identity)
+def is_done(task: Task, place: Place) -> bool:
+    """Return whether a segment has been computed; its objective is written last."""
+    with _objective_file(task, place) as file:
+        return file.read(place.number, _objective_template(task)) is not None
 
 
-def _objective_file(task: Task, folder: Path) -> RecordFile:
-    return RecordFile(folder / "objective", 8 * len(task.objectives), task.identity)
+def _objective_template(task: Task) -> list[Tensor]:
+    return [torch.empty(len(task.objectives), dtype=torch.float64)]
 
 
-def _finished_value(task: Task, folder: Path) -> float | None:
-    with _objective_file(task, folder) as file:
-        record = file.read(0, [torch.empty(len(task.objectives), dtype=torch.float64)])
-    return None if record is None else record[0].mean().item()
+def _objective_file(task: Task, place: Place) -> RecordFile:
+    return RecordFile(place.path("objective"), nbytes(_objective_template(task)), place.identity)
+
+
+def _tracks_file(task: Task, place: Place) -> RecordFile:
+    return RecordFile(place.path("tracks"), _block_bytes(task), place.identity, place.tracks_at)
+
+
+def _block_bytes(task: Task) -> int:
+    """Bytes of the track values of the longest block."""
+    longest = max(stop - start for start, stop in task.segment.blocks())
+    return 4 * longest * len(task.settings.tracks)
 
 
 def _score_template(task: Task, k: int) -> list[Tensor]:
@@ -106,11 +146,11 @@ def _score_template(task: Task, k: int) -> list[Tensor]:
     ]
 
 
-def _derive(task: Task, scores: RecordFile, folder: Path) -> None:
+def _derive(task: Task, scores: RecordFile, place: Place) -> None:
     """Derive the track values of every block from the scores of the tiles."""
     rows = _score_rows(task, scores)
     segment, settings = task.segment, task.settings
-    with _tracks_file(task, folder) as file:
+    with _tracks_file(task, place) as file:
         for i, (start, stop) in enumerate(segment.blocks()):
             codes = task.genome.codes(segment.contig, start, stop)
             strands = []

@@ -167,10 +167,15 @@ def objective_of(
     return objective
 
 
+def identity_of(objective: Objective) -> str | None:
+    """The text that tells an objective from every other one, if it has one."""
+    return getattr(objective, "identity", None)
+
+
 def objective_text(objective: Objective) -> str:
     """Name a callable: its identity if it has one, else the name of its kind."""
     kind = getattr(objective, "__qualname__", type(objective).__qualname__)
-    return str(getattr(objective, "identity", None) or kind)
+    return str(identity_of(objective) or kind)
 
 
 def objective_name(spec: str | Objective, model: LanguageModel) -> str:

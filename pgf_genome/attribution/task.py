@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome import __version__
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Objective
 from pgf_genome.engine.plan import Plan
@@ -26,7 +23,7 @@ BLOCK = 65_536
 Progress = Callable[[float], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of a contig that the model sees without interruption, and the parts to write.
 
@@ -105,32 +102,6 @@ class Task:
     settings: Settings
     layout: Layout
     threads: int | None = None
-
-    @cached_property
-    def identity(self) -> str:
-        """Digest of all that the result depends on; it names the segment's folder.
-
-        The number of threads is not in it, because a run goes on with the number that it began
-        with. An objective without an ``identity`` makes every identity a new one.
-        """
-        contig = self.genome.contig(self.segment.contig)
-        parts = (
-            __version__,
-            self.model.digest,
-            str(self.model.dtype),
-            str(self.model.precision),
-            str(self.model.device),
-            contig.digest,
-            self.segment,
-            tuple(getattr(f, "identity", None) or uuid.uuid4().hex for f in self.objectives),
-            self.settings,
-        )
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-    @property
-    def folder_name(self) -> str:
-        """The name of the segment's folder in the work folder of a run."""
-        return self.identity[:24]
 
     @property
     def plan(self) -> Plan:

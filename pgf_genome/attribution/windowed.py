@@ -6,12 +6,12 @@ The error from sequence beyond the halos is measured on a few cores of every seg
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.task import Progress, Task
 from pgf_genome.engine import windows as engine
 from pgf_genome.engine.layout import WindowLayout
@@ -22,10 +22,10 @@ LOCI = 3  # cores of a segment on which the halo's error is measured, by doublin
 _BLANK = torch.empty(len(engine.HaloError._fields), dtype=torch.float64)
 
 
-def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) -> Tensor:
+def compute(task: Task, scores: RecordFile, place: Place, progress: Progress) -> Tensor:
     """Fill ``scores`` as `causal.compute` does; F is the sum over the cores that are computed."""
     total = torch.zeros(len(task.objectives), dtype=torch.float64)
-    with RecordFile(folder / "values", nbytes([total]), task.identity) as values:
+    with RecordFile(place.path("values"), nbytes([total]), place.identity) as values:
         for k in task.pieces:
             record = values.read(k, [total])
             if record is None:
@@ -33,7 +33,7 @@ def compute(task: Task, scores: RecordFile, folder: Path, progress: Progress) ->
                 values.write(k, record)
             total = total + record[0]
             progress(task.work_on(k))
-        _measure_halos(task, folder)
+        _measure_halos(task, place)
     return total
 
 
@@ -55,10 +55,10 @@ def _window(task: Task, scores: RecordFile, k: int) -> Tensor:
     return tile.values.cpu()
 
 
-def _measure_halos(task: Task, folder: Path) -> None:
+def _measure_halos(task: Task, place: Place) -> None:
     windows, objectives = _windows(task), task.objectives
-    with _errors_file(task, folder) as file:
-        for i, core in enumerate(_loci(task)):
+    with _errors_file(place) as file:
+        for i, core in enumerate(_loci(task), start=LOCI * place.number):
             if file.read(i, [_BLANK]) is None:
                 given = _bidirectional(task), task.one_hot, windows, objectives, core
                 error = engine.halo_error(*given, task.origins(), task.threads)
@@ -70,14 +70,16 @@ def _loci(task: Task) -> list[tuple[int, int]]:
     return engine.loci_to_check(_windows(task), task.pieces, LOCI, written)
 
 
-def halo_errors(task: Task, folder: Path) -> list[engine.HaloError]:
+def halo_errors(task: Task, place: Place) -> list[engine.HaloError]:
     """Read the measured errors of the halos, at coordinates of the contig."""
-    with _errors_file(task, folder) as file:
-        errors = [file.require(i, [_BLANK])[0].tolist() for i in range(len(_loci(task)))]
-    first = task.strands[0]  # the cores are counted along it
-    places = [first.in_contig((int(start), int(stop))) for start, stop, *_ in errors]
-    return [engine.HaloError(*place, *row[2:]) for place, row in zip(places, errors, strict=True)]
+    with _errors_file(place) as file:
+        first = LOCI * place.number
+        numbers = range(first, first + len(_loci(task)))
+        errors = [file.require(i, [_BLANK])[0].tolist() for i in numbers]
+    strand = task.strands[0]  # the cores are counted along it
+    spans = [strand.in_contig((int(start), int(stop))) for start, stop, *_ in errors]
+    return [engine.HaloError(*span, *row[2:]) for span, row in zip(spans, errors, strict=True)]
 
 
-def _errors_file(task: Task, folder: Path) -> RecordFile:
-    return RecordFile(folder / "halos", nbytes([_BLANK]), task.identity)
+def _errors_file(place: Place) -> RecordFile:
+    return RecordFile(place.path("halos"), nbytes([_BLANK]), place.identity)

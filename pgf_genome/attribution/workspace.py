@@ -9,9 +9,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from pgf_genome.attribution.prepare import Prepared
+from pgf_genome.attribution.segment import is_done, places
 from pgf_genome.errors import ResourceError
 from pgf_genome.files import atomic_write_text, naming, require_folder
 
@@ -22,7 +24,7 @@ log = logging.getLogger("pgf_genome")
 def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[Path]:
     """Make and lock the work folder of a prefix; remove it on success.
 
-    After a failure the folder stays, to be resumed, if it holds any segment.
+    After a failure the folder stays, to be resumed, if it holds a run.
 
     Raises
     ------
@@ -52,42 +54,49 @@ def workspace(prefix: Path, scratch_dir: Path | None, resume: bool) -> Iterator[
         try:
             yield folder
         except BaseException:
-            if not _segments(folder):
+            if not _runs(folder):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder)
 
 
-def resumed(folder: Path, plan: Prepared) -> Prepared:
+def resumed(folder: Path, plan: Prepared) -> tuple[Prepared, Path]:
     """Say how much of a run is there already, and go on with its number of threads.
 
     Large matrix products can differ in the last bit with the number of threads, so a run goes on
     with the number that it began with, and ends in the same bytes. What is there and is not used
     is named with the reason.
+
+    Returns
+    -------
+    plan : Prepared
+    run : Path
+        The folder of the run in the work folder, named by the identity of the run.
     """
-    there, ours = {path.name for path in _segments(folder)}, {t.folder_name for t in plan.tasks}
-    nameless = any(not getattr(f, "identity", None) for t in plan.tasks for f in t.objectives)
-    if there and nameless:
+    run = folder / plan.identity[:24]
+    if run.is_dir():
+        plan = _with_threads(plan, run / "threads")
+        done = sum(1 for _ in takewhile(lambda each: is_done(*each), places(plan, run)))
+        log.info(
+            "going on with the stopped run in %s: %d of %d segments are done",
+            *(folder, done, len(plan.segments)),
+        )
+    elif _runs(folder) and plan.has_nameless_objective:
         log.warning(
             "the objective has no `identity`, so the stopped run in %s is not resumed: give the "
             "callable an attribute `identity`, a text that no other objective has",
             folder,
         )
-    elif there - ours:
+    elif _runs(folder):
         log.info(
             "%s holds a stopped run with another sequence, model, objective or option: it is not "
             "used, and is removed when this run is done",
             folder,
         )
-    kept = folder / "threads"
-    if there & ours:
-        log.info(
-            "going on with the stopped run in %s: %d of %d segments are done or begun",
-            *(folder, len(there & ours), len(ours)),
-        )
-        plan = _with_threads(plan, kept)
-    atomic_write_text(kept, f"{plan.threads}\n")
-    return plan
+    with naming(run):
+        run.mkdir(exist_ok=True)
+    atomic_write_text(run / "threads", f"{plan.threads}\n")
+    return plan, run
 
 
 def _with_threads(plan: Prepared, kept: Path) -> Prepared:
@@ -102,10 +111,10 @@ def _with_threads(plan: Prepared, kept: Path) -> Prepared:
     return replace(plan, threads=before)
 
 
-def _segments(folder: Path) -> list[Path]:
+def _runs(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_dir()]
 
 
 def _clear(folder: Path) -> None:
-    for path in _segments(folder):
+    for path in _runs(folder):
         shutil.rmtree(path)

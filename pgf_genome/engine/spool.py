@@ -37,11 +37,14 @@ class RecordFile:
         Largest payload of a record.
     identity : str
         What the records belong to; records of another identity do not validate.
+    at : int
+        Byte of the file at which record 0 lies, so that several rows of records can share a file.
     """
 
-    def __init__(self, path: Path, slot_bytes: int, identity: str) -> None:
+    def __init__(self, path: Path, slot_bytes: int, identity: str, at: int = 0) -> None:
         self.path = path
-        self._stride = _HEADER.size + slot_bytes + _DIGEST
+        self._at = at
+        self._stride = record_bytes(slot_bytes)
         self._slot_bytes = slot_bytes
         self._salt = hashlib.blake2b(identity.encode(), digest_size=_DIGEST).digest()
         try:
@@ -74,7 +77,7 @@ class RecordFile:
             raise ValueError(f"a record of {len(payload)} bytes in slots of {self._slot_bytes}")
         head = _HEADER.pack(number, len(payload))
         record = memoryview(head + payload + self._digest(head, payload))
-        offset = slot * self._stride
+        offset = self._at + slot * self._stride
         try:
             while record:
                 done = os.pwrite(self._file, record, offset)
@@ -97,7 +100,7 @@ class RecordFile:
         return found[1] if found and found[0] == number else None
 
     def _read(self, slot: int, like: Sequence[Tensor]) -> tuple[int, list[Tensor]] | None:
-        offset = slot * self._stride
+        offset = self._at + slot * self._stride
         record = os.pread(self._file, _HEADER.size + nbytes(like) + _DIGEST, offset)
         if len(record) < _HEADER.size:
             return None
@@ -187,6 +190,11 @@ class StoredStates(RecordFile):
 def nbytes(tensors: Sequence[Tensor]) -> int:
     """Bytes of a record's payload."""
     return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def record_bytes(payload: int) -> int:
+    """Bytes that a record of so many bytes takes in a file."""
+    return _HEADER.size + payload + _DIGEST
 
 
 def _unpack(payload: bytes, like: Sequence[Tensor]) -> list[Tensor]:

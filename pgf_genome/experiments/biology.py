@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pgf_genome.attribution.methods import TRACKS
-from pgf_genome.attribution.segment import run_segment
+from pgf_genome.attribution.place import Place
+from pgf_genome.attribution.segment import result_of, run_segment
 from pgf_genome.attribution.task import Segment, Task
 from pgf_genome.attribution.task import Settings as TaskSettings
 from pgf_genome.checkpoints.choices import DEFAULT_MODEL
@@ -163,8 +164,10 @@ def score(
     settings = TaskSettings("+-", TRACKS, "corrected", **layout.settings())
     task = Task(model, genome, segment, (Likelihood(), Likelihood()), settings, layout)
     log.info("gradient of both strands of %s", interval)
-    result = run_segment(task, scratch, lambda bases: None)
-    values = np.concatenate([piece for _, piece in result.tracks()], axis=1)
+    place = Place(scratch, "biology")
+    run_segment(task, place, lambda bases: None)
+    pieces = result_of(task, place).tracks()
+    values = np.concatenate([piece for _, piece in pieces], axis=1)
     codes = genome.codes(interval.contig, *span)
     return Scored.of(interval, codes, dict(zip(TRACKS, values, strict=True)), annotation)
 
