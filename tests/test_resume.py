@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import pgf_genome as pgf
 from pgf_genome.attribution import Options, causal, run, segment
@@ -20,6 +23,8 @@ from pgf_genome.attribution.prepare import prepared
 from pgf_genome.engine.spool import Journal, RecordFile
 from pgf_genome.errors import IntegrityError
 
+# moments at which a run is killed
+KILLS = int(os.environ.get("PGF_GENOME_TEST_KILLS", "3"))
 ORACLE = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
 
 
@@ -152,26 +157,61 @@ def test_restart_forgets_what_was_done(tmp_path, fasta, model, monkeypatch):
     assert max(steps) <= 32
 
 
+class Named:
+    """An objective of a user that can be told from others."""
+
+    identity = "squares"
+
+    def __call__(self, tile):
+        return tile.hidden.square().sum(dtype=torch.float64)
+
+
+def run_and_kill(fasta: str, prefix: str, threads: str, delay: str) -> None:
+    """Be the process that is killed after so many seconds of `attribute`; say how long it took."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    model = pgf.load_model(ORACLE)
+    killer = threading.Timer(float(delay), os.kill, (os.getpid(), signal.SIGKILL))
+    killer.daemon = True
+    killer.start()
+    started = time.monotonic()
+    pgf.attribute(fasta, model, prefix, objective=Named(), threads=int(threads), tile=256)
+    print(time.monotonic() - started)
+
+
+def child(*arguments: object) -> subprocess.CompletedProcess[str]:
+    code = "import sys, test_resume; test_resume.run_and_kill(*sys.argv[1:])"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.mark.slow
-def test_sigkill_at_random_moments_leaves_the_same_bytes(tmp_path, model):
+def test_sigkill_at_random_moments_leaves_the_same_bytes(tmp_path):
+    """Every run goes on from what the one before left, with another number of threads."""
     rng, chance = np.random.default_rng(1), random.Random(1)
     fasta = tmp_path / "in.fa"
-    fasta.write_text(f">a\n{''.join(rng.choice(list('ACGT'), 60_000))}\n")
-    command = [
-        sys.executable, "-c", "from pgf_genome.cli import main; main()", "attribute", str(fasta),
-        "-m", str(ORACLE), "--tile", "256", "-t", "1", "-q",
-    ]  # fmt: skip
-    environment = os.environ | {"PYTHONHASHSEED": "0"}
-    started = time.monotonic()
-    subprocess.run([*command, "-o", tmp_path / "whole" / "x"], check=True, env=environment)
-    whole = time.monotonic() - started
-    for _ in range(10):
-        process = subprocess.Popen([*command, "-o", tmp_path / "part" / "x"], env=environment)
-        try:
-            process.wait(chance.uniform(0.3, 0.5) * whole)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-        shutil.rmtree(tmp_path / "part", ignore_errors=True) if process.returncode == 0 else None
-    subprocess.run([*command, "-o", tmp_path / "part" / "x"], check=True, env=environment)
-    assert outputs(tmp_path / "part") == outputs(tmp_path / "whole")
+    with fasta.open("w") as file:
+        for name, length in (("a", 20_000), ("b", 300), ("c", 7000)):
+            file.write(f">{name}\n{''.join(rng.choice(list('ACGT'), length))}\n")
+    whole = child(fasta, tmp_path / "whole" / "x", 1, 1000)
+    assert whole.returncode == 0, whole.stderr
+    part, kills, finished = tmp_path / "part", 0, 0
+    while kills < KILLS or not finished or part.exists():
+        begun = [*part.glob("x.pgf-work/*/threads")]
+        threads = 2 if begun else 1
+        delay = chance.uniform(0, float(whole.stdout)) if kills < KILLS else 1000
+        run = child(fasta, part / "x", threads, delay)
+        if begun:
+            assert "going on with the stopped run in" in run.stderr or run.returncode
+        if run.returncode == 0:
+            assert outputs(part) == outputs(tmp_path / "whole")
+            assert not begun or "had -t 1, and goes on with it, not with 2" in run.stderr
+            shutil.rmtree(part)
+            finished += 1
+        else:
+            assert run.returncode == -signal.SIGKILL, run.stderr
+            kills += 1
+        print(kills, f"{delay:.2f} s", *run.stderr.splitlines(), sep=" | ")

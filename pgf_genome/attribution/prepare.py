@@ -133,6 +133,11 @@ class Prepared:
         return sum(stop - start for segment in self.segments for start, stop in segment.write)
 
     @property
+    def stretches(self) -> int:
+        """Spans that are written."""
+        return sum(len(segment.write) for segment in self.segments)
+
+    @property
     def memory(self) -> int:
         """Expected peak of resident memory, bytes."""
         return self.layout.memory(max((s.length for s in self.segments), default=1))

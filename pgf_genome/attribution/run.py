@@ -11,7 +11,7 @@ from threading import Timer
 
 import torch
 
-from pgf_genome.attribution.forecast import Forecast, Planned
+from pgf_genome.attribution.forecast import Forecast, Planned, Speed
 from pgf_genome.attribution.options import Arguments, Options
 from pgf_genome.attribution.outputs import write_outputs
 from pgf_genome.attribution.prepare import Prepared, check_disk, prepared
@@ -27,6 +27,8 @@ from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.run import Run
 from pgf_genome.signature import takes
 from pgf_genome.torch_modes import in_ordinary_modes
+
+FEW = 2  # bases that any sweep takes
 
 log = logging.getLogger("pgf_genome")
 
@@ -103,13 +105,16 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> Foreca
         tempfile.TemporaryDirectory(prefix="pgf-", dir=scratch_dir) as scratch,
         prepared(fasta, model, options, Path(scratch)) as plan,
     ):
+        plan.genome.path.unlink()  # the system removes it even if this process is killed
         return Forecast(
             segments=tuple(map(Planned.of, plan.tasks)),
             cut=plan.layout.description(),
             layout=plan.layout.settings(),
             memory_bytes=plan.memory,
             scratch_bytes=plan.disk,
-            seconds=plan.bases * len(plan.strands) * _seconds_per_base(model, plan.layout),
+            seconds=_speed(model, plan.layout).seconds(
+                plan.bases, len(plan.segments), plan.stretches, len(plan.strands)
+            ),
             device=str(model.device),
         )
 
@@ -126,13 +131,19 @@ def warm_up(model: LanguageModel) -> None:
         announce.cancel()
 
 
-def _seconds_per_base(model: LanguageModel, layout: Layout) -> float:
-    """Measure the time of an adjoint sweep per base of a strand, on two tiles of random bases."""
+def _speed(model: LanguageModel, layout: Layout) -> Speed:
+    """Measure adjoint sweeps of two tiles and of a few random bases."""
     length = min(layout.at_once, 2048)
-    ids = torch.randint(4, (2 * length,), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(4, (2 * length + FEW,), generator=torch.Generator().manual_seed(0))
     bases = torch.tensor(model.vocabulary.base_ids)[ids]
     objective = None if model.config.has_head else SquaredNorm()
-    adjoint(model, bases[: length + 1], objective, length)  # compiles the kernels
-    started = time.monotonic()
-    adjoint(model, bases, objective, length)
-    return (time.monotonic() - started) / len(bases)
+
+    def seconds(size: int) -> float:
+        started = time.monotonic()
+        adjoint(model, bases[:size], objective, length)
+        return time.monotonic() - started
+
+    seconds(length + 1)  # compiles the kernels
+    whole, few = seconds(len(bases)), min(seconds(FEW) for _ in range(3))
+    per_base = max(whole - few, 0) / (len(bases) - FEW)
+    return Speed(per_base, max(few - FEW * per_base, 0))

@@ -56,13 +56,18 @@ def _window(task: Task, scores: RecordFile, k: int) -> Tensor:
 
 
 def _measure_halos(task: Task, place: Place) -> None:
-    windows, objectives = _windows(task), task.objectives
+    """Write `LOCI` records; those that find no core to measure are NaN."""
+    windows, objectives, loci = _windows(task), task.objectives, _loci(task)
     with _errors_file(place) as file:
-        for i, core in enumerate(_loci(task), start=LOCI * place.number):
-            if file.read(i, [_BLANK]) is None:
-                given = _bidirectional(task), task.one_hot, windows, objectives, core
-                error = engine.halo_error(*given, task.origins(), task.threads)
-                file.write(i, [torch.tensor(error, dtype=torch.float64)])
+        for i, number in enumerate(_numbers(place)):
+            if file.read(number, [_BLANK]) is not None:
+                continue
+            error = torch.full_like(_BLANK, torch.nan)
+            if i < len(loci):
+                given = _bidirectional(task), task.one_hot, windows, objectives, loci[i]
+                measured = engine.halo_error(*given, task.origins(), task.threads)
+                error = torch.tensor(measured, dtype=torch.float64)
+            file.write(number, [error])
 
 
 def _loci(task: Task) -> list[tuple[int, int]]:
@@ -73,12 +78,16 @@ def _loci(task: Task) -> list[tuple[int, int]]:
 def halo_errors(task: Task, place: Place) -> list[engine.HaloError]:
     """Read the measured errors of the halos, at coordinates of the contig."""
     with _errors_file(place) as file:
-        first = LOCI * place.number
-        numbers = range(first, first + len(_loci(task)))
-        errors = [file.require(i, [_BLANK])[0].tolist() for i in numbers]
+        rows = [file.require(number, [_BLANK])[0] for number in _numbers(place)]
+    errors = [row.tolist() for row in rows if not row.isnan().any()]
     strand = task.strands[0]  # the cores are counted along it
     spans = [strand.in_contig((int(start), int(stop))) for start, stop, *_ in errors]
     return [engine.HaloError(*span, *row[2:]) for span, row in zip(spans, errors, strict=True)]
+
+
+def _numbers(place: Place) -> range:
+    """The records of a segment among the errors of all halos."""
+    return range(LOCI * place.number, LOCI * (place.number + 1))
 
 
 def _errors_file(place: Place) -> RecordFile:

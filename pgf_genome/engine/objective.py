@@ -8,10 +8,10 @@ an objective without an identity is not resumed.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from operator import itemgetter
 from typing import ClassVar, Self
 
 import torch
@@ -200,10 +200,9 @@ class Positional:
         if self.positions is None:
             return like.new_ones(like.shape[0])
         mask = like.new_zeros(like.shape[0])
-        nearest = bisect_right(self.positions, start, key=lambda span: span[1])
-        for first, last in islice(self.positions, nearest, None):
-            if first >= start + len(mask):
-                break
+        nearest = bisect_right(self.positions, start, key=itemgetter(1))
+        beyond = bisect_left(self.positions, start + len(mask), lo=nearest, key=itemgetter(0))
+        for first, last in self.positions[nearest:beyond]:
             mask[max(first - start, 0) : last - start] = 1
         return mask
 

@@ -145,6 +145,7 @@ def there_and_back(
         tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
         StoredStates(Path(scratch) / "states", blank, "adjoint") as states,
     ):
+        states.path.unlink()  # the system removes it even if this process is killed
         for step in primal(model, read, plan, blank, range(plan.replayed), threads):
             states[step.k + 1] = step.state
         yield from adjoint(

@@ -20,7 +20,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -345,14 +346,18 @@ def loci_to_check(
     """
     if windows.halo == 0:
         return []  # twice nothing is nothing
-    cores = [core for k in tiles for core in windows.in_tile(k)]
-    if spans is not None:
-        cores = [core for core in cores if _overlaps(core, spans)]
-    inner = [core for core in cores if windows.seen(*core) != (0, windows.length)]
-    step = max(1, -(-len(inner) // at_most))
-    return inner[step // 2 :: step]
+
+    def inner() -> Iterator[Span]:
+        for core in chain.from_iterable(map(windows.in_tile, tiles)):
+            matters = spans is None or _overlaps(core, spans)
+            if matters and windows.seen(*core) != (0, windows.length):
+                yield core
+
+    # gone through twice, because a list of them would grow with the sequence
+    step = max(1, -(-sum(1 for _ in inner()) // at_most))
+    return [*islice(inner(), step // 2, None, step)]
 
 
 def _overlaps(core: Span, spans: Sequence[Span]) -> bool:
-    i = bisect_right(spans, core[0], key=lambda span: span[1])
+    i = bisect_right(spans, core[0], key=itemgetter(1))
     return i < len(spans) and spans[i][0] < core[1]

@@ -73,7 +73,7 @@ class BlockConsumer(ABC):
             if self._block_start != start - offset:
                 self._flush()
                 self._block_start = start - offset
-                self._block.fill(np.nan)
+                self._block[: self.sizes[contig] - self._block_start].fill(np.nan)
             piece = values[: BLOCK - offset]
             # adding zero turns -0 into 0, so that both are one value, one text and one run
             np.add(piece, np.float32(0), out=self._block[offset : offset + len(piece)])

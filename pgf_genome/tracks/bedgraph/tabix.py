@@ -84,7 +84,7 @@ class TabixIndex:
         offsets = text.virtual_offsets(np.append(place, text.length))
         # a run of rows ends where the next begins
         chunks = np.stack([offsets[:-1], offsets[1:]], axis=1)
-        ranks = np.unique(rank)
+        ranks, first = np.unique(rank, return_index=True)
         used = b"".join(names[i].encode() + b"\0" for i in ranks)
         columns = struct.pack("<7i", *COLUMNS, len(used)) + used
         if self._depth == TBI_DEPTH:
@@ -93,8 +93,7 @@ class TabixIndex:
             head = struct.pack("<4s3i", b"CSI\1", LEAF_SHIFT, self._depth, len(columns))
             head += columns + struct.pack("<i", len(ranks))
         parts = [head]
-        for i in ranks:
-            at = rank == i
+        for at in map(slice, first, [*first[1:], len(rank)]):
             parts += self._contig(start[at], stop[at], chunks[at])
         return b"".join(parts)
 

@@ -20,6 +20,9 @@ from pgf_genome.tracks.blocks import BLOCK, TrackWriter
 # suffix of a file by whether it is compressed
 SUFFIXES = {True: ".bedgraph.gz", False: ".bedgraph"}
 
+# a thread is given at least so much text at a time; to hand over less takes longer than to write it
+TEXT_BYTES = 2**18
+
 
 class BedGraphWriter(TrackWriter):
     """Writer of rows ``contig<TAB>start<TAB>end<TAB>value``, 0-based half-open, in FASTA order.
@@ -84,6 +87,7 @@ class BedGraphWriter(TrackWriter):
         self._length = 0
         # text is compressed and written in a thread while the rows that follow are made
         self._worker = ThreadPoolExecutor(1)
+        self._waiting = bytearray()
         self._last: Future | None = None
         if track_line is not None:
             self._submit(f"{track_line}\n".encode())
@@ -108,9 +112,15 @@ class BedGraphWriter(TrackWriter):
         self._submit(self._rows[:written].tobytes())
 
     def _submit(self, text: bytes) -> None:
-        self._settle()
         self._length += len(text)
-        self._last = self._worker.submit(self._text.write, text)
+        self._waiting += text
+        if len(self._waiting) >= TEXT_BYTES:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._settle()
+        self._last = self._worker.submit(self._text.write, bytes(self._waiting))
+        self._waiting.clear()
 
     def _settle(self) -> None:
         """Wait until the text submitted last is written, and raise its error if it failed."""
@@ -120,6 +130,7 @@ class BedGraphWriter(TrackWriter):
     def _finish(self) -> None:
         if self.sizes:
             self._write_open_row()
+        self._hand_over()
         self._settle()
         self._worker.shutdown()
         if self._bgzf is not None and self._index is not None:

@@ -36,6 +36,8 @@ SECTION_POSITIONS = 8192
 MAX_RUNS = 4
 # a row takes 12 bytes, a value by itself 4
 MIN_PLATEAU = 4
+# zoom levels are given the bins of many short contigs at a time, those of a full block at once
+BINS_AT_A_TIME = 1024
 MAX_LENGTH = 2**32 - 1
 ROW = np.dtype([("start", "<u4"), ("stop", "<u4"), ("value", "<f4")])
 VARIABLE_ITEM = np.dtype([("start", "<u4"), ("value", "<f4")])
@@ -94,6 +96,7 @@ class BigWigWriter(TrackWriter):
         self._data_at = self._file.tell()
         self._file.write(bytes(8))
         self._sections = Sections(self._file)
+        self._bins: list[np.ndarray] = []
 
     def _consume(self, rank: int, start: int, block: np.ndarray) -> None:
         rows = _plateaus(start, block)
@@ -111,6 +114,14 @@ class BigWigWriter(TrackWriter):
         self._squares += float(bins["squares"].sum())
         self._minimum = min(self._minimum, float(bins["minimum"].min()))
         self._maximum = max(self._maximum, float(bins["maximum"].max()))
+        self._bins.append(bins)
+        if sum(map(len, self._bins)) >= BINS_AT_A_TIME:
+            self._zoom_out()
+
+    def _zoom_out(self) -> None:
+        """Give the bins since the last call to the zoom levels."""
+        bins = np.concatenate([np.zeros(0, BIN), *self._bins])
+        self._bins.clear()
         for level in self._zooms:
             bins = level.add(bins)
 
@@ -132,6 +143,7 @@ class BigWigWriter(TrackWriter):
         self._sections.write((rank, start, rank, stop), header + items.tobytes())
 
     def _finish(self) -> None:
+        self._zoom_out()
         bins = np.zeros(0, BIN)
         for level in self._zooms:
             bins = np.concatenate([level.add(bins), level.drain()])
