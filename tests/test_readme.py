@@ -200,16 +200,31 @@ FIRST = ("attribute", "merge")
 BASES = 1600  # of a chromosome; the examples name up to 1,500
 
 
-@pytest.mark.slow
-def test_the_examples_of_help_run(command, tmp_path, monkeypatch):
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """Stand where a reader has the files that the examples name."""
     monkeypatch.chdir(tmp_path)
-    records = {
+    bases = {
         f"chr{i}": "".join(np.random.default_rng(i).choice(list("ACGT"), BASES)) for i in (1, 2)
     }
-    Path("genome.fa").write_text("".join(f">{name}\n{bases}\n" for name, bases in records.items()))
+    Path("genome.fa").write_text("".join(f">{name}\n{text}\n" for name, text in bases.items()))
     pysam.faidx("genome.fa")
-    Path("chr1.fa").write_text(f">chr1\n{records['chr1']}\n")
+    Path("chr1.fa").write_text(f">chr1\n{bases['chr1']}\n")
     pysam.tabix_compress("chr1.fa", "chr1.fa.gz")
+    ref = bases["chr1"][999]
+    alt = "G" if ref == "A" else "A"
+    Path("chr1.vcf").write_text(
+        "##fileformat=VCFv4.2\n##contig=<ID=chr1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        f"chr1\t1000\t.\t{ref}\t{alt}\t.\t.\t.\n"
+    )
+    pysam.tabix_compress("chr1.vcf", "calls.vcf.gz")
+    Path("genes.gff3").write_text("chr1\tx\tgene\t901\t1200\t.\t+\t.\tID=g\n")
+    pysam.tabix_compress("genes.gff3", "genes.gff3.gz")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("reader")
+def test_the_examples_of_help_run(command):
     given = {name: getattr(each, "examples", ()) for name, each in NAMED.items()}
     lines = [*BEFORE, *chain(*(given.pop(name) for name in FIRST)), *chain(*given.values())]
     run = [line for line in lines if not line.startswith(LONG)]
