@@ -10,7 +10,7 @@ import click
 import pytest
 from vcfs import by_position, genome_file, infos, records
 
-from pgf_genome.cli.variants import variants
+from pgf_genome.cli import commands
 from pgf_genome.effects.settings import Scoring
 from pgf_genome.errors import UsageError
 
@@ -30,8 +30,8 @@ def given(tmp_path, monkeypatch):
 
         engine = SimpleNamespace(scorer=scorer)
         monkeypatch.setitem(sys.modules, "pgf_genome.effects.scorer", engine)
-        command = [str(fasta), str(vcf), "-o", str(out), *options]
-        variants.main(command, standalone_mode=False)
+        words = ["variants", str(fasta), str(vcf), "-o", str(out), *options]
+        commands.main(words, standalone_mode=False)
         return seen[0], out.read_bytes()
 
     return run
