@@ -90,7 +90,7 @@ def substitution_effects(
     Notes
     -----
     Cost, in forward passes of one base, per strand: one per base before ``stop``, 3 per base after
-    it, 5 + 3 near per position. Exact: 3 for each position after a substituted one. Memory is
+    it, about 7 + 3 near per position. Exact: 3 for each position after a substituted one. Memory is
     that of an adjoint sweep, (near + 1) states and some 128 MiB, whatever the length.
     """
     causal = require_causal(model, "substitution_effects")

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from pgf_genome.engine import sweep
 from pgf_genome.engine.equations import Reader, States, inner_product
@@ -180,9 +182,28 @@ def _stretch(
         tiles = Tile(start, rows[0], rows[1], rows[2], rows[3], model.vocabulary.base_ids)
         starts = torch.arange(start, stop, device=x.device)
         terms = sums(objective, tiles, starts, torch.ones_like(starts))
-        after = State(layers, log_probs).map(lambda t: t[:, -1])
+        ends = tuple(type(layer)(*map(_Last.apply, layer)) for layer in layers)
+        after = State(ends, log_probs[:, -1])
         onward = terms.sum() + inner_product(after, cotangent)
     bars = torch.autograd.grad(onward, placed.tensors(), materialize_grads=True)
     states = State(layers, log_p).map(lambda t: t.detach()[0, :length])
     ahead = terms.detach().flip(0).cumsum(0).flip(0) + remaining
     return Stretch(start, x[0], states, placed.filled([bar[0] for bar in bars]), ahead)
+
+
+class _Last(Function):
+    """The state after a stretch, the last row of those that `Mixer.along` gives.
+
+    Of their cotangents no other row is read, so that this one stands for all of them, where torch
+    would fill as much memory with zeros.
+    """
+
+    @staticmethod
+    def forward(ctx, states: Tensor) -> Tensor:
+        ctx.rows = states.shape[1]
+        return states[:, -1].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, bar):
+        return bar[:, None].expand(-1, ctx.rows, *bar.shape[1:])

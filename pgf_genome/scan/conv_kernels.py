@@ -155,16 +155,22 @@ def conv_along_adjoint(weight, slope, out_bar, end_bar, b, x_bar, along):
     x_bar_t      = carry_{K-2} + weight_{K-1} v_t       carry is that of the position after
     carry_j      = carry_{j-1} + weight_j v_t
     """
-    before, channels = weight.shape[0] - 1, x_bar.shape[2]
-    carry = end_bar[b].copy()
+    before, carry, v = weight.shape[0] - 1, end_bar[b].copy(), np.empty_like(weight[0])
     for t in range(slope.shape[1] - 1, -1, -1):
-        for d in range(channels):
-            x_bar[b, t, d] = weight[before, d] * out_bar[b, t, d] * slope[b, t, d]
+        bar, rise, last, x_row = out_bar[b, t], slope[b, t], weight[before], x_bar[b, t]
+        for d in range(v.shape[0]):
+            v[d] = bar[d] * rise[d]
+            x_row[d] = last[d] * v[d]
         if before:
-            for d in range(channels):
-                x_bar[b, t, d] += carry[before - 1, d]
-        for j in range(before - 1, -1, -1):
-            for d in range(channels):
-                v = out_bar[b, t, d] * slope[b, t, d]
-                carry[j, d] = weight[j, d] * v + (carry[j - 1, d] if j else x_bar.dtype.type(0))
+            latest = carry[before - 1]
+            for d in range(v.shape[0]):
+                x_row[d] += latest[d]
+        for j in range(before - 1, 0, -1):
+            row, earlier, tap = carry[j], carry[j - 1], weight[j]
+            for d in range(v.shape[0]):
+                row[d] = earlier[d] + tap[d] * v[d]
+        if before:
+            row, tap = carry[0], weight[0]
+            for d in range(v.shape[0]):
+                row[d] = tap[d] * v[d]
         along[b, t] = carry

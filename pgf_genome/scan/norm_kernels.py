@@ -70,8 +70,11 @@ def inner_change(moved, unmoved, weight, lo, hi, out):
         for i in range(moved.shape[1]):
             total = 0.0
             for start in range(0, moved.shape[2], SPAN):
+                # slices, because their indices start at 0: see ``kernels.py``
+                now = slice(start, start + SPAN)
+                new, old, w = moved[t, i, now], unmoved[t, now], weight[t, now]
                 part = moved.dtype.type(0)
-                for d in range(start, min(start + SPAN, moved.shape[2])):
-                    part += (moved[t, i, d] - unmoved[t, d]) * weight[t, d]
+                for d in range(new.shape[0]):
+                    part += (new[d] - old[d]) * w[d]
                 total += part
             out[t, i] = total
