@@ -18,7 +18,8 @@ import pytest
 import torch
 
 import pgf_genome as pgf
-from pgf_genome.attribution import Options, causal, run, segment
+from pgf_genome.attribution import causal, run, segment
+from pgf_genome.attribution.options import Options
 from pgf_genome.attribution.prepare import prepared
 from pgf_genome.engine.spool import Journal, RecordFile
 from pgf_genome.errors import IntegrityError
