@@ -33,7 +33,7 @@ class Speed:
         return sweeps + segments * SEGMENT_SECONDS + stretches * STRETCH_SECONDS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A segment as it will be computed.
 
