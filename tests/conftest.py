@@ -13,12 +13,17 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from interpreter import INTERPRETED
 from models import random_model, small_config
 
 from pgf_genome.cli import main
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.scan import function
+
+# No test depends on how fast a busy machine is.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT / ".." / "shared"

@@ -227,7 +227,8 @@ def test_the_adjoint_refuses_states_that_the_replay_does_not_reach(tiny_model, p
                 numbers[3] = torch.nextafter(numbers[3], torch.tensor(9.0).double())
                 states[2] = moved
         tiles = sweep.adjoint(tiny_model, read, plan, [Likelihood()], states, blank)
-        assert next(tiles).k == 3
         cause = "record 2 is missing" if change == "missing" else "tile [12]: the state that was"
+        given = []
         with pytest.raises(IntegrityError, match=rf"{cause}.*run again with `restart`"):
-            list(tiles)
+            given.extend(tile.k for tile in tiles)  # a pipeline may read ahead of what it gives
+        assert 1 not in given
