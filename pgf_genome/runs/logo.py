@@ -47,6 +47,8 @@ def logo_figure(window: Interval, letters: str, values: np.ndarray, track: Track
 
     from pgf_genome.pages.figures import panels
 
+    # the axis is too short for either of them in one line
+    title, unit = track.title.replace(" of ", "<br>of "), track.unit.replace(" per ", "<br>per ")
     colours = dict(zip("ACGT", LIGHT.bases, strict=True))
     positions = np.arange(window.start, window.stop) + 1
     shapes = [
@@ -67,8 +69,8 @@ def logo_figure(window: Interval, letters: str, values: np.ndarray, track: Track
         shapes=shapes, bargap=0, height=260,
         xaxis={"title": f"Position on {escape(window.contig)} (1-based)", "tickformat": ",d",
                "range": [window.start + 0.5, window.stop + 0.5]},
-        yaxis={"title": f"{track.title}<br>[{track.unit}]", "zeroline": True},
-        margin={"l": 80, "r": 20, "t": 20, "b": 50},
+        yaxis={"title": {"text": f"{title}<br>[{unit}]", "font": {"size": 11}}, "zeroline": True},
+        margin={"l": 95, "r": 20, "t": 20, "b": 50},
     )  # fmt: skip
     return figure
 
