@@ -386,8 +386,8 @@ def test_interrupt_keeps_the_work_and_a_running_prefix_refuses_a_second_run(
     assert "another run is writing the same outputs" in second.error
     assert "--out-prefix" in second.error
     assert running.returncode == 130
-    assert said.split("\n") == [
-        "", "pgf-genome: error: interrupted; run the same command again to resume", ""
-    ]  # fmt: skip
+    # on a slow machine compiling the kernels is announced
+    lines = [line for line in said.splitlines() if line and "compiling kernels" not in line]
+    assert lines == ["pgf-genome: error: interrupted; run the same command again to resume"]
     assert [path.name for path in out.iterdir()] == ["x.pgf-work"]
     assert list(out.glob("x.pgf-work/*/states"))
