@@ -23,7 +23,7 @@ from pgf_genome.engine.objective import Positional, Tile
 from pgf_genome.engine.plan import Plan
 from pgf_genome.errors import SequenceError, UsageError
 
-SHARED = Path(__file__).parents[1] / ".." / "shared" / "oracles"
+STORED = Path(__file__).parent / "oracles"
 ORACLES = ("hf_mamba_tiny", "mamba_ssm_tiny", "hf_mamba2_tiny")
 LAYER_NORM = {"rms_norm": False}
 CONFIGS = {"mamba1": {}, "mamba2": MAMBA2, "one tap": {"d_conv": 1}, "layer norm": LAYER_NORM}
@@ -38,9 +38,7 @@ def random(name: str):
 
 @functools.cache
 def oracle(name: str):
-    if not (SHARED / name).is_dir():
-        pytest.skip(f"{SHARED / name} is absent")
-    return pgf.load_model(SHARED / name, dtype=torch.float64)
+    return pgf.load_model(STORED / name, dtype=torch.float64)
 
 
 def evaluate(model, ids: Tensor, objective: Callable, targets: Tensor | None = None) -> float:
@@ -108,7 +106,7 @@ def test_to_the_end_they_are_those_of_every_changed_sequence(name, strand, near)
 @pytest.mark.parametrize("near", [None, 2000])
 def test_those_of_checkpoints_are_those_of_changed_sequences(name, near):
     model = oracle(name)
-    with np.load(SHARED / name / "oracle.npz") as arrays:
+    with np.load(STORED / name / "oracle.npz") as arrays:
         ids = torch.from_numpy(arrays["input_ids"])[:150]
     for start, stop in [(0, 3), (70, 74), (147, 150)]:
         exact = [

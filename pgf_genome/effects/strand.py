@@ -1,4 +1,4 @@
-"""One strand of a sequence in memory or on disk, as the sweeps read it."""
+"""One strand of a sequence in one-hot tiles, as the sweeps read it; no files are known here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One strand of a stretch of a contig: the only place where sequence is turned round.
+"""One strand of a stretch of a contig: the only place where a decoded sequence is turned round.
 
 A strand counts positions in its own direction of reading. On the plus strand position 0 is the
 first base of the stretch; on the minus strand it is the last one, and bases are complemented.
