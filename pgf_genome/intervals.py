@@ -1,4 +1,4 @@
-"""Intervals of contigs: region strings, BED files, merging.
+"""Intervals of contigs: region strings, BED files, merging, cutting.
 
 Inside the program, every coordinate is 0-based half-open, as in BED. Region strings are 1-based
 inclusive, as in samtools; they are converted here and nowhere else.
@@ -10,7 +10,8 @@ import gzip
 import os
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Integral
@@ -270,6 +271,13 @@ def merge(intervals: Iterable[Interval]) -> list[Interval]:
                 interval = Interval(contig, last.start, max(last.stop, interval.stop))
             merged.append(interval)
     return merged
+
+
+def overlaps(spans: Sequence[Span], start: int, stop: int) -> list[Span]:
+    """Cut spans, sorted by start and by stop, to positions start .. stop - 1; none are empty."""
+    first = bisect_right(spans, start, key=lambda span: span[1])
+    last = bisect_left(spans, stop, key=lambda span: span[0])
+    return [(max(a, start), min(b, stop)) for a, b in spans[first:last] if a < b]
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -266,7 +266,7 @@ def test_no_effect_depends_on_how_the_sequence_is_cut(length, span, near, tile, 
     assert_effects(1e-11, part, whole[start:stop])
     x = model.one_hot(ids)[None]
     strand = Strand(model, lambda a, b: x[:, a:b], length, pgf.Likelihood())
-    parts = list(effects_of(strand, Plan(length, tile), (start, stop), near, size))
+    parts = list(effects_of(strand, Plan(length, tile), [(start, stop)], near, size))
     edges = [edge for part in reversed(parts) for edge in (part.start, part.stop)]
     assert edges[1:-1:2] == edges[2::2]
     assert (edges[0], edges[-1]) == (start, stop) if parts else start == stop

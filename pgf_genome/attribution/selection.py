@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from pgf_genome.engine.objective import (
 )
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.intervals import Interval, merge, parse_region, read_bed, unknown_contig
+from pgf_genome.intervals import Interval, merge, overlaps, parse_region, read_bed, unknown_contig
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import BASES, Genome, segments
 
@@ -113,9 +112,7 @@ def segments_to_run(
         wanted = spans.get(contig.name, ())
         pieces = segments(genome, contig.name, gap_length) if wanted else []
         for start, stop in pieces:
-            first = bisect_right(wanted, start, key=lambda span: span[1])
-            last = bisect_left(wanted, stop, key=lambda span: span[0])
-            inside = tuple(_overlap(span, start, stop) for span in wanted[first:last])
+            inside = tuple(overlaps(wanted, start, stop))
             if context is None and inside:
                 found.append(Segment(contig.name, start, stop, inside))
             elif context is not None:

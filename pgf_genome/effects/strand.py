@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from pgf_genome.engine.along import Stretch
 from pgf_genome.engine.equations import Reader
 from pgf_genome.engine.objective import Objective
 from pgf_genome.engine.plan import Plan
-from pgf_genome.engine.spool import StoredStates
+from pgf_genome.engine.spool import StoredCotangents, StoredStates
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Span
 from pgf_genome.mamba.model import CausalMamba
@@ -69,16 +71,59 @@ class Strand:
         return torch.nn.functional.pad(x, (0, 0, 0, stop - start - len(x)))
 
     def stretches(
-        self, plan: Plan, span: Span, size: int | None = None, threads: int | None = None
+        self,
+        plan: Plan,
+        spans: Sequence[Span],
+        size: int | None = None,
+        threads: int | None = None,
+        boundaries: Boundaries | None = None,
+        progress: Callable[[float], object] = lambda passes: None,
     ) -> Iterator[Stretch]:
-        """Sweep forth and back; yield what `along.stretches` does."""
-        blank, replayed = self.model.initial_state(1), range(plan.replayed)
+        """Sweep forth and back; yield what `along.stretches` does.
+
+        Parameters
+        ----------
+        boundaries : Boundaries, optional
+            Where both sweeps leave what they come to, and go on if they were stopped; None is a
+            temporary folder.
+        progress : callable
+            Called after every tile with the work on it, in forward passes of one base.
+        """
+        if boundaries is None:
+            with (
+                tempfile.TemporaryDirectory(prefix="pgf-") as folder,
+                Boundaries.open(self.model, Path(folder).joinpath, "effects") as own,
+            ):
+                yield from self.stretches(plan, spans, size, threads, own, progress)
+            return
+        states, cotangents = boundaries
+        first = states.whole(plan.replayed)
+        progress(plan.bounds(first)[0])
+        rest = range(first, plan.replayed)
+        for step in sweep.primal(self.model, self.read, plan, states[first], rest, threads):
+            states[step.k + 1] = step.state
+            progress(plan.tile_length)
+        yield from along.stretches(
+            *(self.model, self.read, plan, self.objective, states, cotangents, spans),
+            *(size, threads, progress),
+        )
+
+
+class Boundaries(NamedTuple):
+    """What the sweeps of a strand come to at the boundaries of its tiles, on disk."""
+
+    states: StoredStates
+    cotangents: StoredCotangents
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, model: CausalMamba, path: Callable[[str], Path], identity: str
+    ) -> Iterator[Boundaries]:
+        """Open the files, or make them; ``path`` gives the path of a name."""
+        blank = model.initial_state(1)
         with (
-            tempfile.TemporaryDirectory(prefix="pgf-") as scratch,
-            StoredStates(Path(scratch) / "states", blank, "effects") as states,
+            StoredStates(path("states"), blank, identity) as states,
+            StoredCotangents(path("cotangents"), blank, identity) as cotangents,
         ):
-            for step in sweep.primal(self.model, self.read, plan, blank, replayed, threads):
-                states[step.k + 1] = step.state
-            yield from along.stretches(
-                self.model, self.read, plan, self.objective, states, span, size, threads
-            )
+            yield cls(states, cotangents)

@@ -9,7 +9,7 @@ lies beyond is first-order in the state (see ``branches.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pgf_genome.effects import branches
-from pgf_genome.effects.strand import Strand, signs_of
+from pgf_genome.effects.strand import Boundaries, Strand, signs_of
 from pgf_genome.engine import sweep
 from pgf_genome.engine.along import Stretch
 from pgf_genome.engine.arrays import Ids, reader_of
@@ -28,7 +28,7 @@ from pgf_genome.engine.plan import TILE_LENGTH, Plan
 from pgf_genome.engine.running import require_causal, running_of
 from pgf_genome.engine.threads import side_by_side
 from pgf_genome.errors import UsageError
-from pgf_genome.intervals import Span
+from pgf_genome.intervals import Span, overlaps
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.mamba.state import State
 
@@ -39,6 +39,7 @@ class Effects(NamedTuple):
     start: int
     stop: int
     values: np.ndarray  # (stop - start, 4) float64: A, C, G, T; NaN where the base is none of them
+    log_probs: Tensor  # (stop - start, V): what is predicted there
 
 
 def substitution_effects(
@@ -108,9 +109,9 @@ def substitution_effects(
 
     def of_strand(sign: str) -> np.ndarray:
         if sign == "+":
-            return _array(effects_of(plus, plan, (start, stop), near), (start, stop))
+            return _array(effects_of(plus, plan, [(start, stop)], near), (start, stop))
         span = length - stop, length - start
-        return _array(effects_of(plus.reverse(), plan, span, near), span)[::-1, ::-1]
+        return _array(effects_of(plus.reverse(), plan, [span], near), span)[::-1, ::-1]
 
     return np.mean(side_by_side(of_strand, signs, threads), axis=0)
 
@@ -125,71 +126,82 @@ def _array(parts: Iterator[Effects], span: Span) -> np.ndarray:
 def effects_of(
     strand: Strand,
     plan: Plan,
-    span: Span,
+    spans: Sequence[Span],
     near: int | None,
     size: int | None = None,
     threads: int | None = None,
+    boundaries: Boundaries | None = None,
+    progress: Callable[[float], object] = lambda passes: None,
 ) -> Iterator[Effects]:
-    """Effects at the positions of a span, in parts from its end to its start.
+    """Effects at the positions of spans, in parts from the last position to the first.
 
     Parameters
     ----------
     plan : Plan
         Tiles of the adjoint sweep.
+    spans : sequence of (start, stop)
+        Sorted and without overlap.
     size : int, optional
         Positions whose states are in memory at a time; None is for us to choose.
+    boundaries, progress
+        As for `Strand.stretches`; not for ``near`` 0, which needs no states within tiles.
     """
-    if span[0] == span[1]:
+    spans = [span for span in spans if span[0] < span[1]]
+    if not spans:
         return
     if near == 0:
-        yield from _first_order(strand, plan, span, threads)
-    else:
-        yield from _near(strand, plan, span, near, size, threads)
-
-
-def _first_order(strand: Strand, plan: Plan, span: Span, threads: int | None) -> Iterator[Effects]:
-    """g[t, a] - g[t, observed]."""
-    model, (start, stop) = strand.model, span
-    bases = list(model.vocabulary.base_ids)
-    back = sweep.there_and_back(model, strand.read, plan, [strand.objective], threads=threads)
-    with closing(back) as tiles:
-        for tile in tiles:
-            first, last = plan.bounds(tile.k)
-            if last <= start:
-                return
-            if first < stop:
-                gradient = tile.gradient[0][:, bases].double()
-                observed = strand.read(first, last)[0][:, bases].double()
-                values = gradient - (gradient * observed).sum(dim=1, keepdim=True)
-                values[~observed.any(dim=1)] = torch.nan
-                inside = slice(max(start - first, 0), stop - first)
-                yield Effects(max(first, start), min(last, stop), values[inside].cpu().numpy())
-
-
-def _near(
-    strand: Strand,
-    plan: Plan,
-    span: Span,
-    near: int | None,
-    size: int | None,
-    threads: int | None,
-) -> Iterator[Effects]:
-    (start, stop), length = span, strand.length
+        yield from _first_order(strand, plan, spans, threads)
+        return
+    length, start = strand.length, spans[0][0]
     reach = length if near is None else near
     to_the_end = start + reach >= length
     # where branches are left to first order, and the last position that one leaves from
     ends = [] if to_the_end else [Stretch.past_the_end(strand.model, length, reach)]
-    seen = start, stop if to_the_end else min(stop + reach, length)
-    for stretch in strand.stretches(plan, seen, size, threads):
+    seen = [(a, b if to_the_end else min(b + reach, length)) for a, b in spans]
+    for stretch in strand.stretches(plan, seen, size, threads, boundaries, progress):
         ends = [] if to_the_end else [stretch, *ends]
-        first, last = max(stretch.start, start), min(stretch.stop, stop)
-        if first < last:
-            count = max(1, branches.ROWS // (3 * min(reach, branches.STEP)))
-            cuts = [(at, min(at + count, last)) for at in range(first, last, count)]
-            work = partial(_substitute, strand, reach, stretch, ends)
-            values = np.concatenate(side_by_side(work, cuts, threads))
-            yield Effects(first, last, values)
+        for first, last in reversed(overlaps(spans, stretch.start, stretch.stop)):
+            values = _near(strand, reach, stretch, ends, (first, last), threads)
+            yield Effects(first, last, values, stretch.part(first, last).states.log_probs)
+            progress((len("ACGT") - 1) * min(reach, length - first) * (last - first))
         ends = _held(ends, (stretch.start, stretch.start + reach))
+
+
+def _first_order(
+    strand: Strand, plan: Plan, spans: Sequence[Span], threads: int | None
+) -> Iterator[Effects]:
+    """g[t, a] - g[t, observed]."""
+    model = strand.model
+    bases = list(model.vocabulary.base_ids)
+    back = sweep.there_and_back(model, strand.read, plan, [strand.objective], threads=threads)
+    with closing(back) as tiles:
+        for tile in tiles:
+            start, stop = plan.bounds(tile.k)
+            if stop <= spans[0][0]:
+                return
+            for first, last in reversed(overlaps(spans, start, stop)):
+                inside = slice(first - start, last - start)
+                gradient = tile.gradient[0, inside, bases].double()
+                observed = strand.read(first, last)[0][:, bases].double()
+                values = gradient - (gradient * observed).sum(dim=1, keepdim=True)
+                values[~observed.any(dim=1)] = torch.nan
+                yield Effects(first, last, values.cpu().numpy(), tile.log_p[0, inside])
+
+
+def _near(
+    strand: Strand,
+    reach: int,
+    stretch: Stretch,
+    ends: list[Stretch],
+    span: Span,
+    threads: int | None,
+) -> np.ndarray:
+    """Effects at positions of a stretch, (n, 4), a few thousand branches at a time."""
+    first, last = span
+    count = max(1, branches.ROWS // (3 * min(reach, branches.STEP)))
+    cuts = [(at, min(at + count, last)) for at in range(first, last, count)]
+    work = partial(_substitute, strand, reach, stretch, ends)
+    return np.concatenate(side_by_side(work, cuts, threads))
 
 
 def _held(ends: list[Stretch], span: Span) -> list[Stretch]:

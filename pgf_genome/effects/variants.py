@@ -189,7 +189,8 @@ def effects_of(
     to_end = sorted((job for job in jobs if job.end < strand.length), key=lambda job: job.end)
     last = max(job.branch.leave if job.end == strand.length else job.end for job in jobs)
     ends: dict[int, Stretch] = {}  # where pending branches are left to first order, by number
-    for stretch in strand.stretches(plan, (to_leave[0].branch.leave, last + 1), size, threads):
+    seen = [(to_leave[0].branch.leave, last + 1)]
+    for stretch in strand.stretches(plan, seen, size, threads):
         while to_end and to_end[-1].end >= stretch.start:
             job = to_end.pop()
             ends[job.number] = stretch.part(job.end, job.end + 1).copied()

@@ -13,7 +13,8 @@ stretches, whose boundary states are computed again from that of the tile and ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -25,12 +26,16 @@ from pgf_genome.engine import sweep
 from pgf_genome.engine.equations import Reader, States, inner_product
 from pgf_genome.engine.objective import Objective, Tile, sums
 from pgf_genome.engine.plan import Cost, Plan
-from pgf_genome.intervals import Span
+from pgf_genome.engine.spool import StoredCotangents
+from pgf_genome.intervals import Span, overlaps
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.mamba.state import State
 
 # Memory for what is kept of a stretch.
 STRETCH_BYTES = 128 * 2**20
+# Work on a position, in forward passes of one base: of a tile that is swept, and of one that is cut
+# into stretches.
+SWEEP_PASSES, STRETCH_PASSES = 3, 6
 
 
 class Stretch(NamedTuple):
@@ -100,36 +105,61 @@ def stretches(
     plan: Plan,
     objective: Objective,
     states: States,
-    span: Span,
+    cotangents: StoredCotangents,
+    spans: Sequence[Span],
     size: int | None = None,
     threads: int | None = None,
+    progress: Callable[[float], object] = lambda passes: None,
 ) -> Iterator[Stretch]:
-    """Sweep back over one sequence; yield the stretches that meet a span, from its end on.
+    """Sweep back over one sequence; yield the stretches that meet spans, from the last on.
 
     Parameters
     ----------
     read, plan, states, threads
         As for `sweep.adjoint`.
-    span : (start, stop)
-        Positions, at least one. Tiles after it are swept as usual, tiles before it not at all.
+    cotangents : StoredCotangents
+        Takes what the sweep comes to at every tile. The sweep begins as near to the last of the
+        spans as what is there already allows.
+    spans : sequence of (start, stop)
+        Positions, at least one; sorted by start and by stop. Tiles without any of them are swept as
+        usual; those before the first span not at all.
     size : int, optional
         Positions of a stretch; None is for us to choose.
+    progress : callable
+        Called after every tile with the work on it, in forward passes of one base.
     """
-    start, stop = span
-    last = (stop - 1) // plan.tile_length
-    blank = model.initial_state(1)
-    cotangent, remaining = blank.map(torch.zeros_like), torch.zeros(())
-    beyond = range(plan.tiles - 1, last, -1)
-    for tile in sweep.adjoint(
-        model, read, plan, [objective], states, cotangent, beyond, threads=threads
-    ):
-        cotangent, remaining = tile.cotangent, remaining + tile.values[0]
-    for k in range(last, start // plan.tile_length - 1, -1):
-        for first, end, before in _cut(model, read, plan, k, states[k], size, threads):
-            here = _stretch(model, read, (first, end), before, objective, cotangent, remaining)
-            cotangent, remaining = here.cotangents.part(slice(0, 1)), here.remaining[0]
-            if first < stop and start < end:
-                yield here
+    wanted = plan.meeting(spans)
+    top, (remaining, cotangent) = _furthest(plan, wanted[-1], cotangents, model.initial_state(1))
+    cut = set(wanted)
+    for is_cut, run in groupby(range(top, wanted[0] - 1, -1), cut.__contains__):
+        if not is_cut:
+            for tile in sweep.adjoint(
+                model, read, plan, [objective], states, cotangent, list(run), threads=threads
+            ):
+                cotangent, remaining = tile.cotangent, remaining + tile.values[0]
+                cotangents[tile.k] = remaining, cotangent
+                progress(SWEEP_PASSES * len(tile.gradient[0]))
+            continue
+        for k in run:
+            for first, end, before in _cut(model, read, plan, k, states[k], size, threads):
+                here = _stretch(model, read, (first, end), before, objective, cotangent, remaining)
+                cotangent, remaining = here.cotangents.part(slice(0, 1)), here.remaining[0]
+                if overlaps(spans, first, end):
+                    yield here
+                progress(STRETCH_PASSES * (end - first))
+            cotangents[k] = remaining, cotangent
+
+
+def _furthest(
+    plan: Plan, last: int, cotangents: StoredCotangents, blank: State
+) -> tuple[int, tuple[Tensor, State]]:
+    """The tile to begin with, at or after ``last``, and what is known of all that follows it."""
+    for k in range(last, plan.tiles - 1):
+        known = cotangents[k + 1]
+        if known is not None:
+            return k, known
+    zeros = torch.zeros((), dtype=torch.float64, device=blank.log_probs.device)
+    return plan.tiles - 1, (zeros, blank.map(torch.zeros_like))
 
 
 def _cut(

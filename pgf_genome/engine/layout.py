@@ -103,9 +103,7 @@ class WindowLayout(Layout):
         return self.windows(length).plan
 
     def pieces(self, length: int, spans: Iterable[Span]) -> list[int]:
-        size = self.plan(length).tile_length
-        ranges = (range(start // size, -(-stop // size)) for start, stop in spans)
-        return sorted(set().union(*ranges))
+        return self.plan(length).meeting(spans)
 
     def bases_read(self, length: int, k: int) -> int:
         windows = self.windows(length)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgf_genome.errors import UsageError
+from pgf_genome.intervals import Span
 from pgf_genome.quantities import whole_number
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class Plan:
         """Start and stop of tile k."""
         start = k * self.tile_length
         return start, min(start + self.tile_length, self.length)
+
+    def meeting(self, spans: Iterable[Span]) -> list[int]:
+        """Tiles that hold a position of the spans, ascending."""
+        size = self.tile_length
+        return sorted(set().union(*(range(a // size, -(-b // size)) for a, b in spans)))
 
 
 @dataclass(frozen=True)

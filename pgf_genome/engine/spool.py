@@ -187,6 +187,33 @@ class StoredStates(RecordFile):
         return k
 
 
+class StoredCotangents(RecordFile):
+    """What an adjoint sweep has come to at the start of every tile that it has done.
+
+    ``cotangents[k]`` is the sum of the terms of F at tile k and after it, () float64, and its
+    derivative with respect to the state before tile k. None where the sweep has not been.
+
+    Parameters
+    ----------
+    blank : State
+        A state of the model.
+    """
+
+    def __init__(self, path: Path, blank: State, identity: str) -> None:
+        total = torch.zeros((), dtype=torch.float64, device=blank.log_probs.device)
+        self._like = [total, *blank.tensors()]
+        super().__init__(path, nbytes(self._like), identity)
+        self._blank = blank
+
+    def __getitem__(self, k: int) -> tuple[Tensor, State] | None:
+        found = self.read(k, self._like)
+        return None if found is None else (found[0], self._blank.filled(found[1:]))
+
+    def __setitem__(self, k: int, reached: tuple[Tensor, State]) -> None:
+        remaining, cotangent = reached
+        self.write(k, [remaining.double(), *cotangent.tensors()])
+
+
 def nbytes(tensors: Sequence[Tensor]) -> int:
     """Bytes of a record's payload."""
     return sum(t.numel() * t.element_size() for t in tensors)
