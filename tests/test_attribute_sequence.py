@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyfaidx import Fasta
 
 import pgf_genome as pgf
-from pgf_genome.attribution.methods import METHODS, TRACKS
+from pgf_genome.attribution.methods import GRADIENT_TRACKS as TRACKS, GRADIENTS as METHODS
 
 ORACLES = Path(__file__).parent / "oracles"
 TEXT = "ACGTNACGGTTAcgtnACGATCGARYUuCAT" + 12 * "N" + "GATTACAGATTACA"

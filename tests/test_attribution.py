@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import pgf_genome as pgf
-from pgf_genome.attribution.methods import TRACKS
+from pgf_genome.attribution.methods import GRADIENT_TRACKS as TRACKS
 from pgf_genome.attribution.values import Scores, mean_of_strands, tracks_of
 from pgf_genome.sequence import encode, reverse_complement
 
@@ -228,7 +228,7 @@ def test_mean_of_strands_keeps_the_only_log_probability():
     minus = Scores(np.zeros((2, 4)), np.array([-3.0, -2.0]), codes)
     merged = mean_of_strands([plus, minus])
     np.testing.assert_array_equal(merged.log_p, [-3.0, -1.5])
-    np.testing.assert_array_equal(merged.gradient, np.full((2, 4), 0.5))
+    np.testing.assert_array_equal(merged.by_base, np.full((2, 4), 0.5))
 
 
 def test_tracks_of_leaves_unscored_bases_without_a_value():

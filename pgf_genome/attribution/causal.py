@@ -74,10 +74,9 @@ def _sweep(
         threads=task.threads,
     ):
         start, stop = plan.bounds(tile.k)
-        log_p = task.observed_log_p(tile.log_p, start, stop)
-        if tile.k == 0:
-            log_p[:, 0] = torch.nan  # nothing predicts the first base
-        scores.write(tile.k, [tile.gradient[..., bases], log_p])
+        for b, gradient in enumerate(tile.gradient):
+            log_p = task.observed_log_p(b, tile.log_p[b], start)
+            scores.write(task.record(b, tile.k), [gradient[:, bases], log_p])
         values = values + tile.values.cpu()
         journal.write(tile.k, [values, *tile.cotangent.tensors()])
         progress((1 - PRIMAL_SHARE) * (stop - start))

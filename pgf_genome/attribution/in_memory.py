@@ -51,7 +51,7 @@ def attribute_sequence(
     sequence: Ids,
     model: LanguageModel | str | Path = DEFAULT_MODEL,
     *,
-    tracks: str | Sequence[str] = Options.tracks,
+    tracks: str | Sequence[str] | None = Options.tracks,
     strand: str = Options.strand,
     objective: str | Objective = Options.objective,
     method: str = Options.method,
@@ -68,13 +68,14 @@ def attribute_sequence(
     sequence : str, bytes, Seq, SeqRecord, pyfaidx record, or LongTensor (L,)
         Bases, or the model's token ids of bases and N.
     model : LanguageModel, bundled name, checkpoint directory, or hub id
-    tracks : str or sequence of str
-        Any of sensitivity, contribution, tism, surprisal.
+    tracks : str or sequence of str, optional
+        Any of those of the method, see `attribute`.
     strand : "+", "-" or "both"
     objective : str or Objective
         likelihood, entropy, logit:BASE, norm, or an objective such as
         ``Likelihood(positions=((100, 200),))``, 0-based half-open.
-    method : "corrected" or "saliency"
+    method : str
+        "corrected", "saliency", "near 8", "exact" or "first-order", see `attribute`.
     gap_length : int
         The model restarts at every run of N of at least this length.
     tile_length : int, optional
@@ -125,7 +126,7 @@ def attribute_sequence(
 
 def _values(plan: Prepared, scratch: Path) -> dict[str, np.ndarray]:
     """Run the segments of the one contig, and gather the values of its tracks."""
-    names = plan.options.tracks
+    names = plan.options.track_names
     values = np.full((len(names), plan.genome.lengths[NAME]), np.nan, np.float32)
     with torch_threads(plan.threads):
         for result in run_segments(plan, scratch, lambda bases: None):

@@ -1,21 +1,29 @@
-"""Methods: how gradients become the values of tracks, and what those values are.
+"""Methods: what is computed for every base, and how it becomes the values of tracks.
 
-With g = dF/dX at one position, (4,) over A, C, G, T, and r the observed base:
+A method gives four numbers v at a position, one for each of A, C, G, T; r is the observed base.
+Those of a gradient method are v = g = dF/dX. Its tracks:
 
     sensitivity    |s|_2
     contribution   s[r]
     tism.a         g[a] - g[r], first-order effect of substituting a (Sasse 2024, iScience 27)
-    surprisal      -log2 p(r | what predicts it), in bits
 
 where s is what the method makes of g: the gradient on the simplex, g - mean_b g[b] (Majdandzic
-2023, Genome Biology 24:109), or g itself.
+2023, Genome Biology 24:109), or g itself. Those of a substitution method are effects of changes,
+v[a] = F(x with a) - F(x), or g in their place. Its tracks:
+
+    effect.a       v[a] - v[r]
+    importance     minus the mean of effect.a over the three bases a that are not observed
+
+Every method has surprisal, -log2 p(r | what predicts it), in bits.
 """
 
 from __future__ import annotations
 
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 from pgf_genome.alphabet import BASES
 from pgf_genome.errors import UsageError
@@ -25,26 +33,35 @@ if TYPE_CHECKING:
     import numpy as np
 
 TISM = tuple(f"tism.{base}" for base in BASES)
-TRACKS = ("sensitivity", "contribution", *TISM, "surprisal")
+EFFECTS = tuple(f"effect.{base}" for base in BASES)
+# Names that stand for several tracks.
+GROUPS = {"tism": TISM, "effect": EFFECTS}
+GRADIENT_TRACKS = ("sensitivity", "contribution", *TISM, "surprisal")
+EFFECT_TRACKS = (*EFFECTS, "importance", "surprisal")
+TRACKS = (*GRADIENT_TRACKS[:-1], *EFFECT_TRACKS)
 DEFAULT_TRACKS = ("sensitivity", "contribution", "surprisal")
+_NEAR = re.compile(r"near (\d{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Method:
-    """A way to make the values of sensitivity and contribution from the gradient.
+class Method(ABC):
+    """What is computed for every base.
 
     Attributes
     ----------
     name : str
-    quantity : str
-        What it makes of the gradient, in words.
-    apply : callable
-        Maps the gradient, (n, 4), to that quantity, (n, 4).
+        It names everything that the numbers depend on.
+    title : str
+        What a run computes, for headings.
+    tracks : tuple of str
+        Those that can be made of it, in their order.
+    default_tracks : tuple of str
     """
 
     name: str
-    quantity: str
-    apply: Callable[[np.ndarray], np.ndarray]
+    title: ClassVar[str]
+    tracks: ClassVar[tuple[str, ...]]
+    default_tracks: ClassVar[tuple[str, ...]]
 
     def describe(self, track: str, unit: str, strands: str, context: str) -> Track:
         """Describe a track of a run.
@@ -54,14 +71,41 @@ class Method:
         unit : str
             The unit of F.
         strands : str
-            The strands whose gradients are averaged: "+", "-" or "+-".
+            The strands that are averaged: "+", "-" or "+-".
         context : str
             What predicts a base under the model.
         """
+        mean = ", mean over the strands" if len(strands) > 1 else ""
         if track == "surprisal":
-            mean = ", mean over the strands" if len(strands) > 1 else ""
             meaning = f"-log2 p(observed base | {context}){mean}"
             return Track("Surprisal", "bits", meaning)
+        return self._describe(track, unit, mean)
+
+    @abstractmethod
+    def _describe(self, track: str, unit: str, mean: str) -> Track:
+        """Describe a track of this method's own; ``mean`` says over what it is averaged."""
+
+
+@dataclass(frozen=True)
+class Gradient(Method):
+    """The gradient, or what is made of it.
+
+    Attributes
+    ----------
+    quantity : str
+        What it makes of the gradient, in words.
+    apply : callable
+        Maps the gradient, (n, 4), to that quantity, (n, 4).
+    """
+
+    quantity: str
+    apply: Callable[[np.ndarray], np.ndarray]
+
+    title = "Sensitivity"
+    tracks = GRADIENT_TRACKS
+    default_tracks = DEFAULT_TRACKS
+
+    def _describe(self, track: str, unit: str, mean: str) -> Track:
         unit = f"{unit} of F per unit change of the one-hot"
         if track == "sensitivity":
             return Track("Sensitivity", unit, f"length of the {self.quantity}; >= 0")
@@ -73,32 +117,99 @@ class Method:
         return Track(f"Effect of {base}", unit, meaning)
 
 
-METHODS = {
+@dataclass(frozen=True)
+class Substitutions(Method):
+    """Effects of all substitutions.
+
+    Attributes
+    ----------
+    near : int or None
+        Positions, from the substituted one on, that are run again; what lies beyond is first-order
+        in the state. None for all, 0 for none: first-order in the input.
+    """
+
+    name: str = field(init=False)
+    near: int | None
+
+    title = "Substitution effects"
+    tracks = EFFECT_TRACKS
+    default_tracks = (*EFFECTS, "importance")
+
+    def __post_init__(self) -> None:
+        name = {None: "exact", 0: "first-order"}.get(self.near, f"near {self.near}")
+        object.__setattr__(self, "name", name)
+
+    @property
+    def runs_again(self) -> bool:
+        """Whether changed sequences are run; without it, gradients are all that is needed."""
+        return self.near != 0
+
+    @property
+    def how(self) -> str:
+        """How close the numbers are to the definition, in words."""
+        if self.near is None:
+            return "exact"
+        if self.near == 0:
+            return "to first order in the input"
+        bases = "base is" if self.near == 1 else f"{self.near:,} bases are"
+        return f"{bases} run again, the rest is first-order in the state"
+
+    def _describe(self, track: str, unit: str, mean: str) -> Track:
+        if track == "importance":
+            meaning = f"minus the mean effect of the three other bases{mean}; {self.how}"
+            return Track("Importance of the observed base", f"{unit} of F", meaning)
+        base = track.removeprefix("effect.")
+        meaning = f"change of F when the base becomes {base}{mean}; {self.how}"
+        return Track(f"Effect of {base}", f"{unit} of F", meaning)
+
+
+# Methods whose names are words.
+METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method(
+        Gradient(
             "corrected",
             "simplex-corrected gradient",
             lambda gradient: gradient - gradient.mean(axis=1, keepdims=True),
         ),
-        Method("saliency", "raw gradient", lambda gradient: gradient),
+        Gradient("saliency", "raw gradient", lambda gradient: gradient),
+        Substitutions(None),
+        Substitutions(0),
     )
 }
+GRADIENTS = tuple(name for name, method in METHODS.items() if isinstance(method, Gradient))
 
 
-def track_names(requested: Sequence[str]) -> tuple[str, ...]:
-    """Expand ``tism`` and check names; drop duplicates, and sort in the order of `TRACKS`.
+def method_of(name: str) -> Method:
+    """Find a method by its name: one of `METHODS`, or ``near W``.
 
     Raises
     ------
     UsageError
-        For an unknown name or an empty list.
+        If there is none of that name.
     """
-    wanted = {name for track in requested for name in (TISM if track == "tism" else (track,))}
-    unknown = sorted(wanted.difference(TRACKS))
+    near = _NEAR.fullmatch(str(name))
+    if near:
+        return Substitutions(int(near[1]))
+    if name not in METHODS:
+        raise UsageError(f"`method` {name}: choose from {', '.join(METHODS)}, near BASES")
+    return METHODS[name]
+
+
+def track_names(requested: Sequence[str], method: Method) -> tuple[str, ...]:
+    """Expand ``tism`` and ``effect``, and check names; drop duplicates, in the method's order.
+
+    Raises
+    ------
+    UsageError
+        For a name of no track of the method, or no name at all.
+    """
+    wanted = {name for track in requested for name in GROUPS.get(track, (track,))}
+    unknown = sorted(wanted.difference(method.tracks))
     if unknown or not wanted:
+        grouped = dict.fromkeys(track.partition(".")[0] for track in method.tracks)
         raise UsageError(
-            f"unknown track {', '.join(unknown) or '(none given)'}; choose from "
-            "sensitivity, contribution, tism, surprisal"
+            f"unknown track {', '.join(unknown) or '(none given)'}; those of method {method.name} "
+            f"are {', '.join(grouped)}"
         )
-    return tuple(name for name in TRACKS if name in wanted)
+    return tuple(name for name in method.tracks if name in wanted)

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgf_genome.attribution.methods import DEFAULT_TRACKS, METHODS, track_names
+from pgf_genome.attribution.methods import method_of, track_names
 from pgf_genome.checkpoints.choices import DEFAULT_MODEL
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import is_table, regions_of
@@ -57,9 +57,12 @@ class Options:
     objective : str or Objective
         likelihood, entropy, logit:BASE, norm, or a callable on tiles.
     method : str
-        corrected (gradient on the simplex) or saliency (raw gradient).
-    tracks : sequence of str
-        Any of sensitivity, contribution, tism, tism.A .. tism.T, surprisal.
+        Gradients: corrected (on the simplex) or saliency (raw). Effects of all substitutions: near
+        W, such as ``"near 8"`` (W bases are run again, the rest is first-order in the state), exact
+        or first-order.
+    tracks : sequence of str, optional
+        Of gradients any of sensitivity, contribution, tism, tism.A .. tism.T, surprisal; of effects
+        any of effect, effect.A .. effect.T, importance, surprisal. Without it, those of the method.
     strand : str
         +, - or both.
     gap_length : int
@@ -98,7 +101,7 @@ class Options:
     target: Sequence[str | Path] = ()
     objective: str | Objective = "likelihood"
     method: str = "corrected"
-    tracks: Sequence[str] = DEFAULT_TRACKS
+    tracks: Sequence[str] | None = None
     strand: str = "both"
     gap_length: int = 10_000
     formats: Sequence[str] = FORMATS
@@ -118,7 +121,7 @@ class Options:
     def __post_init__(self) -> None:
         if is_table(self.bed):  # it holds what a BED file holds, and names no file
             self._set(region=(*_texts("region", self.region), *_texts("bed", self.bed)), bed=())
-        for name in ("region", "bed", "contig", "target", "tracks", "formats"):
+        for name in ("region", "bed", "contig", "target", "formats"):
             self._set(**{name: _texts(name, getattr(self, name))})
         for name in ("chrom_alias", "scratch_dir"):
             if getattr(self, name) is not None:
@@ -128,7 +131,9 @@ class Options:
             if value is not None or getattr(Options, name) is not None:
                 self._set(**{name: whole_number(value, name, least)})
         bins = (whole_number(width, "bins", 2, WIDEST_BIN) for width in _items("bins", self.bins))
-        self._set(tracks=track_names(self.tracks), bins=tuple(dict.fromkeys(bins)))
+        method = method_of(self.method)
+        tracks = method.default_tracks if self.tracks is None else _texts("tracks", self.tracks)
+        self._set(tracks=track_names(tracks, method), bins=tuple(dict.fromkeys(bins)))
         self._set(formats=tuple(dict.fromkeys(self.formats)))
         self._set(max_memory=self.memory_limit)
         self._check()
@@ -137,6 +142,11 @@ class Options:
     def memory_limit(self) -> int | None:
         """``max_memory`` in bytes."""
         return None if self.max_memory is None else bytes_of(self.max_memory, "max_memory")
+
+    @property
+    def track_names(self) -> tuple[str, ...]:
+        """``tracks``, those of the method in place of None."""
+        return tuple(self.tracks or ())
 
     def _set(self, **values: Any) -> None:
         """Give fields the form in which they are kept."""
@@ -149,7 +159,6 @@ class Options:
             raise UsageError(f"`formats` names none; choose from {', '.join(FORMATS)}")
         choices: list[tuple[str, str, Collection[str]]] = [
             ("strand", self.strand, STRANDS),
-            ("method", self.method, METHODS),
             *(("formats", each, FORMATS) for each in self.formats),
         ]
         for option, name, allowed in choices:

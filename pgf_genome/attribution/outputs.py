@@ -48,7 +48,7 @@ def write_outputs(
     record = _record(plan, results, fasta, started)
     if plan.options.report:
         files["report"] = Path(f"{prefix}.report.html")
-        tracks = len(plan.options.tracks)
+        tracks = len(plan.options.track_names)
         write_report(
             files["report"],
             record,
@@ -68,7 +68,7 @@ def _write_tracks(
     plan: Prepared, results: Iterable[Result], prefix: Path
 ) -> tuple[dict[str, Path], Gathered]:
     """Stream the values of all segments once, into every writer and the report."""
-    options, tracks = plan.options, plan.options.tracks
+    options, tracks = plan.options, plan.options.track_names
     files: dict[str, Path] = {}
     form = TrackFormat(options.formats, options.compress, options.track_line, options.bins)
     gathering = Gathering(plan.genome.lengths, tracks, plan.targets)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from pgf_genome import __version__
-from pgf_genome.attribution.methods import METHODS
+from pgf_genome.attribution.methods import Substitutions, method_of
 from pgf_genome.attribution.options import STRANDS, Options
 from pgf_genome.attribution.selection import (
     Selection,
@@ -29,7 +29,7 @@ from pgf_genome.attribution.selection import (
 from pgf_genome.attribution.task import Segment, Settings, Task
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Objective, Span, unit_of
-from pgf_genome.engine.running import running_of
+from pgf_genome.engine.running import require_causal, running_of
 from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.record import Track
@@ -58,11 +58,11 @@ class Prepared:
     @cached_property
     def descriptions(self) -> dict[str, Track]:
         """Title, unit and meaning of every track."""
-        method, context = METHODS[self.options.method], running_of(self.model).context
+        method, context = method_of(self.options.method), running_of(self.model).context
         objective = objective_of(self.options.objective, None, self.model)
         return {
             track: method.describe(track, unit_of(objective), self.strands, context)
-            for track in self.options.tracks
+            for track in self.options.track_names
         }
 
     @property
@@ -92,7 +92,7 @@ class Prepared:
     @cached_property
     def settings(self) -> Settings:
         options = self.options
-        names = tuple(options.tracks)
+        names = options.track_names
         return Settings(self.strands, names, options.method, **self.layout.settings())
 
     @cached_property
@@ -147,7 +147,7 @@ class Prepared:
         """Most bytes of scratch in use at once."""
         strands, itemsize = len(self.strands), self.model.dtype.itemsize
         largest = max((s.length for s in self.segments), default=1)
-        tracks = 4 * self.written * len(self.options.tracks)
+        tracks = 4 * self.written * len(self.options.track_names)
         sequence = sum(contig.length for contig in self.genome.contigs)
         states = self.layout.spool_bytes(largest)
         return states + 5 * strands * largest * itemsize + tracks + sequence
@@ -203,11 +203,14 @@ def checked_layout(model: LanguageModel, options: Options) -> Layout:
         If objective, tracks, tiles or windows do not go with the model.
     """
     objective_of(options.objective, () if options.target else None, model)
-    if "surprisal" in options.tracks and not model.config.has_head:
+    if "surprisal" in options.track_names and not model.config.has_head:
         raise UsageError(
             f"{model.name} has no head and predicts nothing, so there is no surprisal: choose "
-            "`tracks` sensitivity,contribution"
+            "`tracks` without it"
         )
+    method = method_of(options.method)
+    if isinstance(method, Substitutions) and method.runs_again:
+        require_causal(model, f"`method` {method.name}")
     return running_of(model).layout(
         len(strands_of(model, options)),
         options.tile,

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.attribution import causal, windowed
+from pgf_genome.attribution import causal, substituted, windowed
+from pgf_genome.attribution.methods import Substitutions, method_of
 from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.attribution.task import Progress, Task
@@ -32,6 +33,7 @@ from pgf_genome.engine.running import running_of
 from pgf_genome.engine.spool import RecordFile, nbytes, record_bytes
 from pgf_genome.engine.windows import HaloError
 from pgf_genome.errors import IntegrityError
+from pgf_genome.sequence import N_CODE
 
 log = logging.getLogger("pgf_genome")
 
@@ -103,13 +105,20 @@ def run_segment(task: Task, place: Place, progress: Progress) -> None:
         progress(task.work)
         return
     log.debug("segment %s: %d pieces to compute, in %s", where, len(task.pieces), place.folder)
-    kind = causal if running_of(task.model).streams else windowed
-    size = nbytes(_score_template(task, 0))
+    size = nbytes(task.blank_scores(0))
     with RecordFile(place.path("scores"), size, place.identity) as scores:
-        values = kind.compute(task, scores, place, progress)
+        values = _compute_of(task)(task, scores, place, progress)
         _derive(task, scores, place)
     with _objective_file(task, place) as file:
         file.write(place.number, [values])
+
+
+def _compute_of(task: Task) -> Callable[[Task, RecordFile, Place, Progress], Tensor]:
+    """What fills the scores of a segment, and gives the objective of each strand."""
+    method = method_of(task.settings.method)
+    if isinstance(method, Substitutions) and method.runs_again:
+        return substituted.compute
+    return causal.compute if running_of(task.model).streams else windowed.compute
 
 
 def is_done(task: Task, place: Place) -> bool:
@@ -136,16 +145,6 @@ def _block_bytes(task: Task) -> int:
     return 4 * longest * len(task.settings.tracks)
 
 
-def _score_template(task: Task, k: int) -> list[Tensor]:
-    """Empty tensors in the shapes of tile k's scores: gradient and log-probability."""
-    start, stop = task.plan.bounds(k)
-    batch, dtype = len(task.objectives), task.model.dtype
-    return [
-        torch.empty(batch, stop - start, 4, dtype=dtype),
-        torch.empty(batch, stop - start, dtype=dtype),
-    ]
-
-
 def _derive(task: Task, scores: RecordFile, place: Place) -> None:
     """Derive the track values of every block from the scores of the tiles."""
     rows = _score_rows(task, scores)
@@ -155,12 +154,12 @@ def _derive(task: Task, scores: RecordFile, place: Place) -> None:
             codes = task.genome.codes(segment.contig, start, stop)
             strands = []
             for b, strand in enumerate(task.strands):
-                gradient, log_p = rows(b, *strand.of_contig((start, stop)))
-                strands.append(Scores(strand.on_plus(gradient), strand.on_plus(log_p), codes))
+                by_base, log_p = rows(b, *strand.of_contig((start, stop)))
+                strands.append(Scores(strand.on_plus(by_base), strand.on_plus(log_p), codes))
             merged = mean_of_strands(strands)
-            if not np.isfinite(merged.gradient).all():
+            if not np.isfinite(merged.by_base[codes != N_CODE]).all():
                 raise IntegrityError(
-                    f"{segment.contig}:{start + 1}-{stop}: the gradient is not finite; the model "
+                    f"{segment.contig}:{start + 1}-{stop}: the numbers are not finite; the model "
                     "overflows on this sequence: try `dtype` float64"
                 )
             table = tracks_of(merged, settings.tracks, settings.method)
@@ -170,20 +169,20 @@ def _derive(task: Task, scores: RecordFile, place: Place) -> None:
 def _score_rows(
     task: Task, scores: RecordFile
 ) -> Callable[[int, int, int], tuple[np.ndarray, np.ndarray]]:
-    """A function of (strand, start, stop): gradient and log-probability at its positions."""
+    """A function of (strand, start, stop): numbers by base, log-probability at its positions."""
     plan = task.plan
 
     @lru_cache(maxsize=4)
-    def tile(k: int) -> list[Tensor]:
-        return scores.require(k, _score_template(task, k))
+    def tile(b: int, k: int) -> list[Tensor]:
+        return scores.require(task.record(b, k), task.blank_scores(k))
 
     def rows(b: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         pieces = []
         for k in range(start // plan.tile_length, (stop - 1) // plan.tile_length + 1):
             first = plan.bounds(k)[0]
             part = slice(max(start - first, 0), stop - first)
-            pieces.append([t[b, part].numpy() for t in tile(k)])
-        gradient, log_p = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-        return gradient, log_p
+            pieces.append([t[part].numpy() for t in tile(b, k)])
+        by_base, log_p = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+        return by_base, log_p
 
     return rows

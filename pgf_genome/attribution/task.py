@@ -13,6 +13,7 @@ from torch import Tensor
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Objective
 from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.running import running_of
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import Genome, Strand
 
@@ -69,6 +70,7 @@ class Settings:
         Strands that are computed: ``"+"``, ``"-"`` or ``"+-"``.
     tracks : tuple of str
     method : str
+        Its name, see `pgf_genome.attribution.methods`.
     tile_length : int
         Positions per tile of a causal model; 0 for others.
     window, halo : int
@@ -120,6 +122,19 @@ class Task:
         spans = [strand.of_contig(span) for strand in self.strands for span in self.segment.write]
         return self.layout.pieces(self.segment.length, spans)
 
+    def record(self, b: int, k: int) -> int:
+        """Number of the record with the scores of strand b, piece k."""
+        return b * self.plan.tiles + k
+
+    def blank_scores(self, k: int) -> list[Tensor]:
+        """Empty tensors in the shapes of a strand's scores of piece k.
+
+        They are numbers by base, (T, 4), and the log-probability of the observed base, (T,).
+        """
+        start, stop = self.plan.bounds(k)
+        dtype = self.model.dtype
+        return [torch.empty(stop - start, 4, dtype=dtype), torch.empty(stop - start, dtype=dtype)]
+
     def work_on(self, k: int) -> int:
         """Bases that the model reads for tile k."""
         return self.layout.bases_read(self.segment.length, k)
@@ -141,12 +156,28 @@ class Task:
         """The model's input at positions of the segment, (strands, stop - start, V)."""
         return self.model.one_hot(self.model.vocabulary.encode(self.codes(start, stop)))
 
-    def observed_log_p(self, log_p: Tensor, start: int, stop: int) -> Tensor:
-        """Pick the log-probability of the observed base from (strands, stop - start, V).
+    def observed_log_p(self, b: int, log_p: Tensor, start: int) -> Tensor:
+        """Pick the log-probability of the observed base on a strand.
 
-        It is NaN where the model has no head, and so no probabilities.
+        Parameters
+        ----------
+        b : int
+            Number of the strand.
+        log_p : Tensor, (n, V)
+        start : int
+            Position of the first of them in the segment, on that strand.
+
+        Returns
+        -------
+        Tensor, (n,)
+            NaN where nothing predicts a base: the first one of a segment under a causal model, and
+            all under a model without a head.
         """
         if not self.model.config.has_head:
-            return log_p.new_full(log_p.shape[:2], torch.nan)
-        rows = self.model.vocabulary.encode(self.codes(start, stop))[..., None]
-        return log_p.gather(2, rows.to(log_p.device))[..., 0]
+            return log_p.new_full(log_p.shape[:1], torch.nan)
+        codes = self.strands[b].codes(start, start + len(log_p))
+        rows = self.model.vocabulary.encode(codes)[:, None].to(log_p.device)
+        found = log_p.gather(1, rows)[:, 0]
+        if start == 0 and running_of(self.model).streams:
+            found[:1] = torch.nan
+        return found

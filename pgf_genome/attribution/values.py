@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgf_genome.attribution.methods import METHODS, TISM
+from pgf_genome.attribution.methods import EFFECTS, TISM, Gradient, method_of
 from pgf_genome.sequence import N_CODE
 
 
@@ -17,38 +17,42 @@ class Scores:
 
     Attributes
     ----------
-    gradient : ndarray, (n, 4)
-        dF/dX over A, C, G, T on the plus strand.
+    by_base : ndarray, (n, 4)
+        What the method gives for A, C, G, T on the plus strand: dF/dX, or effects.
     log_p : ndarray, (n,)
         Natural log-probability of the observed base; NaN where nothing predicts it.
     codes : ndarray of uint8, (n,)
         Observed bases.
     """
 
-    gradient: np.ndarray
+    by_base: np.ndarray
     log_p: np.ndarray
     codes: np.ndarray
 
 
 def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -> np.ndarray:
     """Compute the named tracks, (tracks, n) float32; NaN where a position has no row."""
-    gradient = scores.gradient.astype(np.float64)
+    by_base = scores.by_base.astype(np.float64)
     rows = np.arange(len(scores.codes))
     observed = np.minimum(scores.codes, N_CODE - 1)
-    at_base = gradient[rows, observed]
-    slope = METHODS[method].apply(gradient)
+    effects = by_base - by_base[rows, observed][:, None]
+    chosen = method_of(method)
+    slope = chosen.apply(by_base) if isinstance(chosen, Gradient) else by_base
     values = {
         "sensitivity": lambda: np.sqrt(np.square(slope).sum(axis=1)),
         "contribution": lambda: slope[rows, observed],
+        "importance": lambda: -effects.sum(axis=1) / (len(EFFECTS) - 1),
         "surprisal": lambda: -scores.log_p.astype(np.float64) / np.log(2),
-    } | {name: lambda a=a: gradient[:, a] - at_base for a, name in enumerate(TISM)}
+    } | {
+        name: lambda a=a: effects[:, a] for group in (TISM, EFFECTS) for a, name in enumerate(group)
+    }
     table = np.stack([values[name]() for name in names]).astype(np.float32)
     table[:, scores.codes == N_CODE] = np.nan
     return table
 
 
 def mean_of_strands(strands: Sequence[Scores]) -> Scores:
-    """Average one or two strands: the gradient of the mean objective, and the mean log-probability.
+    """Average one or two strands: what is there for every base, and the log-probability.
 
     Both are in plus-strand order. A base that only one strand predicts, at the end of a segment,
     keeps that strand's log-probability.
@@ -61,4 +65,4 @@ def mean_of_strands(strands: Sequence[Scores]) -> Scores:
     total = np.where(predicted, both, 0).sum(axis=0)
     count = predicted.sum(axis=0)
     log_p = np.where(count, total / np.maximum(count, 1), np.nan)
-    return Scores((plus.gradient + minus.gradient) / 2, log_p, plus.codes)
+    return Scores((plus.by_base + minus.by_base) / 2, log_p, plus.codes)

@@ -50,8 +50,10 @@ def _window(task: Task, scores: RecordFile, k: int) -> Tensor:
     origins, bases = task.origins(), list(task.model.vocabulary.base_ids)
     given = _bidirectional(task), task.one_hot, _windows(task), task.objectives
     tile = engine.adjoint(*given, k, origins, task.threads)
-    log_p = task.observed_log_p(tile.log_p, *task.plan.bounds(k))
-    scores.write(k, [tile.gradient[..., bases], log_p])
+    start, _ = task.plan.bounds(k)
+    for b, gradient in enumerate(tile.gradient):
+        log_p = task.observed_log_p(b, tile.log_p[b], start)
+        scores.write(task.record(b, k), [gradient[:, bases], log_p])
     return tile.values.cpu()
 
 

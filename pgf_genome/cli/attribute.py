@@ -10,7 +10,7 @@ import click
 
 from pgf_genome import process
 from pgf_genome.alphabet import BASES
-from pgf_genome.attribution.methods import METHODS, TRACKS
+from pgf_genome.attribution.methods import DEFAULT_TRACKS, GRADIENT_TRACKS, GRADIENTS
 from pgf_genome.attribution.options import FORMATS, OBJECTIVES, STRANDS, Arguments, Options
 from pgf_genome.checkpoints.choices import DEFAULT_DTYPE, DTYPES
 from pgf_genome.cli.common import (
@@ -49,7 +49,7 @@ OBJECTIVE_NAMES = [o.replace("BASE", base) for o in OBJECTIVES for base in BASES
           "norm.")  # fmt: skip
 @computed("--target", type=FilePath(), multiple=True, metavar="REGION|BED",
           help="Count only these bases in the objective; repeatable [all].")  # fmt: skip
-@computed("--method", type=click.Choice(list(METHODS)), default=Options.method, show_default=True,
+@computed("--method", type=click.Choice(GRADIENTS), default=Options.method, show_default=True,
           help="corrected (gradient on the simplex) or saliency (raw gradient).")  # fmt: skip
 @computed("--strand", type=click.Choice(list(STRANDS)), default=Options.strand, show_default=True,
           help="A causal model on the plus strand alone shows effects on downstream bases "
@@ -72,9 +72,9 @@ OBJECTIVE_NAMES = [o.replace("BASE", base) for o in OBJECTIVES for base in BASES
 @written("-b", "--bed", type=FilePath(), multiple=True, help="Write only the intervals of a BED "
          "file; repeatable.")  # fmt: skip
 @written("--contig", multiple=True, help="Read and write only this contig; repeatable.")
-@written("--track", "tracks", type=CommaList(["tism", *TRACKS]), default=listed(Options.tracks),
-         show_default=True, help="Any of sensitivity, contribution, tism, tism.A .. tism.T, "
-         "surprisal.")  # fmt: skip
+@written("--track", "tracks", type=CommaList(["tism", *GRADIENT_TRACKS]), default=Options.tracks,
+         show_default=listed(DEFAULT_TRACKS), help="Any of sensitivity, contribution, tism, "
+         "tism.A .. tism.T, surprisal.")  # fmt: skip
 @written("--format", "formats", type=CommaList(FORMATS), default=listed(Options.formats),
          show_default=True, help=f"Any of {', '.join(FORMATS)}.")  # fmt: skip
 @written("--no-compress", is_flag=True, help="Write plain .bedgraph, not bgzip and tabix.")

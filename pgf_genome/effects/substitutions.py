@@ -21,7 +21,7 @@ from torch import Tensor
 from pgf_genome.effects import branches
 from pgf_genome.effects.strand import Boundaries, Strand, signs_of
 from pgf_genome.engine import sweep
-from pgf_genome.engine.along import Stretch
+from pgf_genome.engine.along import STRETCH_PASSES, SWEEP_PASSES, Stretch
 from pgf_genome.engine.arrays import Ids, reader_of
 from pgf_genome.engine.objective import Likelihood, Objective
 from pgf_genome.engine.plan import TILE_LENGTH, Plan
@@ -163,8 +163,19 @@ def effects_of(
         for first, last in reversed(overlaps(spans, stretch.start, stretch.stop)):
             values = _near(strand, reach, stretch, ends, (first, last), threads)
             yield Effects(first, last, values, stretch.part(first, last).states.log_probs)
-            progress((len("ACGT") - 1) * min(reach, length - first) * (last - first))
+            progress(len("CGT") * min(reach, length - first) * (last - first))
         ends = _held(ends, (stretch.start, stretch.start + reach))
+
+
+def passes_of(plan: Plan, spans: Sequence[Span], near: int | None) -> float:
+    """Work of `effects_of`, about, in forward passes of one base."""
+    reach = plan.length if near is None else near
+    seen = [(start, min(stop + reach, plan.length)) for start, stop in spans]
+    stretched = len(plan.meeting(seen)) * plan.tile_length
+    swept = plan.length - spans[0][0] - stretched
+    rerun = sum((b - a) * min(reach, plan.length - (a + b) / 2) for a, b in spans)
+    forth = plan.bounds(plan.replayed)[0]
+    return forth + SWEEP_PASSES * max(swept, 0) + STRETCH_PASSES * stretched + len("CGT") * rerun
 
 
 def _first_order(

@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeGuard
 
 import torch
 from torch import Tensor
@@ -137,12 +137,29 @@ def sums(objective: Objective, tiles: Tile, starts: Tensor, lengths: Tensor) -> 
     -------
     Tensor, (batch,) float64
     """
-    if isinstance(objective, Positional) and type(objective).__call__ is Positional.__call__:
+    if _is_weighted_sum(objective):
         inside = torch.arange(tiles.x.shape[1], device=tiles.x.device) < lengths[:, None]
         terms = objective.terms(tiles).where(inside, 0)
         return (terms * objective.weights_of(tiles, starts)).sum(dim=1, dtype=torch.float64)
     parts = zip(starts.tolist(), lengths.tolist(), strict=True)
     return torch.stack([objective(tiles.one(b, *part)).double() for b, part in enumerate(parts)])
+
+
+def counted_from(objective: Objective, origin: int) -> Objective:
+    """The same objective, for a sequence whose first base it calls position ``origin``."""
+    if origin == 0:
+        return objective
+    if not _is_weighted_sum(objective):
+        return lambda tile: objective(replace(tile, start=tile.start + origin))
+    if objective.positions is None:
+        return objective
+    moved = tuple((max(a - origin, 0), max(b - origin, 0)) for a, b in objective.positions)
+    return replace(objective, positions=moved)
+
+
+def _is_weighted_sum(objective: Objective) -> TypeGuard[Positional]:
+    """Whether the objective is nothing but the sum of its terms at the positions that count."""
+    return isinstance(objective, Positional) and type(objective).__call__ is Positional.__call__
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pgf_genome.attribution.methods import TRACKS
+from pgf_genome.attribution.methods import GRADIENT_TRACKS
 from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.segment import result_of, run_segment
 from pgf_genome.attribution.task import Segment, Task
@@ -161,7 +161,7 @@ def score(
     span = (interval.start, interval.stop)
     segment = Segment(interval.contig, *span, write=(span,))
     layout = running_of(model).layout(batch=2, tile=TILE_LENGTH)
-    settings = TaskSettings("+-", TRACKS, "corrected", **layout.settings())
+    settings = TaskSettings("+-", GRADIENT_TRACKS, "corrected", **layout.settings())
     task = Task(model, genome, segment, (Likelihood(), Likelihood()), settings, layout)
     log.info("gradient of both strands of %s", interval)
     place = Place(scratch, "biology")
@@ -169,7 +169,7 @@ def score(
     pieces = result_of(task, place).tracks()
     values = np.concatenate([piece for _, piece in pieces], axis=1)
     codes = genome.codes(interval.contig, *span)
-    return Scored.of(interval, codes, dict(zip(TRACKS, values, strict=True)), annotation)
+    return Scored.of(interval, codes, dict(zip(GRADIENT_TRACKS, values, strict=True)), annotation)
 
 
 def _is_unseen(model: str, interval: Interval) -> bool:
