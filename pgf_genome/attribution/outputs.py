@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import fields, replace
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pgf_genome import __version__
-from pgf_genome.attribution.methods import TRACKS
+from pgf_genome.attribution.methods import TRACKS, method_of
 from pgf_genome.attribution.options import VARYING
 from pgf_genome.attribution.prepare import Prepared, strands_in_words
+from pgf_genome.attribution.sampling import effect_error
 from pgf_genome.attribution.segment import Result
 from pgf_genome.attribution.selection import objective_name, objective_text
 from pgf_genome.process import peak_memory
@@ -26,6 +29,8 @@ from pgf_genome.runs.run import Run
 from pgf_genome.runs.storing import record_path, remove_left_over, withdraw, write_record
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 from pgf_genome.tracks.cutting import cut
+
+log = logging.getLogger("pgf_genome")
 
 
 def write_outputs(
@@ -45,7 +50,11 @@ def write_outputs(
     files, gathered = _write_tracks(plan, results, prefix)
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
+    error = effect_error(plan)
     record = _record(plan, results, fasta, started)
+    if error is not None:
+        log.info("%s", error)
+        record = replace(record, effect_errors=(error,))
     if plan.options.report:
         files["report"] = Path(f"{prefix}.report.html")
         tracks = len(plan.options.track_names)
@@ -110,7 +119,7 @@ def _record(plan: Prepared, results: Iterable[Result], fasta: str, started: floa
     options, model, name = plan.options, plan.model, Path(fasta).name
     layout = plan.layout.settings()
     return Record(
-        title=f"Sensitivity of {name}",
+        title=f"{method_of(options.method).title} of {name}",
         version=__version__,
         model={
             "name": model.name,
@@ -151,6 +160,7 @@ def _contigs(plan: Prepared, results: Iterable[Result]) -> Iterator[Contig]:
     for result in results:
         contig = result.task.segment.contig
         values[contig] = values.get(contig, 0.0) + result.value
+    values = {contig: value for contig, value in values.items() if not isnan(value)}
     for each in plan.genome.contigs:
         yield Contig(
             contig=each.name,

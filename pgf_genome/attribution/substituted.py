@@ -64,8 +64,8 @@ def _strand(
     def path(name: str) -> Path:
         return place.path(f"{name}.{task.settings.strands[b]}")
 
-    with Boundaries.open(_causal(task), path, place.identity) as boundaries:
-        strand = _read(task, b)
+    strand = strand_of(task, b, (task.segment.start, task.segment.stop))
+    with Boundaries.open(strand.model, path, place.identity) as boundaries:
         parts = effects_of(
             strand, plan, left, method.near, boundaries=boundaries, progress=meter.advance
         )
@@ -137,17 +137,22 @@ class _Meter:
         self._report(bases)
 
 
-def _read(task: Task, b: int) -> Strand:
-    """A strand of the segment as the sweeps read it."""
-    model, strand = _causal(task), task.strands[b]
+def strand_of(task: Task, b: int, span: Span) -> Strand:
+    """A strand of a stretch of the segment, as the sweeps read it.
+
+    Parameters
+    ----------
+    b : int
+        Number of the strand.
+    span : (start, stop)
+        The stretch, in coordinates of the contig.
+    """
+    model, whole = cast(CausalMamba, task.model), task.strands[b]
+    first, last = whole.of_contig(span)
 
     def read(start: int, stop: int) -> Tensor:
-        return model.one_hot(model.vocabulary.encode(strand.codes(start, stop)[None]))
+        codes = whole.codes(first + start, first + stop)
+        return model.one_hot(model.vocabulary.encode(codes[None]))
 
-    objective = counted_from(task.objectives[b], strand.origin)
-    return Strand(model, read, task.segment.length, objective)
-
-
-def _causal(task: Task) -> CausalMamba:
-    """The model of the task, which `checked_layout` has found to be causal."""
-    return cast(CausalMamba, task.model)
+    objective = counted_from(task.objectives[b], whole.origin + first)
+    return Strand(model, read, last - first, objective)

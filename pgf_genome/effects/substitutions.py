@@ -109,16 +109,16 @@ def substitution_effects(
 
     def of_strand(sign: str) -> np.ndarray:
         if sign == "+":
-            return _array(effects_of(plus, plan, [(start, stop)], near), (start, stop))
-        span = length - stop, length - start
-        return _array(effects_of(plus.reverse(), plan, [span], near), span)[::-1, ::-1]
+            return effects_at(plus, plan, (start, stop), near)
+        return effects_at(plus.reverse(), plan, (length - stop, length - start), near)[::-1, ::-1]
 
     return np.mean(side_by_side(of_strand, signs, threads), axis=0)
 
 
-def _array(parts: Iterator[Effects], span: Span) -> np.ndarray:
+def effects_at(strand: Strand, plan: Plan, span: Span, near: int | None) -> np.ndarray:
+    """Effects at consecutive positions of one strand, (stop - start, 4)."""
     values = np.full((span[1] - span[0], len("ACGT")), np.nan)
-    for part in parts:
+    for part in effects_of(strand, plan, [span], near):
         values[part.start - span[0] : part.stop - span[0]] = part.values
     return values
 

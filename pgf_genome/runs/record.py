@@ -123,6 +123,42 @@ class Halo:
 
 
 @dataclass(frozen=True)
+class EffectError:
+    """Effects of a run against exact ones, at some of its bases.
+
+    Attributes
+    ----------
+    method : str
+    substitutions : int
+        Those that were compared.
+    pearson : float or None
+        Correlation with the exact effects; None where either does not vary.
+    root_mean_square, largest : float
+        Of the differences, in the unit of the effects.
+    spread : float
+        Standard deviation of the exact effects.
+    bases_run : int
+        Bases beyond a substitution, at most, after which the exact ones end.
+    """
+
+    method: str
+    substitutions: int
+    pearson: float | None
+    root_mean_square: float
+    largest: float
+    spread: float
+    bases_run: int
+
+    def __str__(self) -> str:
+        correlation = "" if self.pearson is None else f"Pearson {self.pearson:.4f}, "
+        return (
+            f"{self.method} against exact effects of {self.substitutions:,} substitutions: "
+            f"{correlation}root mean square of the error {self.root_mean_square:.3g}, largest "
+            f"{self.largest:.3g}, where effects have a standard deviation of {self.spread:.3g}"
+        )
+
+
+@dataclass(frozen=True)
 class Bases:
     """Bases that were written, those without a score among them, and bases that were read."""
 
@@ -189,6 +225,8 @@ class Record:
         Positions per tile of a causal model.
     halo : Halo, optional
         Windows of a bidirectional model.
+    effect_errors : tuple of EffectError
+        Of substitution effects that are not exact, as measured on bases of each run.
     bases : Bases
     context : str
         The stretch around a written base that the model saw, in words.
@@ -222,6 +260,7 @@ class Record:
     strand: str
     tile_length: int | None = None
     halo: Halo | None = None
+    effect_errors: tuple[EffectError, ...] = field(default=(), metadata=joined_by(concatenated))
     bases: Bases
     context: str
     conventions: Mapping[str, str]
