@@ -26,7 +26,8 @@ FORMATS = ("bedgraph", "bigwig")
 # What selects the bases to write, and how they are written: runs that differ in these alone can be
 # merged.
 VARYING = (
-    "region", "bed", "contig", "formats", "compress", "track_line", "report", "max_memory",
+    "region", "bed", "contig", "formats", "compress", "track_line", "tsv", "report", "gff",
+    "max_memory",
 )  # fmt: skip
 STRANDS = {"+": "+", "-": "-", "both": "+-"}
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
@@ -77,8 +78,12 @@ class Options:
         Widths of bins, in bases, whose mean and maximum are written too.
     chrom_alias : path, optional
         Table by which contigs are renamed in the outputs.
+    tsv : bool
+        Whether the values of all tracks are written as a table too, a row for every base.
     report : bool
-        Whether an HTML report is written.
+        Whether an HTML report is written, and heat maps of effects where short regions are.
+    gff : path, optional
+        GFF3 or GTF file of the genes that are drawn in heat maps.
     tile : int, optional
         Positions per tile of a causal model; chosen to fit ``max_memory`` if None.
     window, halo : int, optional
@@ -109,7 +114,9 @@ class Options:
     track_line: bool = False
     bins: Sequence[int] = ()
     chrom_alias: str | Path | None = None
+    tsv: bool = False
     report: bool = True
+    gff: str | Path | None = None
     tile: int | None = None
     window: int | None = None
     halo: int | None = None
@@ -123,7 +130,7 @@ class Options:
             self._set(region=(*_texts("region", self.region), *_texts("bed", self.bed)), bed=())
         for name in ("region", "bed", "contig", "target", "formats"):
             self._set(**{name: _texts(name, getattr(self, name))})
-        for name in ("chrom_alias", "scratch_dir"):
+        for name in ("chrom_alias", "gff", "scratch_dir"):
             if getattr(self, name) is not None:
                 _texts(name, [getattr(self, name)])
         for name, least in LEAST.items():

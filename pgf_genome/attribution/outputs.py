@@ -16,19 +16,26 @@ from typing import Any
 import numpy as np
 
 from pgf_genome import __version__
-from pgf_genome.attribution.methods import TRACKS, method_of
+from pgf_genome.attribution.methods import EFFECTS, TRACKS, method_of
 from pgf_genome.attribution.options import VARYING
 from pgf_genome.attribution.prepare import Prepared, strands_in_words
 from pgf_genome.attribution.sampling import effect_error
 from pgf_genome.attribution.segment import Result
 from pgf_genome.attribution.selection import objective_name, objective_text
+from pgf_genome.attribution.table import write_table
+from pgf_genome.intervals import Interval
 from pgf_genome.process import peak_memory
 from pgf_genome.report import Gathered, Gathering, write_report
+from pgf_genome.report.heatmap import Substituted, write_heat_maps
+from pgf_genome.report.peaks import letters
 from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
 from pgf_genome.runs.run import Run
 from pgf_genome.runs.storing import record_path, remove_left_over, withdraw, write_record
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 from pgf_genome.tracks.cutting import cut
+
+# Bases of a region whose effects are drawn as a heat map, at most, and regions that are.
+MAPPED, MAPS = 2000, 20
 
 log = logging.getLogger("pgf_genome")
 
@@ -55,6 +62,9 @@ def write_outputs(
     if error is not None:
         log.info("%s", error)
         record = replace(record, effect_errors=(error,))
+    if plan.options.tsv:
+        files["tsv"] = Path(f"{prefix}.tsv.gz")
+        write_table(files["tsv"], plan.options.track_names, _pieces(results), plan.genome)
     if plan.options.report:
         files["report"] = Path(f"{prefix}.report.html")
         tracks = len(plan.options.track_names)
@@ -65,12 +75,35 @@ def write_outputs(
             lambda windows: cut(windows, _pieces(results), tracks),
             plan.genome.codes,
         )
+        files |= _heat_maps(plan, results, prefix, record)
     files["run"] = record_path(prefix)
     names = {kind: path.name for kind, path in files.items()}
     record = replace(record, performance=_performance(plan, started), files=names)
     remove_left_over(prefix, files.values(), TRACKS)
     write_record(prefix, record)
     return Run(prefix, record)
+
+
+def _heat_maps(
+    plan: Prepared, results: Iterable[Result], prefix: Path, record: Record
+) -> dict[str, Path]:
+    """Write heat maps of short regions, if there are effects of all four bases."""
+    names = plan.options.track_names
+    written = [
+        Interval(segment.contig, *span) for segment in plan.segments for span in segment.write
+    ]
+    short = [each for each in written if each.length <= MAPPED]
+    if not short or not set(EFFECTS) <= set(names):
+        return {}
+    if len(short) > MAPS:
+        log.info("heat maps are drawn of the first %d of %d short regions", MAPS, len(short))
+    drawn = []
+    values = cut(short[:MAPS], _pieces(results), len(names))
+    for window, each in zip(short[:MAPS], values, strict=True):
+        sequence = letters(plan.genome.codes, window.contig, window.start, window.stop)
+        effects = each[[names.index(name) for name in EFFECTS]]
+        drawn.append(Substituted(window, sequence, effects, plan.genes_in(window)))
+    return write_heat_maps(prefix, record, drawn)
 
 
 def _write_tracks(

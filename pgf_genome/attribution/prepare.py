@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from pgf_genome import __version__
-from pgf_genome.attribution.methods import Substitutions, method_of
+from pgf_genome.attribution.methods import Method, Substitutions, method_of
 from pgf_genome.attribution.options import STRANDS, Options
 from pgf_genome.attribution.selection import (
     Selection,
@@ -31,9 +31,11 @@ from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Objective, Span, unit_of
 from pgf_genome.engine.running import require_causal, running_of
 from pgf_genome.errors import ResourceError, UsageError
+from pgf_genome.intervals import Interval
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.record import Track
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths, new_names
+from pgf_genome.sequence.annotation import Annotation, read_annotation
 
 log = logging.getLogger("pgf_genome")
 
@@ -50,15 +52,30 @@ class Prepared:
     layout: Layout
     old_names: Mapping[str, str]
     threads: int
+    annotation: Annotation | None = None
 
     @property
     def strands(self) -> str:
         return strands_of(self.model, self.options)
 
+    def genes_in(self, window: Interval) -> list[tuple[int, int, str]]:
+        """Start, stop and name of the genes that overlap a stretch; none without annotation."""
+        genes = {} if self.annotation is None else self.annotation.genes
+        return genes[window.contig].of(window.start, window.stop) if window.contig in genes else []
+
+    @property
+    def method(self) -> Method:
+        return method_of(self.options.method)
+
+    @property
+    def substitutes(self) -> bool:
+        """Whether changed sequences are run."""
+        return isinstance(self.method, Substitutions) and self.method.runs_again
+
     @cached_property
     def descriptions(self) -> dict[str, Track]:
         """Title, unit and meaning of every track."""
-        method, context = method_of(self.options.method), running_of(self.model).context
+        method, context = self.method, running_of(self.model).context
         objective = objective_of(self.options.objective, None, self.model)
         return {
             track: method.describe(track, unit_of(objective), self.strands, context)
@@ -150,6 +167,8 @@ class Prepared:
         tracks = 4 * self.written * len(self.options.track_names)
         sequence = sum(contig.length for contig in self.genome.contigs)
         states = self.layout.spool_bytes(largest)
+        if self.substitutes:
+            states *= 2  # their cotangents are stored too
         return states + 5 * strands * largest * itemsize + tracks + sequence
 
 
@@ -191,7 +210,17 @@ def prepared(
         chosen = _selection(whole.lengths, options)
         genome, chosen, old_names = _renamed(whole.only(chosen.write), chosen, options)
         _warn_of_ambiguous(genome, fasta)
-        yield planned(model, genome, options, layout, chosen, old_names)
+        plan = planned(model, genome, options, layout, chosen, old_names)
+        yield replace(plan, annotation=_annotation(options, genome, old_names))
+
+
+def _annotation(
+    options: Options, genome: Genome, old_names: Mapping[str, str]
+) -> Annotation | None:
+    if options.gff is None:
+        return None
+    names = {old: new for new, old in old_names.items()} | {name: name for name in genome.lengths}
+    return read_annotation(options.gff, genome.lengths, names.get)
 
 
 def checked_layout(model: LanguageModel, options: Options) -> Layout:
@@ -210,7 +239,7 @@ def checked_layout(model: LanguageModel, options: Options) -> Layout:
         )
     method = method_of(options.method)
     if isinstance(method, Substitutions) and method.runs_again:
-        require_causal(model, f"`method` {method.name}")
+        require_causal(model, f"the effect of substitutions, {method.name},")
     return running_of(model).layout(
         len(strands_of(model, options)),
         options.tile,

@@ -11,7 +11,9 @@ from threading import Timer
 
 import torch
 
+from pgf_genome.attribution import substituted
 from pgf_genome.attribution.forecast import Forecast, Planned, Speed
+from pgf_genome.attribution.methods import Substitutions
 from pgf_genome.attribution.options import Arguments, Options
 from pgf_genome.attribution.outputs import write_outputs
 from pgf_genome.attribution.prepare import Prepared, check_disk, prepared
@@ -112,9 +114,7 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> Foreca
             layout=plan.layout.settings(),
             memory_bytes=plan.memory,
             scratch_bytes=plan.disk,
-            seconds=_speed(model, plan.layout).seconds(
-                plan.bases, len(plan.segments), plan.stretches, len(plan.strands)
-            ),
+            seconds=_seconds(plan),
             device=str(model.device),
         )
 
@@ -129,6 +129,15 @@ def warm_up(model: LanguageModel) -> None:
         adjoint(model, bases, SquaredNorm())
     finally:
         announce.cancel()
+
+
+def _seconds(plan: Prepared) -> float:
+    """Expected time of a run, by that of short sequences."""
+    speed, strands = _speed(plan.model, plan.layout), len(plan.strands)
+    seconds = speed.seconds(plan.bases, len(plan.segments), plan.stretches, strands)
+    if isinstance(plan.method, Substitutions) and plan.substitutes:
+        seconds += strands * substituted.seconds(plan.tasks, plan.method.near)
+    return seconds
 
 
 def _speed(model: LanguageModel, layout: Layout) -> Speed:

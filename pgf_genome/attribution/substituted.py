@@ -8,6 +8,7 @@ where it stopped.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,22 @@ from pgf_genome.attribution.methods import Substitutions, method_of
 from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.task import Progress, Task
 from pgf_genome.effects.strand import Boundaries, Strand
-from pgf_genome.effects.substitutions import Effects, effects_of, passes_of
+from pgf_genome.effects.substitutions import (
+    Effects,
+    effects_at,
+    effects_of,
+    passes_of,
+    passes_run_again,
+)
 from pgf_genome.engine.objective import counted_from
+from pgf_genome.engine.plan import Plan
 from pgf_genome.engine.spool import RecordFile
 from pgf_genome.engine.threads import side_by_side
 from pgf_genome.intervals import Span, overlaps
 from pgf_genome.mamba.model import CausalMamba
+
+# Length of the sequence by which time is expected, and bases of it that are run again at most.
+SAMPLE = 512, 64
 
 log = logging.getLogger("pgf_genome")
 
@@ -135,6 +146,31 @@ class _Meter:
         bases = min(bases, self._remaining)
         self._remaining -= bases
         self._report(bases)
+
+
+def seconds(tasks: Iterable[Task], near: int | None) -> float:
+    """Expected time of the changed sequences of one strand, besides its sweeps."""
+    passes, sample = 0.0, None
+    for task in tasks:
+        segment = task.segment
+        spans = [(start - segment.start, stop - segment.start) for start, stop in segment.write]
+        passes += passes_run_again(segment.length, spans, near)
+        sample = sample or task
+    return passes * _seconds_per_pass(sample, near) if sample else 0.0
+
+
+def _seconds_per_pass(task: Task, near: int | None) -> float:
+    """Time per base that is run again, measured on a short random sequence."""
+    model, (length, most) = cast(CausalMamba, task.model), SAMPLE
+    ids = torch.randint(4, (length,), generator=torch.Generator().manual_seed(0))
+    x = model.one_hot(torch.tensor(model.vocabulary.base_ids)[ids])[None]
+    strand = Strand(model, lambda start, stop: x[:, start:stop], length, task.objectives[0])
+    reach = most if near is None else min(near, most)
+    plan, span = Plan(length, length), (0, length)
+    effects_at(strand, plan, (0, reach), reach)  # compiles the kernels
+    started = time.monotonic()
+    effects_at(strand, plan, span, reach)
+    return (time.monotonic() - started) / passes_run_again(length, [span], reach)
 
 
 def strand_of(task: Task, b: int, span: Span) -> Strand:

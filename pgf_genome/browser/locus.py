@@ -12,6 +12,7 @@ import numpy as np
 from pgf_genome.browser.track import Track
 from pgf_genome.errors import IntegrityError
 from pgf_genome.intervals import Interval
+from pgf_genome.runs.run import leading
 
 # bases; few enough for browsers to draw letters
 WIDTH = 100
@@ -22,12 +23,10 @@ CONTIGS = 100
 
 def opening_locus(tracks: Iterable[Track], sizes: Mapping[str, int]) -> Interval:
     """Choose `WIDTH` bases around the largest value; without a bigWig, the first contig's start."""
-    bigwigs = [track for track in tracks if track.bigwig]
-    # these two come first; the sort is stable, so the rest stays in the order of the run
-    bigwigs.sort(key=lambda track: track.name not in ("sensitivity", "contribution"))
+    bigwigs = {track.name: track.path for track in tracks if track.bigwig}
     contig, middle = next(iter(sizes)), 0
     if bigwigs:
-        contig, middle = _strongest(bigwigs[0].path, sizes) or (contig, middle)
+        contig, middle = _strongest(bigwigs[leading(bigwigs)], sizes) or (contig, middle)
     length = sizes[contig]
     start = max(0, min(middle - WIDTH // 2, length - WIDTH))
     return Interval(contig, start, min(start + WIDTH, length))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgf_genome.runs.run import SIGNED
+
 
 @dataclass(frozen=True)
 class Track:
@@ -32,7 +34,7 @@ class Track:
     @property
     def letters(self) -> bool:
         """True if the values are heights of the reference's letters (dynseq)."""
-        return self.name == "contribution"
+        return self.name in SIGNED
 
     @property
     def bigwig(self) -> bool:

@@ -19,6 +19,7 @@ from pgf_genome.cli.experiment import experiment
 from pgf_genome.cli.inspect import inspect
 from pgf_genome.cli.memory import memory
 from pgf_genome.cli.merge import merge
+from pgf_genome.cli.mutagenesis import mutagenesis
 from pgf_genome.cli.pretrain import pretrain
 from pgf_genome.cli.report import report
 from pgf_genome.cli.variants import variants
@@ -41,6 +42,7 @@ commands.add_command(experiment)
 commands.add_command(inspect)
 commands.add_command(memory)
 commands.add_command(merge)
+commands.add_command(mutagenesis)
 commands.add_command(pretrain)
 commands.add_command(report)
 commands.add_command(variants)

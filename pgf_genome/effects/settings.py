@@ -11,6 +11,8 @@ from pgf_genome.errors import UsageError
 from pgf_genome.files import require_folder
 
 STRANDS = ("+", "-", "both")
+# Bases that are run again where every base of a genome is substituted.
+MUTAGENESIS_NEAR = 8
 # NCBI's number of the code for a CDS that names none, as in GenBank.
 STANDARD_CODE = 1
 # Ends of the names of outputs that are bgzip, and of those that are tables.

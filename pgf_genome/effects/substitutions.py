@@ -167,15 +167,21 @@ def effects_of(
         ends = _held(ends, (stretch.start, stretch.start + reach))
 
 
+def passes_run_again(length: int, spans: Sequence[Span], near: int | None) -> float:
+    """Work on changed sequences, about, in forward passes of one base."""
+    reach = length if near is None else near
+    return len("CGT") * sum((b - a) * min(reach, length - (a + b) / 2) for a, b in spans)
+
+
 def passes_of(plan: Plan, spans: Sequence[Span], near: int | None) -> float:
     """Work of `effects_of`, about, in forward passes of one base."""
     reach = plan.length if near is None else near
     seen = [(start, min(stop + reach, plan.length)) for start, stop in spans]
     stretched = len(plan.meeting(seen)) * plan.tile_length
     swept = plan.length - spans[0][0] - stretched
-    rerun = sum((b - a) * min(reach, plan.length - (a + b) / 2) for a, b in spans)
     forth = plan.bounds(plan.replayed)[0]
-    return forth + SWEEP_PASSES * max(swept, 0) + STRETCH_PASSES * stretched + len("CGT") * rerun
+    back = SWEEP_PASSES * max(swept, 0) + STRETCH_PASSES * stretched
+    return forth + back + passes_run_again(plan.length, spans, near)
 
 
 def _first_order(

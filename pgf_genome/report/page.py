@@ -25,6 +25,7 @@ from pgf_genome.report.peaks import CodesAt, Details, details, letters, peaks_se
 from pgf_genome.report.pyramid import IN_VIEW, Level, levels
 from pgf_genome.report.text import counted, short, table
 from pgf_genome.runs.record import Record
+from pgf_genome.runs.run import SIGNED
 from pgf_genome.tracks import Envelope, HistogramBin, Summary
 
 # share of the positions, the faintest, that the histogram does not show at first
@@ -150,7 +151,7 @@ def _track_data(record: Record, name: str, summary: Summary) -> dict[str, Any]:
         "name": escape(name),
         "title": escape(described.title),
         "unit": escape(described.unit).replace(" per unit ", " per unit<br>"),
-        "letters": name == "contribution",
+        "letters": name in SIGNED,
         "histogram": [_side(summary, shown, negative) for negative in (False, True)],
         "range": _visible_decades(shown, summary.scored),
     }

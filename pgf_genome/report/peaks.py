@@ -13,11 +13,11 @@ from pgf_genome.report.gathering import Gathered
 from pgf_genome.report.logo import LETTERS, glyph_definitions, logo
 from pgf_genome.report.text import NO_BREAK, counted, short
 from pgf_genome.runs.record import Record
-from pgf_genome.runs.run import APART
+from pgf_genome.runs.run import APART, SIGNED
 
 FLANK = 20
 # The first of these tracks that was written gives the heights of the letters.
-LETTER_HEIGHTS = ("contribution", "sensitivity")
+LETTER_HEIGHTS = (*SIGNED, "sensitivity")
 
 CodesAt = Callable[[str, int, int], np.ndarray]
 
@@ -91,11 +91,7 @@ def peaks_section(record: Record, gathered: Gathered, around: Details) -> str:
 
 def _columns(gathered: Gathered) -> list[str]:
     """Tracks with a column, without the effects of the four bases, which would fill the page."""
-    return [
-        track
-        for track in gathered.summaries
-        if track == gathered.leading or not track.startswith("tism.")
-    ]
+    return [track for track in gathered.summaries if track == gathered.leading or "." not in track]
 
 
 def _letter_heights(tracks: Sequence[str]) -> str | None:
@@ -118,7 +114,7 @@ def _note(gathered: Gathered, drawn: str | None) -> str:
     flip = "; below the axis it is negative and the letter upside down"
     return text + (
         f"A letter of the logo is as tall as the {drawn} of that base on the plus strand"
-        f"{flip if drawn == 'contribution' else ''}. Each logo has its own scale, whose end is "
+        f"{flip if drawn in SIGNED else ''}. Each logo has its own scale, whose end is "
         "written beside it."
     )
 

@@ -32,14 +32,21 @@ if TYPE_CHECKING:
 # The strongest positions of a run: how many, and how many bases lie between two of them at least.
 PEAKS = 40
 APART = 128
+# Tracks whose values are signed heights of the letters of the sequence.
+SIGNED = ("contribution", "importance")
 # The first of these tracks that was written, or else the first track, ranks the peaks.
-LEADING = ("sensitivity", "contribution")
+LEADING = ("sensitivity", *SIGNED)
 
 
 def leading(tracks: Iterable[str]) -> str:
     """The track that ranks the strongest positions."""
-    names = list(tracks)
-    return next((name for name in LEADING if name in names), names[0])
+    return first_of(LEADING, tracks)
+
+
+def first_of(names: Iterable[str], tracks: Iterable[str]) -> str:
+    """The first of some names that is a track, or else the first track."""
+    known = list(tracks)
+    return next((name for name in names if name in known), known[0])
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ class Run:
     def logo(
         self,
         region: str,
-        track: str = "contribution",
+        track: str | None = None,
         fasta: str | os.PathLike[str] | None = None,
     ) -> go.Figure:
         """Draw the sequence of a region, each letter as tall as a track's value at that base.
@@ -174,7 +181,8 @@ class Run:
         ----------
         region : str
             1-based inclusive as in samtools, a few thousand bases at most.
-        track : str
+        track : str, optional
+            Default: contribution or importance.
         fasta : path-like, optional
             The run's sequence; default: the path at which the run read it.
 
@@ -184,7 +192,7 @@ class Run:
             If the run has no such track or region, a file is missing or damaged, or the FASTA is
             not the run's.
         """
-        window = parse_region(region, self.sizes)
+        window, track = parse_region(region, self.sizes), track or first_of(SIGNED, self.tracks)
         (values,) = self.values_in([window], track)
         with self.sequence([window.contig], fasta) as genome:
             codes = genome.codes(window.contig, window.start, window.stop)

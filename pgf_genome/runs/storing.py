@@ -18,7 +18,10 @@ from pgf_genome.tracks.formats import SUFFIXES
 log = logging.getLogger("pgf_genome")
 
 # What this program writes under a prefix besides tracks; no other file is ever removed.
-_ALONE = r"chrom\.sizes|report\.html|report\.png|statistics\.json"
+_ALONE = (
+    r"chrom\.sizes|report\.html|report\.png|statistics\.json|tsv\.gz(?:\.tbi)?"
+    r"|heatmap\.html|heatmap\.\d+\.svg"
+)
 _INDEXES = (".tbi", ".csi")
 _BINS = r"(?:\.bin\d+\.(?:mean|max))?"
 

@@ -1,0 +1,207 @@
+"""Options and course of the commands that write tracks of a genome: attribute and mutagenesis."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import click
+
+from pgf_genome import process
+from pgf_genome.alphabet import BASES
+from pgf_genome.attribution.options import FORMATS, OBJECTIVES, STRANDS, Arguments, Options
+from pgf_genome.checkpoints.choices import DEFAULT_DTYPE, DTYPES
+from pgf_genome.cli.common import RUNNING, Function, under, with_device, with_model, with_threads
+from pgf_genome.cli.values import Bytes, CommaList, FilePath, Word, listed
+from pgf_genome.engine.plan import DEFAULT_MEMORY
+from pgf_genome.files import output_prefix
+from pgf_genome.quantities import size_text
+
+COMPUTED, WRITTEN = "What is computed", "What is written"
+computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
+OBJECTIVE_NAMES = [o.replace("BASE", base) for o in OBJECTIVES for base in BASES]
+
+OPTIONS: tuple[Function, ...] = (
+    with_model(COMPUTED),
+    computed(
+        "--objective",
+        type=Word(list(dict.fromkeys(OBJECTIVE_NAMES))),
+        default=Options.objective,
+        show_default=True,
+        help="likelihood (pseudo-likelihood for a bidirectional model), entropy, "
+        "logit:BASE or norm.",
+    ),
+    computed(
+        "--target",
+        type=FilePath(),
+        multiple=True,
+        metavar="REGION|BED",
+        help="Count only these bases in the objective; repeatable [all].",
+    ),
+    computed(
+        "--strand",
+        type=click.Choice(list(STRANDS)),
+        default=Options.strand,
+        show_default=True,
+        help="A causal model on the plus strand alone shows effects on downstream bases only.",
+    ),
+    computed(
+        "--context",
+        type=int,
+        metavar="BASES",
+        help="Bases that the model sees on each side of a region [all of the segment].",
+    ),
+    computed(
+        "--gap-length",
+        type=int,
+        metavar="BASES",
+        default=Options.gap_length,
+        show_default=True,
+        help="Restart the model at every run of N of at least this length.",
+    ),
+    written(
+        "-o",
+        "--out-prefix",
+        type=FilePath(),
+        metavar="PREFIX",
+        help="Prefix of the outputs [name of FASTA without its suffix, in the current folder].",
+    ),
+    written(
+        "-r",
+        "--region",
+        multiple=True,
+        help="Write only this region, 1-based: chr1:1,001-2,000; repeatable.",
+    ),
+    written(
+        "-b",
+        "--bed",
+        type=FilePath(),
+        multiple=True,
+        help="Write only the intervals of a BED file; repeatable.",
+    ),
+    written("--contig", multiple=True, help="Read and write only this contig; repeatable."),
+    written(
+        "--format",
+        "formats",
+        type=CommaList(FORMATS),
+        default=listed(Options.formats),
+        show_default=True,
+        help=f"Any of {', '.join(FORMATS)}.",
+    ),
+    written("--no-compress", is_flag=True, help="Write plain .bedgraph, not bgzip and tabix."),
+    written("--track-line", is_flag=True, help="Write a UCSC track line; needs --no-compress."),
+    written(
+        "--bin",
+        "bins",
+        type=int,
+        multiple=True,
+        metavar="BASES",
+        help="Also write mean and maximum of bins of this width; repeatable.",
+    ),
+    written(
+        "--chrom-alias",
+        type=FilePath(),
+        help="Rename contigs in the outputs by a table: UCSC "
+        "chromAlias, NCBI assembly report, or old and new name.",
+    ),
+    written(
+        "--tsv",
+        is_flag=True,
+        help="Also write PREFIX.tsv.gz, a row for every base with the values of all tracks.",
+    ),
+    written(
+        "--report/--no-report",
+        default=Options.report,
+        show_default=True,
+        help="Write an HTML report.",
+    ),
+    with_threads,
+    with_device,
+    running(
+        "--dtype",
+        type=click.Choice(DTYPES),
+        default=DEFAULT_DTYPE,
+        show_default=True,
+        help="bfloat16 applies to matrix products only.",
+    ),
+    running(
+        "--tile", type=int, metavar="BASES", help="Positions per tile [chosen to fit --max-memory]."
+    ),
+    running(
+        "--max-memory",
+        type=Bytes(),
+        help=f"Keep resident memory below this [{size_text(DEFAULT_MEMORY)}].",
+    ),
+    running(
+        "--scratch-dir",
+        type=FilePath(folder=True),
+        help="Folder for states and scores during the run [beside the outputs].",
+    ),
+    running(
+        "--resume/--restart",
+        default=Options.resume,
+        show_default=True,
+        help="Continue an interrupted run, or start it anew.",
+    ),
+    running("--dry-run", is_flag=True, help="Print tiles, memory, disk and time, then stop."),
+    running("--json", "as_json", is_flag=True, help="With --dry-run, print JSON."),
+)
+
+
+def writes_tracks(function: Function) -> Function:
+    """Give a command the options of `OPTIONS`."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+def run(
+    fasta: str,
+    *,
+    model: str,
+    out_prefix: str | None,
+    no_compress: bool,
+    threads: int,
+    device: str,
+    dtype: str,
+    dry_run: bool,
+    as_json: bool,
+    n_as_pad: bool = False,
+    **options: Any,
+) -> None:
+    """Write tracks, or print what that would take; options are those of `attribute`."""
+    process.tune()
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run")
+    given = Arguments(
+        fasta, out_prefix=out_prefix, threads=threads, compress=not no_compress, **options
+    )
+    if not dry_run:
+        output_prefix(given.prefix)
+    import torch
+
+    from pgf_genome.attribution import run
+    from pgf_genome.checkpoints.load import load_model
+    from pgf_genome.cli.progress import Progress
+
+    torch.set_num_threads(threads)
+    loaded = load_model(model, device, dtype, n_as_pad=n_as_pad)
+    if dry_run:
+        forecast = run.dry_run(fasta, loaded, given.options)
+        click.echo(json.dumps(forecast.facts(), indent=2) if as_json else forecast)
+        return
+    with Progress() as progress:
+        done = run.attribute(fasta, loaded, given.prefix, progress, **vars(given.options))
+    bases, speed = done.record.bases, done.record.performance
+    in_rows, read = f"{bases.written:,} bases", f"{bases.read:,} bases"
+    logging.getLogger("pgf_genome").info(
+        "%s, strand %s, %.1f s, %.2f kbp/s of strand, peak memory %d MiB; %d files: %s.*",
+        in_rows if in_rows == read else f"{in_rows} written of {read} read",
+        done.record.strand,
+        speed.seconds,
+        speed.bases_per_second / 1e3,
+        speed.peak_memory_bytes // 2**20,
+        len(done.files),
+        done.prefix,
+    )
