@@ -57,11 +57,16 @@ def outputs(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix != ".json"}
 
 
+EFFECTS = {"method": "near 40", "tracks": None, "region": ("a:30-200", "a:400-420", "c")}
+
+
+@pytest.mark.parametrize("changed", [{}, EFFECTS], ids=["gradient", "effects"])
 @pytest.mark.parametrize("writes", [1, 2, 5, 20, 21, 22, 40, 43, 44, 60, 66, 90, 100])
 def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
-    tmp_path, fasta, model, monkeypatch, writes
+    tmp_path, fasta, model, monkeypatch, writes, changed
 ):
-    pgf.attribute(fasta, model, tmp_path / "whole" / "x", **options(fasta))
+    given = options(fasta) | changed
+    pgf.attribute(fasta, model, tmp_path / "whole" / "x", **given)
     write, done = RecordFile._write, [0]
 
     def stop_after(self, *args):
@@ -73,9 +78,9 @@ def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(RecordFile, "_write", stop_after)
         with pytest.raises(KilledError):
-            pgf.attribute(fasta, model, tmp_path / "part" / "x", **options(fasta))
+            pgf.attribute(fasta, model, tmp_path / "part" / "x", **given)
     assert [p.name for p in (tmp_path / "part").iterdir()] == ["x.pgf-work"]
-    pgf.attribute(fasta, model, tmp_path / "part" / "x", **options(fasta))
+    pgf.attribute(fasta, model, tmp_path / "part" / "x", **given)
     assert outputs(tmp_path / "part") == outputs(tmp_path / "whole")
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import pgf_genome as pgf
-from pgf_genome.attribution.methods import GRADIENT_TRACKS as TRACKS, GRADIENTS as METHODS
+from pgf_genome.attribution.methods import GRADIENT_TRACKS as TRACKS
+from pgf_genome.attribution.methods import GRADIENTS as METHODS
 from pgf_genome.attribution.options import Options
 from pgf_genome.attribution.prepare import prepared
 
