@@ -28,6 +28,7 @@ _HOMES = {
     "variant_effects": "pgf_genome.effects.variants",
     "attribute": "pgf_genome.attribution.run",
     "attribute_sequence": "pgf_genome.attribution.in_memory",
+    "integrated_gradients": "pgf_genome.engine.path",
     "open_run": "pgf_genome.runs.run",
 }
 

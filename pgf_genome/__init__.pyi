@@ -14,6 +14,7 @@ from pgf_genome.engine.objective import Likelihood as Likelihood
 from pgf_genome.engine.objective import Logit as Logit
 from pgf_genome.engine.objective import PseudoLikelihood as PseudoLikelihood
 from pgf_genome.engine.objective import SquaredNorm as SquaredNorm
+from pgf_genome.engine.path import integrated_gradients as integrated_gradients
 from pgf_genome.errors import PgfError as PgfError
 from pgf_genome.pretrain.settings import Training as Training
 from pgf_genome.pretrain.training import train as train

@@ -60,7 +60,10 @@ def outputs(folder: Path) -> dict[str, bytes]:
 EFFECTS = {"method": "near 40", "tracks": None, "region": ("a:30-200", "a:400-420", "c")}
 
 
-@pytest.mark.parametrize("changed", [{}, EFFECTS], ids=["gradient", "effects"])
+PATH = {"method": "ig 2", "tracks": None}
+
+
+@pytest.mark.parametrize("changed", [{}, EFFECTS, PATH], ids=["gradient", "effects", "path"])
 @pytest.mark.parametrize("writes", [1, 2, 5, 20, 21, 22, 40, 43, 44, 60, 66, 90, 100])
 def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
     tmp_path, fasta, model, monkeypatch, writes, changed

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from pgf_genome.attribution.place import Place
-from pgf_genome.attribution.task import Progress, Task
+from pgf_genome.attribution.task import Progress, Takes, Task
 from pgf_genome.engine import sweep
-from pgf_genome.engine.spool import Journal, RecordFile, StoredStates, nbytes
+from pgf_genome.engine.spool import Journal, StoredStates, nbytes
 from pgf_genome.mamba.model import CausalMamba
 
 # Share of the primal sweep in the work on a base; replay and backward pass are the rest.
@@ -24,7 +24,7 @@ PRIMAL_SHARE = 0.25
 log = logging.getLogger("pgf_genome")
 
 
-def compute(task: Task, scores: RecordFile, place: Place, progress: Progress) -> Tensor:
+def fill(task: Task, scores: Takes, place: Place, progress: Progress) -> Tensor:
     """Fill ``scores`` with gradient over the bases and log-probability of the base, by tile.
 
     Returns
@@ -43,7 +43,7 @@ def compute(task: Task, scores: RecordFile, place: Place, progress: Progress) ->
 
 
 def _sweep(
-    task: Task, states: StoredStates, scores: RecordFile, journal: Journal, progress: Progress
+    task: Task, states: StoredStates, scores: Takes, journal: Journal, progress: Progress
 ) -> Tensor:
     """Run both sweeps from wherever the records end; return the objective of each strand."""
     model, plan, batch = _causal(task), task.plan, len(task.objectives)

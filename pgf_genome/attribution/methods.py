@@ -14,6 +14,11 @@ v[a] = F(x with a) - F(x), or g in their place. Its tracks:
     effect.a       v[a] - v[r]
     importance     minus the mean of effect.a over the three bases a that are not observed
 
+That of integrated gradients is made of v = the mean of g along a path to X from X0, which is 1/4 in
+every base:
+
+    ig             sum_a (X - X0)[a] v[a] (Sundararajan, Taly and Yan 2017, ICML)
+
 Every method has surprisal, -log2 p(r | what predicts it), in bits.
 """
 
@@ -38,9 +43,10 @@ EFFECTS = tuple(f"effect.{base}" for base in BASES)
 GROUPS = {"tism": TISM, "effect": EFFECTS}
 GRADIENT_TRACKS = ("sensitivity", "contribution", *TISM, "surprisal")
 EFFECT_TRACKS = (*EFFECTS, "importance", "surprisal")
-TRACKS = (*GRADIENT_TRACKS[:-1], *EFFECT_TRACKS)
+PATH_TRACKS = ("ig", "surprisal")
+TRACKS = (*GRADIENT_TRACKS[:-1], *EFFECT_TRACKS[:-1], *PATH_TRACKS)
 DEFAULT_TRACKS = ("sensitivity", "contribution", "surprisal")
-_NEAR = re.compile(r"near (\d{1,18})", re.ASCII)
+_NUMBERED = re.compile(r"(near|ig) ([1-9]\d{0,17})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,11 @@ class Method(ABC):
     title: ClassVar[str]
     tracks: ClassVar[tuple[str, ...]]
     default_tracks: ClassVar[tuple[str, ...]]
+
+    @property
+    def sweeps(self) -> int:
+        """Adjoint sweeps over every sequence."""
+        return 1
 
     def describe(self, track: str, unit: str, strands: str, context: str) -> Track:
         """Describe a track of a run.
@@ -163,6 +174,38 @@ class Substitutions(Method):
         return Track(f"Effect of {base}", f"{unit} of F", meaning)
 
 
+@dataclass(frozen=True)
+class IntegratedGradients(Method):
+    """The mean gradient along a straight path from the baseline to the sequence.
+
+    Attributes
+    ----------
+    steps : int
+        Nodes of the quadrature.
+    """
+
+    name: str = field(init=False)
+    steps: int
+
+    title = "Integrated gradients"
+    tracks = PATH_TRACKS
+    default_tracks = ("ig",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"ig {self.steps}")
+
+    @property
+    def sweeps(self) -> int:
+        return self.steps + 2  # the two ends of the path as well
+
+    def _describe(self, track: str, unit: str, mean: str) -> Track:
+        meaning = (
+            f"what the observed base adds to F on the way from 1/4 of each base to the sequence, "
+            f"by {self.steps} nodes of Gauss and Legendre{mean}"
+        )
+        return Track("Integrated gradient", f"{unit} of F", meaning)
+
+
 # Methods whose names are words.
 METHODS: dict[str, Method] = {
     method.name: method
@@ -181,18 +224,20 @@ GRADIENTS = tuple(name for name, method in METHODS.items() if isinstance(method,
 
 
 def method_of(name: str) -> Method:
-    """Find a method by its name: one of `METHODS`, or ``near W``.
+    """Find a method by its name: one of `METHODS`, ``near W``, or ``ig K``.
 
     Raises
     ------
     UsageError
         If there is none of that name.
     """
-    near = _NEAR.fullmatch(str(name))
-    if near:
-        return Substitutions(int(near[1]))
+    numbered = _NUMBERED.fullmatch(str(name))
+    if numbered:
+        kind = Substitutions if numbered[1] == "near" else IntegratedGradients
+        return kind(int(numbered[2]))
     if name not in METHODS:
-        raise UsageError(f"`method` {name}: choose from {', '.join(METHODS)}, near BASES")
+        words = ", ".join(METHODS)
+        raise UsageError(f"`method` {name}: choose from {words}, near BASES, ig STEPS")
     return METHODS[name]
 
 

@@ -60,10 +60,11 @@ class Options:
     method : str
         Gradients: corrected (on the simplex) or saliency (raw). Effects of all substitutions: near
         W, such as ``"near 8"`` (W bases are run again, the rest is first-order in the state), exact
-        or first-order.
+        or first-order. Integrated gradients: ig K, with K steps.
     tracks : sequence of str, optional
         Of gradients any of sensitivity, contribution, tism, tism.A .. tism.T, surprisal; of effects
-        any of effect, effect.A .. effect.T, importance, surprisal. Without it, those of the method.
+        any of effect, effect.A .. effect.T, importance, surprisal; of integrated gradients ig,
+        surprisal. Without it, those of the method.
     strand : str
         +, - or both.
     gap_length : int

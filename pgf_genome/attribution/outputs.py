@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pgf_genome import __version__
+from pgf_genome.attribution.integrated import Completeness
 from pgf_genome.attribution.methods import EFFECTS, TRACKS, method_of
 from pgf_genome.attribution.options import VARYING
 from pgf_genome.attribution.prepare import Prepared, strands_in_words
@@ -59,6 +60,8 @@ def write_outputs(
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
     error = effect_error(plan)
     record = _record(plan, results, fasta, started)
+    if record.gap is not None:
+        log.info("%s", record.gap)
     if error is not None:
         log.info("%s", error)
         record = replace(record, effect_errors=(error,))
@@ -190,9 +193,12 @@ def _record(plan: Prepared, results: Iterable[Result], fasta: str, started: floa
 def _contigs(plan: Prepared, results: Iterable[Result]) -> Iterator[Contig]:
     segments = Counter(segment.contig for segment in plan.segments)
     values: dict[str, float] = {}
+    sums: dict[str, list[Completeness]] = {}
     for result in results:
         contig = result.task.segment.contig
         values[contig] = values.get(contig, 0.0) + result.value
+        if result.completeness is not None:
+            sums.setdefault(contig, []).append(result.completeness)
     values = {contig: value for contig, value in values.items() if not isnan(value)}
     for each in plan.genome.contigs:
         yield Contig(
@@ -200,6 +206,8 @@ def _contigs(plan: Prepared, results: Iterable[Result]) -> Iterator[Contig]:
             length=each.length,
             segments=segments[each.name],
             objective=values.get(each.name),
+            attributed=sum(s.attributed for s in sums[each.name]) if each.name in sums else None,
+            baseline=sum(s.baseline for s in sums[each.name]) if each.name in sums else None,
             sha256=each.digest,
             fasta_contig=plan.old_names.get(each.name),
             targets=None if plan.targets is None else tuple(plan.targets.get(each.name, ())),

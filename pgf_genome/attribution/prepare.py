@@ -169,7 +169,8 @@ class Prepared:
         states = self.layout.spool_bytes(largest)
         if self.substitutes:
             states *= 2  # their cotangents are stored too
-        return states + 5 * strands * largest * itemsize + tracks + sequence
+        scores = 5 * strands * largest * itemsize * min(self.method.sweeps, 3)
+        return states + scores + tracks + sequence
 
 
 def strands_of(model: LanguageModel, options: Options) -> str:

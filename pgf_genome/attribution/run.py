@@ -133,10 +133,11 @@ def warm_up(model: LanguageModel) -> None:
 
 def _seconds(plan: Prepared) -> float:
     """Expected time of a run, by that of short sequences."""
-    speed, strands = _speed(plan.model, plan.layout), len(plan.strands)
-    seconds = speed.seconds(plan.bases, len(plan.segments), plan.stretches, strands)
-    if isinstance(plan.method, Substitutions) and plan.substitutes:
-        seconds += strands * substituted.seconds(plan.tasks, plan.method.near)
+    speed, strands, method = _speed(plan.model, plan.layout), len(plan.strands), plan.method
+    times = method.sweeps
+    seconds = speed.seconds(plan.bases * times, len(plan.segments) * times, plan.stretches, strands)
+    if isinstance(method, Substitutions) and method.runs_again:
+        seconds += strands * substituted.seconds(plan.tasks, method.near)
     return seconds
 
 

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.attribution import causal, substituted, windowed
-from pgf_genome.attribution.methods import Substitutions, method_of
+from pgf_genome.attribution import causal, integrated, substituted, windowed
+from pgf_genome.attribution.integrated import Completeness
+from pgf_genome.attribution.methods import IntegratedGradients, Substitutions, method_of
 from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.attribution.task import Progress, Task
@@ -39,12 +40,13 @@ log = logging.getLogger("pgf_genome")
 
 
 class Result(NamedTuple):
-    """A finished segment: its objective, where its track values lie, the error of its halos."""
+    """A finished segment: its objective, where its track values lie, and how exact they are."""
 
     task: Task
     place: Place
     value: float
     halo_errors: list[HaloError]
+    completeness: Completeness | None = None
 
     def tracks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield start position and values (tracks, n) of successive pieces, ascending."""
@@ -78,7 +80,8 @@ def result_of(task: Task, place: Place) -> Result:
     with _objective_file(task, place) as file:
         value = file.require(place.number, _objective_template(task))[0].mean().item()
     halos = [] if running_of(task.model).streams else windowed.halo_errors(task, place)
-    return Result(task, place, value, halos)
+    is_path = isinstance(method_of(task.settings.method), IntegratedGradients)
+    return Result(task, place, value, halos, integrated.completeness(place) if is_path else None)
 
 
 def places(plan: Prepared, folder: Path) -> Iterator[tuple[Task, Place]]:
@@ -116,9 +119,11 @@ def run_segment(task: Task, place: Place, progress: Progress) -> None:
 def _compute_of(task: Task) -> Callable[[Task, RecordFile, Place, Progress], Tensor]:
     """What fills the scores of a segment, and gives the objective of each strand."""
     method = method_of(task.settings.method)
+    if isinstance(method, IntegratedGradients):
+        return integrated.compute
     if isinstance(method, Substitutions) and method.runs_again:
-        return substituted.compute
-    return causal.compute if running_of(task.model).streams else windowed.compute
+        return substituted.fill
+    return causal.fill if running_of(task.model).streams else windowed.compute
 
 
 def is_done(task: Task, place: Place) -> bool:

@@ -42,7 +42,7 @@ SAMPLE = 512, 64
 log = logging.getLogger("pgf_genome")
 
 
-def compute(task: Task, scores: RecordFile, place: Place, progress: Progress) -> Tensor:
+def fill(task: Task, scores: RecordFile, place: Place, progress: Progress) -> Tensor:
     """Fill ``scores`` with effects and the log-probability of the base, by strand and tile.
 
     Only bases to write get a number, and only tiles that hold one are written.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Objective
+from pgf_genome.engine.path import on_path
 from pgf_genome.engine.plan import Plan
 from pgf_genome.engine.running import running_of
 from pgf_genome.mamba.model import LanguageModel
@@ -19,6 +21,13 @@ from pgf_genome.sequence import Genome, Strand
 
 # Positions per record of track values.
 BLOCK = 65_536
+
+
+class Takes(Protocol):
+    """What scores are written to: a `RecordFile`, or what passes them on to one."""
+
+    def write(self, number: int, tensors: Sequence[Tensor]) -> None: ...
+
 
 # Called with the bases done since the last call; fractions of a base are allowed.
 Progress = Callable[[float], None]
@@ -95,6 +104,8 @@ class Task:
         One per strand.
     threads : int, optional
         Threads in all; torch's count if None.
+    at : float
+        Where the input is on the path of integrated gradients: 1 is the sequence itself.
     """
 
     model: LanguageModel
@@ -104,6 +115,7 @@ class Task:
     settings: Settings
     layout: Layout
     threads: int | None = None
+    at: float = 1.0
 
     @property
     def plan(self) -> Plan:
@@ -154,7 +166,8 @@ class Task:
 
     def one_hot(self, start: int, stop: int) -> Tensor:
         """The model's input at positions of the segment, (strands, stop - start, V)."""
-        return self.model.one_hot(self.model.vocabulary.encode(self.codes(start, stop)))
+        x = self.model.one_hot(self.model.vocabulary.encode(self.codes(start, stop)))
+        return x if self.at == 1 else on_path(x, self.model.vocabulary.base_ids, self.at)
 
     def observed_log_p(self, b: int, log_p: Tensor, start: int) -> Tensor:
         """Pick the log-probability of the observed base on a strand.

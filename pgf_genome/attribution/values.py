@@ -41,6 +41,7 @@ def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -
     values = {
         "sensitivity": lambda: np.sqrt(np.square(slope).sum(axis=1)),
         "contribution": lambda: slope[rows, observed],
+        "ig": lambda: attributions(scores),
         "importance": lambda: -effects.sum(axis=1) / (len(EFFECTS) - 1),
         "surprisal": lambda: -scores.log_p.astype(np.float64) / np.log(2),
     } | {
@@ -49,6 +50,17 @@ def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -
     table = np.stack([values[name]() for name in names]).astype(np.float32)
     table[:, scores.codes == N_CODE] = np.nan
     return table
+
+
+def attributions(scores: Scores) -> np.ndarray:
+    """Attributions to the observed bases, (n,) float64: sum_a (X - X0)[a] v[a], 0 at other tokens.
+
+    X0 is 1/4 in the row of each base, see `pgf_genome.engine.path`; v the mean gradient.
+    """
+    by_base = scores.by_base.astype(np.float64)
+    observed = np.minimum(scores.codes, N_CODE - 1)
+    values = by_base[np.arange(len(observed)), observed] - by_base.mean(axis=1)
+    return np.where(scores.codes == N_CODE, 0.0, values)
 
 
 def mean_of_strands(strands: Sequence[Scores]) -> Scores:

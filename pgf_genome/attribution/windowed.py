@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pgf_genome.attribution.place import Place
-from pgf_genome.attribution.task import Progress, Task
+from pgf_genome.attribution.task import Progress, Takes, Task
 from pgf_genome.engine import windows as engine
 from pgf_genome.engine.layout import WindowLayout
 from pgf_genome.engine.spool import RecordFile, nbytes
@@ -23,7 +23,14 @@ _BLANK = torch.empty(len(engine.HaloError._fields), dtype=torch.float64)
 
 
 def compute(task: Task, scores: RecordFile, place: Place, progress: Progress) -> Tensor:
-    """Fill ``scores`` as `causal.compute` does; F is the sum over the cores that are computed."""
+    """Do what `fill` does, and measure the error of the halos."""
+    values = fill(task, scores, place, progress)
+    measure_halos(task, place)
+    return values
+
+
+def fill(task: Task, scores: Takes, place: Place, progress: Progress) -> Tensor:
+    """Fill ``scores`` as `causal.fill` does; F is the sum over the cores that are computed."""
     total = torch.zeros(len(task.objectives), dtype=torch.float64)
     with RecordFile(place.path("values"), nbytes([total]), place.identity) as values:
         for k in task.pieces:
@@ -33,7 +40,6 @@ def compute(task: Task, scores: RecordFile, place: Place, progress: Progress) ->
                 values.write(k, record)
             total = total + record[0]
             progress(task.work_on(k))
-        _measure_halos(task, place)
     return total
 
 
@@ -46,7 +52,7 @@ def _bidirectional(task: Task) -> BidirectionalMamba:
     return cast(BidirectionalMamba, task.model)
 
 
-def _window(task: Task, scores: RecordFile, k: int) -> Tensor:
+def _window(task: Task, scores: Takes, k: int) -> Tensor:
     origins, bases = task.origins(), list(task.model.vocabulary.base_ids)
     given = _bidirectional(task), task.one_hot, _windows(task), task.objectives
     tile = engine.adjoint(*given, k, origins, task.threads)
@@ -57,7 +63,7 @@ def _window(task: Task, scores: RecordFile, k: int) -> Tensor:
     return tile.values.cpu()
 
 
-def _measure_halos(task: Task, place: Place) -> None:
+def measure_halos(task: Task, place: Place) -> None:
     """Write `LOCI` records; those that find no core to measure are NaN."""
     windows, objectives, loci = _windows(task), task.objectives, _loci(task)
     with _errors_file(place) as file:

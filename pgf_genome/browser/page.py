@@ -20,8 +20,8 @@ TEXT = "text/html; charset=utf-8"
 SCRIPT = "text/javascript; charset=utf-8"
 JSON = "application/json"
 LEAD = (
-    "<p>Contribution and importance turn into letters where a base is wider than half a pixel. "
-    "Click on a track for its value there.</p>"
+    "<p>Contribution, importance and integrated gradients turn into letters where a base is wider "
+    "than half a pixel. Click on a track for its value there.</p>"
 )
 BROWSER = '<p id="problem" role="alert" hidden></p>\n<div id="browser"></div>'
 SCRIPTS = ('<script src="igv.js"></script>', '<script src="page.js"></script>')

@@ -6,13 +6,19 @@ from typing import Any
 
 import click
 
-from pgf_genome.attribution.methods import DEFAULT_TRACKS, GRADIENT_TRACKS, GRADIENTS
+from pgf_genome.attribution.methods import (
+    DEFAULT_TRACKS,
+    GRADIENT_TRACKS,
+    GRADIENTS,
+    IntegratedGradients,
+)
 from pgf_genome.attribution.options import Options
 from pgf_genome.cli import tracks
 from pgf_genome.cli.common import Command, logged
 from pgf_genome.cli.tracks import computed, writes_tracks, written
 from pgf_genome.cli.values import CommaList, FilePath, listed
-from pgf_genome.engine.plan import HALO_SHARE
+from pgf_genome.engine.plan import HALO_SHARE, STEPS
+from pgf_genome.quantities import whole_number
 
 
 @click.command(
@@ -25,20 +31,23 @@ from pgf_genome.engine.plan import HALO_SHARE
     ),
 )
 @click.argument("fasta", type=FilePath())
-@computed("--method", type=click.Choice(GRADIENTS), default=Options.method, show_default=True,
-          help="corrected (gradient on the simplex) or saliency (raw gradient).")  # fmt: skip
+@computed("--method", type=click.Choice([*GRADIENTS, "ig"]), default=Options.method,
+          show_default=True, help="corrected (gradient on the simplex), saliency (raw gradient) or "
+          "ig (integrated gradients from 1/4 of each base).")  # fmt: skip
+@computed("--steps", type=int, default=STEPS, show_default=True, help="Nodes of the path of "
+          "integrated gradients.")  # fmt: skip
 @computed("--n-as-pad", is_flag=True, help="Feed N as the padding token, as Caduceus was "
           "trained.")  # fmt: skip
 @computed("--window", type=int, metavar="BASES", help="Bases that a bidirectional model sees at a "
           "time [the context it was trained on].")  # fmt: skip
 @computed("--halo", type=int, metavar="BASES", help="Bases on each side of a window that the "
           f"model sees but that are not written [1/{HALO_SHARE} of the window].")  # fmt: skip
-@written("--track", "tracks", type=CommaList(["tism", *GRADIENT_TRACKS]), default=Options.tracks,
-         help="Any of sensitivity, contribution, tism, tism.A .. tism.T, surprisal "
-         f"[{listed(DEFAULT_TRACKS)}].")  # fmt: skip
+@written("--track", "tracks", type=CommaList(["tism", *GRADIENT_TRACKS, "ig"]),
+         default=Options.tracks, help="Any of sensitivity, contribution, tism, tism.A .. tism.T, "
+         f"surprisal [{listed(DEFAULT_TRACKS)}]; of --method ig: ig, surprisal [ig].")  # fmt: skip
 @writes_tracks
 @logged
-def attribute(**options: Any) -> None:
+def attribute(method: str, steps: int, **options: Any) -> None:
     """Compute the exact derivative of an objective with respect to every base of FASTA.
 
     FASTA is plain, gzip or bgzip; "-" is standard input. Every contig is streamed through a
@@ -55,4 +64,6 @@ def attribute(**options: Any) -> None:
 
     With --bin N also PREFIX.<track>.binN.mean and .max, in the same formats.
     """
-    tracks.run(**options)
+    if method == "ig":
+        method = IntegratedGradients(whole_number(steps, "steps", 1)).name
+    tracks.run(method=method, **options)

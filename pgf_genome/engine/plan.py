@@ -14,6 +14,7 @@ from pgf_genome.quantities import whole_number
 if TYPE_CHECKING:
     from pgf_genome.mamba.config import MambaConfig
 
+STEPS = 16  # of integrated gradients, unless another number is given
 TILE_LENGTH = 4096  # of causal models in the Python API, unless another is given
 # Positions times directions of one tile of tangents: longer ones outgrow the caches.
 TANGENT_ROWS = 4 * TILE_LENGTH

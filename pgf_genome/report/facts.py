@@ -8,7 +8,7 @@ from typing import Any
 
 from pgf_genome.report.gathering import MAX_CONTIGS
 from pgf_genome.report.text import counted, fact, facts_table, flat, number, short, spoken, table
-from pgf_genome.runs.record import EffectError, Halo, Record
+from pgf_genome.runs.record import Halo, Record
 from pgf_genome.runs.schema import encoded
 
 # The title, contigs, halo and performance have places of their own, the conventions say what the
@@ -37,7 +37,7 @@ def facts_section(record: Record, took: bool) -> str:
         )
     return (
         '<section aria-labelledby="h-facts"><h2 id="h-facts">The run</h2>'
-        f"{_records(facts['contigs'])}{_halo(record.halo)}{_errors(record.effect_errors)}"
+        f"{_records(facts['contigs'])}{_halo(record.halo)}{_errors(record)}"
         f'<div class="groups">{groups}</div></section>{last}'
     )
 
@@ -120,9 +120,8 @@ def _halo(halo: Halo | None) -> str:
     return f'<h3>Halo</h3><p class="note">{sentence}</p>{table(head, rows, frozenset((1, 2, 3)))}'
 
 
-def _errors(errors: Sequence[EffectError]) -> str:
-    """Say how far effects are from exact ones."""
-    if not errors:
-        return ""
-    said = "".join(f'<p class="note">{escape(str(error))}.</p>' for error in errors)
-    return f"<h3>Error of the effects</h3>{said}"
+def _errors(record: Record) -> str:
+    """Say how far effects are from exact ones, and what integrated gradients miss."""
+    found = [*record.effect_errors, *([] if record.gap is None else [record.gap])]
+    said = "".join(f'<p class="note">{escape(str(error))}.</p>' for error in found)
+    return f"<h3>Error of the method</h3>{said}" if found else ""

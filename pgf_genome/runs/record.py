@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pgf_genome.intervals import Span
 from pgf_genome.runs.joining import agreed, concatenated, joined_by, left_out
@@ -70,6 +70,8 @@ class Contig:
         Stretches between gaps that were computed.
     objective : float or None
         The objective's value, None where nothing of the contig was computed.
+    attributed, baseline : float, optional
+        Of integrated gradients: the sum of the attributions, and the objective of the baseline.
     sha256 : str, optional
         Digest of its codes.
     fasta_contig : str, optional
@@ -82,6 +84,8 @@ class Contig:
     length: int
     segments: int
     objective: float | None
+    attributed: float | None = None
+    baseline: float | None = None
     sha256: str | None = None
     fasta_contig: str | None = None
     targets: tuple[Span, ...] | None = None
@@ -92,6 +96,20 @@ class Contig:
         for start, stop in self.targets or ():
             if not 0 <= start < stop <= self.length:
                 raise ValueError(f"contig {self.contig}: no target is from {start} to {stop}")
+
+
+class Gap(NamedTuple):
+    """By how much attributions miss the change of F from the baseline to the sequence."""
+
+    missed: float
+    change: float
+
+    def __str__(self) -> str:
+        share = f", {abs(self.missed / self.change):.2%} of it" if self.change else ""
+        return (
+            f"the attributions miss the change of F, {self.change:,.6g}, by "
+            f"{self.missed:.3g}{share}"
+        )
 
 
 @dataclass(frozen=True)
@@ -280,6 +298,15 @@ class Record:
             # What reads a run opens only files beside its run.json.
             if file in ("", ".", "..") or any(each in file for each in "/\\\0"):
                 raise ValueError(f"files.{kind} is {file!r}, which is no name of a file")
+
+    @property
+    def gap(self) -> Gap | None:
+        """What the attributions of a run of integrated gradients miss; None of other runs."""
+        known = [c for c in self.contigs if c.attributed is not None]
+        if not known:
+            return None
+        change = sum((c.objective or 0.0) - (c.baseline or 0.0) for c in known)
+        return Gap(sum(c.attributed or 0.0 for c in known) - change, change)
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PEAKS = 40
 APART = 128
 # Tracks whose values are signed heights of the letters of the sequence.
-SIGNED = ("contribution", "importance")
+SIGNED = ("contribution", "importance", "ig")
 # The first of these tracks that was written, or else the first track, ranks the peaks.
 LEADING = ("sensitivity", *SIGNED)
 
