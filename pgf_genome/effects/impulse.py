@@ -78,7 +78,7 @@ def responses(
     Cost, in forward passes of one base: one per base before the first pulse, and from its tile on
     1 + k for k substitutions, or about 1 + 2 k for k tangents.
     """
-    tile = min(tile_length, -(-TANGENT_ROWS // (len(pulses) + 1)))
+    tile = min(Plan(length, tile_length).tile_length, -(-TANGENT_ROWS // (len(pulses) + 1)))
     start = min(pulse.position for pulse in pulses) // tile * tile
     state = model.initial_state(1)
     if start:
