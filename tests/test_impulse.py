@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -267,7 +268,7 @@ def test_a_profile_is_that_of_the_whole_however_it_comes(reach, cuts, unknown, f
     response[[i for i in unknown if i < reach]] = np.nan
     profile = Profile(reach, floor)
     edges = sorted({0, reach, *(cut for cut in cuts if cut < reach)})
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         profile.add(start + 1, response[start:stop], change[start:stop])
     assert [each.first for each in profile.bins] == [
         first
