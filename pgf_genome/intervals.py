@@ -103,8 +103,8 @@ def parse_site(text: str) -> Site:
     position = int(match["position"].replace(",", "")) if match else 0
     if match is None or position < 1:
         raise SequenceError(
-            f"{text!r} is not a site; write CONTIG:POSITION or CONTIG:POSITION:REF>ALT, 1-based, "
-            "such as chr1:1,001:A>G"
+            f"{text!r} is not a site; write chr1:1,001 or 'chr1:1,001:A>G', 1-based, in quotes "
+            "because a shell takes > for a redirection"
         )
     ref, alt = ((match[name] or "").upper() for name in ("ref", "alt"))
     return Site(match["contig"], position - 1, ref, alt)

@@ -254,7 +254,7 @@ def test_a_model_that_overflows_is_an_error_and_leaves_no_summary(fasta, tmp_pat
         (f"one:201:{REF}>AC", "not one base of A, C, G, T in place of another"),
         ("one:201:>A", "not one base of A, C, G, T in place of another"),
         ("oen:201", "there is no contig 'oen'; did you mean 'one'?"),
-        ("one", "'one' is not a site; write CONTIG:POSITION"),
+        ("one", "'one' is not a site; write chr1:1,001"),
         ("one:0", "'one:0' is not a site"),
         ("one:1-5", "is not a site"),
         ("one:201:A", "is not a site"),
@@ -287,7 +287,7 @@ def test_a_site_is_read_and_written(text, site, written):
 
 @pytest.mark.parametrize("text", ["chr1", "chr1:", ":5", "chr1:x", "chr1:5-9", "chr1:5:A>C>G"])
 def test_what_is_no_site_is_refused(text):
-    with pytest.raises(SequenceError, match="is not a site; write CONTIG:POSITION"):
+    with pytest.raises(SequenceError, match="is not a site; write chr1:1,001"):
         parse_site(text)
 
 

@@ -37,8 +37,8 @@ computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
 )
 @click.argument("fasta", type=FilePath())
 @with_model(COMPUTED)
-@computed("--at", multiple=True, required=True, metavar="SITE", help="Position, 1-based, and "
-          "change: chr1:1,001:A>G; without a change all three are made; repeatable.")  # fmt: skip
+@computed("--at", multiple=True, required=True, metavar="SITE", help="1-based position and "
+          "change, quoted: 'chr1:1,001:A>G'; without a change all three are made; repeatable.")  # fmt: skip
 @computed("--kind", type=click.Choice(KINDS), default=Options.kind, show_default=True,
           help="substitution (the change by another base) or tangent (the derivative towards "
           "it).")  # fmt: skip
@@ -90,7 +90,6 @@ def impulse(
     """
     process.tune()
     given = Options(compress=not no_compress, **options)
-    given.sites  # noqa: B018 - what is none is refused before anything is loaded
     output_prefix(out_prefix)
     import torch
 

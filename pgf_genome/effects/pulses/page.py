@@ -57,9 +57,9 @@ def _floor(found: Impulses) -> str:
     """Say what the noise floor is."""
     noise = found.rounding
     words = (
-        f"Rounding puts a {noise.dtype} prediction off by {noise.rms:.1e} nats (root mean square), "
-        f"and by {noise.largest:.1e} at most among {noise.predictions:,} around the first site. So "
-        f"two predictions can differ by twice that, {noise.floor:.1e} nats, without a cause: the "
+        f"Rounding puts a {noise.dtype} prediction off by {noise.rms:.2g} nats (root mean square), "
+        f"and by {noise.largest:.2g} at most among {noise.predictions:,} around the first site. So "
+        f"two predictions can differ by twice that, {noise.floor:.2g} nats, without a cause: the "
         "noise floor."
     )
     if found.options.kind == TANGENT:

@@ -55,10 +55,10 @@ class Impulses:
                 yield f"{trace.change.title}: nothing {side} responds"
                 continue
             seen = (
-                f"above the noise floor of {self.rounding.floor:.1e} for {profile.above:,} bases, "
+                f"above the noise floor of {self.rounding.floor:.2g} for {profile.above:,} bases, "
                 f"the furthest {_bases(profile.furthest)} {side}"
                 if profile.furthest
-                else f"nowhere above the noise floor of {self.rounding.floor:.1e}"
+                else f"nowhere above the noise floor of {self.rounding.floor:.2g}"
             )
             yield (
                 f"{trace.change.title}: largest response {profile.largest.response:.3g} nats, "

@@ -55,6 +55,13 @@ class Options:
         Positions per tile.
     scratch_dir : path, optional
         Folder for temporary files; beside the outputs if None.
+
+    Raises
+    ------
+    SequenceError
+        If a text is no site.
+    UsageError
+        If another value is not known or out of its range.
     """
 
     LEAST: ClassVar[Mapping[str, int]] = {"gap_length": 1, "tile": 1}
@@ -75,6 +82,8 @@ class Options:
             if not values:
                 raise UsageError(f"`{name}` names none; give at least one")
             object.__setattr__(self, name, values)
+        for text in self.at:
+            parse_site(text)
         kind_of(self.kind)
         if self.strand not in STRANDS:
             raise UsageError(f"`strand` must be {', '.join(STRANDS)}, not {self.strand!r}")
@@ -91,5 +100,5 @@ class Options:
 
     @property
     def sites(self) -> list[Site]:
-        """The sites that are named; raises SequenceError for what is none."""
+        """The sites that are named."""
         return [parse_site(text) for text in self.at]
