@@ -38,7 +38,8 @@ computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
 @click.argument("fasta", type=FilePath())
 @with_model(COMPUTED)
 @computed("--at", multiple=True, required=True, metavar="SITE", help="1-based position and "
-          "change, quoted: 'chr1:1,001:A>G'; with no change given, all three; repeatable.")  # fmt: skip
+          "change, quoted: 'chr1:1,001:A>G'; without a change, all three; "
+          "repeatable.")  # fmt: skip
 @computed("--kind", type=click.Choice(KINDS), default=Options.kind, show_default=True,
           help="substitution (the change by another base) or tangent (the derivative towards "
           "it).")  # fmt: skip
