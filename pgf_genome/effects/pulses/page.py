@@ -16,9 +16,9 @@ from pgf_genome.pages import figures
 from pgf_genome.pages.frame import html_page
 from pgf_genome.pages.palette import LIGHT
 
-SUMMARY = ("change", "strand", "largest response", "distance", "bases above the floor", "furthest")
+SUMMARY = ("site", "strand", "largest response", "distance", "bases above the floor", "furthest")
 # Columns of both tables that hold words.
-WORDS = {"change", "site", "strand", "contig", "base"}
+WORDS = {"site", "strand", "contig", "base"}
 
 
 def page(found: Impulses) -> str:
