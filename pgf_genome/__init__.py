@@ -22,6 +22,7 @@ _HOMES = {
     "Entropy": "pgf_genome.engine.objective",
     "Logit": "pgf_genome.engine.objective",
     "SquaredNorm": "pgf_genome.engine.objective",
+    "impulse": "pgf_genome.effects.impulse",
     "substitution_effects": "pgf_genome.effects.substitutions",
     "Training": "pgf_genome.pretrain.settings",
     "train": "pgf_genome.pretrain.training",

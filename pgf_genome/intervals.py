@@ -1,7 +1,7 @@
-"""Intervals of contigs: region strings, BED files, merging, cutting.
+"""Intervals of contigs: region strings, sites, BED files, merging, cutting.
 
 Inside the program, every coordinate is 0-based half-open, as in BED. Region strings are 1-based
-inclusive, as in samtools; they are converted here and nowhere else.
+inclusive, as in samtools, and so are sites; they are converted here and nowhere else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from pgf_genome.errors import SequenceError
 _BRACED = re.compile(r"\{(?P<contig>.+)\}(?::(?P<range>.*))?")
 _RANGE = re.compile(r"(?P<first>\d[\d,]{0,30})(?:-(?P<last>\d[\d,]{0,30})?)?", re.ASCII)
 _INTEGER = re.compile(r"-?\d{1,30}", re.ASCII)
+_SITE = re.compile(
+    r"(?P<contig>.+):(?P<position>\d[\d,]{0,30})(?::(?P<ref>[^:>]*)>(?P<alt>[^:>]*))?", re.ASCII
+)
 TABLE_COLUMNS = ("chrom", "start", "end")
 
 
@@ -62,6 +65,49 @@ class Interval:
     def __str__(self) -> str:
         """The interval as a samtools region, 1-based inclusive: ``chr1:1001-2000``."""
         return f"{self.contig}:{self.start + 1}-{self.stop}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A position of a contig, and perhaps a change of what is there.
+
+    Attributes
+    ----------
+    contig : str
+    position : int
+        0-based.
+    ref, alt : str
+        What is there, and what replaces it; empty if no change is named.
+    """
+
+    contig: str
+    position: int
+    ref: str = ""
+    alt: str = ""
+
+    def __str__(self) -> str:
+        """The site as `parse_site` reads it, 1-based: ``chr1:1001:A>G``."""
+        place = f"{self.contig}:{self.position + 1}"
+        return f"{place}:{self.ref}>{self.alt}" if self.ref else place
+
+
+def parse_site(text: str) -> Site:
+    """Read a site: ``chr1:1,001`` or ``chr1:1,001:A>G``, 1-based; letters become capitals.
+
+    Raises
+    ------
+    SequenceError
+        If it is none. Whether the contig has such a position is not known here.
+    """
+    match = _SITE.fullmatch(text)
+    position = int(match["position"].replace(",", "")) if match else 0
+    if match is None or position < 1:
+        raise SequenceError(
+            f"{text!r} is not a site; write chr1:1,001 or 'chr1:1,001:A>G', 1-based, in quotes "
+            "because a shell takes > for a redirection"
+        )
+    ref, alt = ((match[name] or "").upper() for name in ("ref", "alt"))
+    return Site(match["contig"], position - 1, ref, alt)
 
 
 def unknown_contig(name: str, known: Collection[str], where: str) -> SequenceError:

@@ -67,6 +67,41 @@ def perturb(model: torch.nn.Module, seed: int = 0) -> None:
             weight.copy_(centre + noise / max(4, weight[0].numel()) ** 0.5)
 
 
+# what no base moves
+LARGE = 10.0
+
+
+def copying_model(layers: int, taps: int) -> LanguageModel:
+    """Predicts the base that it read ``layers * (taps - 1)`` positions ago.
+
+    Every layer passes four channels, one for each base, through the first tap of its convolution;
+    one more dimension is constant, opens the gates, and is so large that no base moves the norms.
+    """
+    width = 4 * (layers + 1) + 1
+    config = small_config(
+        d_model=width, n_layer=layers, d_inner=4, d_conv=taps, d_state=1, dt_rank=1, tied=False
+    )
+    model = random_model(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+        for j, row in enumerate(model.vocabulary.base_ids):
+            model.embeddings.weight[row, j] = 1
+            model.lm_head.weight[row, 4 * layers + j] = LARGE
+        model.embeddings.weight[:, -1] = LARGE
+        model.norm_f.weight.fill_(1)
+        for i, block in enumerate(model.layers):
+            block.norm.weight.fill_(1)
+            mixer = block.mixer
+            for j in range(4):
+                mixer.in_proj.weight[j, 4 * i + j] = LARGE
+                mixer.in_proj.weight[4 + j, -1] = 1
+                mixer.conv1d.weight[j, 0, 0] = 1
+                mixer.out_proj.weight[4 * (i + 1) + j, j] = 1
+            mixer.D.fill_(1)
+    return model
+
+
 def random_ids(length: int, seed: int = 0) -> Tensor:
     """Token ids (L,), every token of ``TOKENS`` among them if the sequence is long enough."""
     generator = torch.Generator().manual_seed(seed)

@@ -22,6 +22,7 @@ from pgf_genome import cli
 from pgf_genome.attribution.options import FORMATS, Options
 from pgf_genome.cli import commands
 from pgf_genome.cli.common import Command
+from pgf_genome.effects.pulses.settings import Options as ImpulseOptions
 from pgf_genome.engine.plan import DEFAULT_MEMORY
 from pgf_genome.experiments.peers import METHODS
 from pgf_genome.experiments.throughput_settings import PEERS, Settings
@@ -33,7 +34,7 @@ from pgf_genome.runs.merge import merge
 # defaults that are the command line's own, because the library has no such argument or no default
 OWN = {"--threads", "--port", "--out"}
 # what only the user knows
-FREE = {"region", "contig", "genome"}
+FREE = {"region", "contig", "genome", "at"}
 
 
 def all_commands() -> Iterator[tuple[str, click.Command]]:
@@ -64,6 +65,7 @@ def parsed(name: str, words: Iterable[str]) -> dict[str, object]:
 def default_of(name: str, option: str) -> object:
     """What a command gets for an option that is not given."""
     needed = {"attribute": ["x"], "memory": ["x"]} | dict.fromkeys(("pretrain", "merge"), OUTPUT)
+    needed["impulse"] = [*OUTPUT, "--at", "x"]
     return parsed(name, needed.get(name, ()))[option]
 
 
@@ -93,6 +95,7 @@ def test_no_help_states_a_default_by_hand():
     [
         ("attribute", Options),
         ("memory", MemorySettings),
+        ("impulse", ImpulseOptions),
         ("pretrain", Training),
         ("pretrain", Job),
         ("experiment throughput", Settings),
@@ -223,6 +226,7 @@ ABSENT = {
     "pretrain": ["absent.fa"],
     "merge": ["absent"],
     "variants": ["absent.fa", "absent.vcf"],
+    "impulse": ["absent.fa", "--at", "a:1"],
     "experiment stiffness": [],
     "experiment all": [],
 }
@@ -271,7 +275,7 @@ def test_the_folder_of_a_page_is_made(command, tmp_path):
     assert (tmp_path / "new" / "folder" / "page.html").is_file()
 
 
-@pytest.mark.parametrize("name", ["attribute", "memory", "pretrain", "merge", "variants"])
+@pytest.mark.parametrize("name", [name for name in ABSENT if " " not in name])
 def test_the_folder_of_the_output_is_made_before_any_work(command, tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = command(*name.split(), *ABSENT[name], "-o", "new/folder/x.vcf")
@@ -280,7 +284,7 @@ def test_the_folder_of_the_output_is_made_before_any_work(command, tmp_path, nam
     assert (tmp_path / "new" / "folder").is_dir()
 
 
-@pytest.mark.parametrize("name", ["attribute", "memory", "merge"])
+@pytest.mark.parametrize("name", ["attribute", "memory", "merge", "impulse"])
 def test_a_prefix_needs_a_name(command, tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = command(name, *ABSENT[name], "-o", "new/")

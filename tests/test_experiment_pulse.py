@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from run_here import run_here
 
-from pgf_genome.experiments import ghost_pulse, ghost_pulse_text, pulse, training, training_text
+from pgf_genome.experiments import ghost_pulse, ghost_pulse_text, training, training_text
 from pgf_genome.experiments.measure import OK
 
 # Ghost pulse
@@ -76,15 +76,6 @@ def test_all_sequences_are_the_same_around_the_pulse(tmp_path):
     assert (len(short), len(long)) == (100, 1000)
     assert long[720:820] == short
     assert long[:100] != short
-
-
-@pytest.mark.parametrize("lags", [1, 2, 9, 137, 100_000])
-def test_bins_of_lags_are_the_same_for_every_length(lags):
-    edges = pulse.bins(lags)
-    assert edges[0] == 0
-    assert edges[-1] < lags
-    assert (np.diff(edges) > 0).all()
-    assert (np.isin(edges, pulse.bins(10 * lags))).all()
 
 
 # Training

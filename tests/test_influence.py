@@ -9,6 +9,7 @@ from models import (
     MAMBA2,
     assert_within,
     bidirectional_config,
+    copying_model,
     random_ids,
     random_model,
     small_config,
@@ -25,40 +26,6 @@ from pgf_genome.memory.layers import LayerSums
 
 def bases(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 4, shape, dtype=np.uint8)
-
-
-LARGE = 10.0
-
-
-def copying_model(layers: int, taps: int):
-    """Predicts the base that it read ``layers * (taps - 1)`` positions ago.
-
-    Every layer passes four channels, one for each base, through the first tap of its convolution;
-    one more dimension is constant, opens the gates, and is so large that no base moves the norms.
-    """
-    width = 4 * (layers + 1) + 1
-    config = small_config(
-        d_model=width, n_layer=layers, d_inner=4, d_conv=taps, d_state=1, dt_rank=1, tied=False
-    )
-    model = random_model(config)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.zero_()
-        for j, row in enumerate(model.vocabulary.base_ids):
-            model.embeddings.weight[row, j] = 1
-            model.lm_head.weight[row, 4 * layers + j] = LARGE
-        model.embeddings.weight[:, -1] = LARGE
-        model.norm_f.weight.fill_(1)
-        for i, block in enumerate(model.layers):
-            block.norm.weight.fill_(1)
-            mixer = block.mixer
-            for j in range(4):
-                mixer.in_proj.weight[j, 4 * i + j] = LARGE
-                mixer.in_proj.weight[4 + j, -1] = 1
-                mixer.conv1d.weight[j, 0, 0] = 1
-                mixer.out_proj.weight[4 * (i + 1) + j, j] = 1
-            mixer.D.fill_(1)
-    return model
 
 
 @pytest.mark.parametrize("tile_length", [5, 64])

@@ -14,6 +14,7 @@ import torch
 
 from pgf_genome import process
 from pgf_genome.checkpoints.load import load_model
+from pgf_genome.effects.impulse import Pulse, pulse_reader, substitution
 from pgf_genome.engine import sweep
 from pgf_genome.engine.objective import Likelihood
 from pgf_genome.engine.plan import Plan
@@ -92,11 +93,12 @@ def pulse_position(length: int) -> int:
     return 4 * length // 5
 
 
-def substitution(model: CausalMamba, base: torch.Tensor) -> torch.Tensor:
-    """Return the direction in the input (V,) that turns a base into the next of A, C, G, T."""
-    bases = torch.tensor(model.vocabulary.base_ids)
-    other = bases[(int((bases == base).nonzero()) + 1) % len(bases)]
-    return model.one_hot(other) - model.one_hot(base)
+def pulse_in(model: CausalMamba, bases: str, length: int) -> Pulse:
+    """Return the pulse that turns the base at 0.8 L into the next of A, C, G, T."""
+    position, rows = pulse_position(length), model.vocabulary.base_ids
+    base = int(read_bases(bases, position, position + 1)[0])
+    other = rows[(rows.index(base) + 1) % len(rows)]
+    return Pulse(position, substitution(model, base, other))
 
 
 def by_adjoint(weights: str, bases: str, length: int, tile: int, device: str) -> Work:
@@ -108,8 +110,7 @@ def by_adjoint(weights: str, bases: str, length: int, tile: int, device: str) ->
 
 
 def _gradient(model: CausalMamba, bases: str, length: int, tile: int) -> Result:
-    plan, pulse = Plan(length, tile), pulse_position(length)
-    along = substitution(model, read_bases(bases, pulse, pulse + 1)[0])
+    plan, (pulse, along) = Plan(length, tile), pulse_in(model, bases, length)
     with tempfile.TemporaryFile() as track:
         for step in sweep.there_and_back(model, reader(model, bases), plan, [OBJECTIVE]):
             start, stop = plan.bounds(step.k)
@@ -128,12 +129,11 @@ def by_tangent(weights: str, bases: str, length: int, tile: int, device: str) ->
 
 
 def _response(model: CausalMamba, bases: str, length: int, tile: int) -> Result:
-    plan, pulse = Plan(length, tile), pulse_position(length)
-    along = substitution(model, read_bases(bases, pulse, pulse + 1)[0])
+    plan, direction = Plan(length, tile), pulse_reader([pulse_in(model, bases, length)])
     read, total = reader(model, bases), 0.0
     with tempfile.TemporaryFile() as track:
         blank = model.initial_state(1)
-        for step in sweep.tangent(model, read, pulse_reader(along, pulse), plan, blank):
+        for step in sweep.tangent(model, read, direction, plan, blank):
             start, stop = plan.bounds(step.k)
             change = step.tangents[0, 0]  # (T, V)
             _write(track, start, change)
@@ -142,25 +142,12 @@ def _response(model: CausalMamba, bases: str, length: int, tile: int) -> Result:
     return {"derivative": np.array(total)}
 
 
-def pulse_reader(along: torch.Tensor, pulse: int) -> sweep.Reader:
-    """Return a reader of the direction that is ``along`` (V,) at one position, else zero."""
-
-    def read(start: int, stop: int) -> torch.Tensor:
-        tile = along.new_zeros(1, 1, stop - start, len(along))
-        if start <= pulse < stop:
-            tile[0, 0, pulse - start] = along
-        return tile
-
-    return read
-
-
 def by_peer(method: str, weights: str, bases: str, length: int, device: str) -> Work:
     """Prepare the gradient by other software, which computes it as a whole."""
     prepare = METHODS[method].prepare
     prepare(Path(weights), read_bases(bases, 0, SHORT), device)()
-    ids, pulse = read_bases(bases, 0, length), pulse_position(length)
-    gradient = prepare(Path(weights), ids, device)
-    along = substitution(require_causal(load_model(weights), "scaling"), ids[pulse])
+    gradient = prepare(Path(weights), read_bases(bases, 0, length), device)
+    pulse, along = pulse_in(require_causal(load_model(weights), "scaling"), bases, length)
     return lambda: {"derivative": (gradient()[pulse] @ along).double().numpy()}
 
 

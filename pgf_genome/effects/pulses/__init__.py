@@ -1,0 +1,1 @@
+"""The command ``impulse``: responses to changes of a FASTA, as tracks, table and page."""
