@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import signal
 import subprocess
@@ -18,7 +17,6 @@ import pytest
 
 import pgf_genome
 from pgf_genome.attribution.workspace import workspace
-from pgf_genome.cli.progress import Progress
 
 MODEL = Path(__file__).parent / "oracles" / "hf_mamba_tiny"
 COMMAND = [sys.executable, "-c", "from pgf_genome.cli import main; main()"]
@@ -393,12 +391,3 @@ def test_interrupt_keeps_the_work_and_a_running_prefix_refuses_a_second_run(
     assert lines == ["pgf-genome: error: interrupted; run the same command again to resume"]
     assert [path.name for path in out.iterdir()] == ["x.pgf-work"]
     assert list(out.glob("x.pgf-work/*/states"))
-
-
-def test_time_left_is_told_once_a_rate_is_known(monkeypatch, caplog, capsys):
-    monkeypatch.setattr("pgf_genome.cli.progress.PERIOD", -1.0)
-    with caplog.at_level(logging.INFO, logger="pgf_genome"), Progress() as progress:
-        progress(0, 1000)
-        assert capsys.readouterr().err == ""
-        progress(250, 1000)
-        assert re.match(r"250 of 1,000 bp \(25\.0 %\), .* left\n", capsys.readouterr().err)
