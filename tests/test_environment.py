@@ -1,4 +1,4 @@
-"""pyproject.toml, environment.yml and the import statements name the same dependencies."""
+"""pyproject.toml, the conda environments and the import statements name the same dependencies."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, BUILD = PYPROJECT["project"], PYPROJECT["build-system"]
+JOBS = "workflows/envs/pgf-genome.yaml"  # of the workflow
 
 # Where a package has another name on conda, or another name in import statements.
 CONDA_NAMES = {"torch": "pytorch", "pyBigWig": "pybigwig", "isal": "python-isal"}
@@ -52,10 +56,10 @@ def imported_packages() -> set[str]:
     return names
 
 
-def conda_lists() -> dict[str, list[str]]:
-    """The lists of environment.yml by key: the little YAML that it consists of, no more."""
+def conda_lists(name: str) -> dict[str, list[str]]:
+    """The lists of a file by key: the little YAML that environments and recipes consist of."""
     lists: dict[str, list[str]] = {}
-    for line in (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines():
+    for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         text = line.partition("#")[0].strip()
         if text.endswith(":"):
             items = lists.setdefault(text.removeprefix("- ").removesuffix(":"), [])
@@ -64,17 +68,37 @@ def conda_lists() -> dict[str, list[str]]:
     return lists
 
 
+def under_conda(requirements: list[str]) -> dict[str, frozenset[str]]:
+    """`ranges` of requirements of pip, as conda calls them, with Python."""
+    named = {CONDA_NAMES.get(name, name): bounds for name, bounds in ranges(requirements).items()}
+    return named | {"python": frozenset([PROJECT["requires-python"]])}
+
+
 def test_conda_environment_has_the_dependencies_and_ranges_of_pyproject() -> None:
-    lists = conda_lists()
+    lists = conda_lists("environment.yml")
     conda = ranges(lists["dependencies"] + lists["pip"])
     assert conda.pop("pip") == frozenset()
-    expected = ranges(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])
-    expected = {CONDA_NAMES.get(name, name): bounds for name, bounds in expected.items()}
-    assert conda == expected | {"python": frozenset([PROJECT["requires-python"]])}
+    test = PROJECT["optional-dependencies"]["test"]
+    assert conda == under_conda(PROJECT["dependencies"] + test)
 
 
-def test_conda_environment_never_takes_from_the_default_channels() -> None:
-    assert conda_lists()["channels"] == ["conda-forge", "bioconda", "nodefaults"]
+def test_environment_of_the_workflow_has_what_the_program_needs_to_be_installed_and_run() -> None:
+    conda = ranges(conda_lists(JOBS)["dependencies"])
+    assert conda.pop("pip") == frozenset()
+    assert conda == under_conda(PROJECT["dependencies"] + BUILD["requires"])
+
+
+def test_conda_recipe_has_the_dependencies_and_ranges_of_pyproject() -> None:
+    lists = conda_lists("packaging/conda/meta.yaml")
+    host = ranges(lists["host"])
+    assert host.pop("pip") == frozenset()
+    assert host == under_conda(BUILD["requires"])
+    assert ranges(lists["run"]) == under_conda(PROJECT["dependencies"])
+
+
+@pytest.mark.parametrize("name", ["environment.yml", JOBS])
+def test_conda_environments_never_take_from_the_default_channels(name: str) -> None:
+    assert conda_lists(name)["channels"] == ["conda-forge", "bioconda", "nodefaults"]
 
 
 def test_every_core_dependency_is_imported_or_excused() -> None:

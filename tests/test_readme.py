@@ -6,6 +6,7 @@ checkout. What a sentence mentions of the command line has to exist.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -27,7 +28,22 @@ from test_workflow import program
 from pgf_genome.cli import commands
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "data/README.md", "workflows/README.md")
+# Markdown, and notebooks.
+PAGES = tuple(
+    sorted(
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "docs").rglob("*")
+        if path.suffix in {".md", ".ipynb"}
+    )
+)
+ELSEWHERE = (
+    "README.md",
+    "CHANGELOG.md",
+    "data/README.md",
+    "packaging/README.md",
+    "workflows/README.md",
+)
+DOCUMENTS = (*ELSEWHERE, *PAGES)
 CARD = "pgf_genome/models/ecoli-yeast-d128/README.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
@@ -65,7 +81,14 @@ class Block(NamedTuple):
 
 
 def read(document: str) -> str:
-    return (ROOT / document).read_text(encoding="utf-8")
+    """The text of a document; the code of a notebook is one block, for its cells share names."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    if not document.endswith(".ipynb"):
+        return text
+    sources: dict[str, list[str]] = {"markdown": [], "code": []}
+    for cell in json.loads(text)["cells"]:
+        sources[cell["cell_type"]].append("".join(cell["source"]))
+    return "\n\n".join([*sources["markdown"], "```python", *sources["code"]]) + "\n```\n"
 
 
 def blocks(document: str, *languages: str) -> list[Block]:
@@ -99,10 +122,10 @@ def options(command: click.Command) -> set[str]:
 def mentions(document: str) -> Iterator[str]:
     """What sentences and blocks that are not run say of the command line, without its name."""
     text = read(document)
-    spans = [b.text for b in blocks(document, "text")] + INLINE.findall(FENCED.sub("", text))
-    for span in spans:
-        words = span.replace("\\\n", " ").removeprefix("pgf-genome ")
-        ours = span.startswith("pgf-genome ") or words.split()[0] in NAMED
+    lines = (b.text.replace("\\\n", " ").splitlines() for b in blocks(document, "text"))
+    for span in chain(*lines, INLINE.findall(FENCED.sub("", text))):
+        words = span.removeprefix("pgf-genome ")
+        ours = span.startswith("pgf-genome ") or words.partition(" ")[0] in NAMED
         if ours and len(words.split()) > 1:
             yield words
 
@@ -143,8 +166,12 @@ def run_blocks(environment, tmp_path: Path) -> Callable[[list[Block]], str]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_blocks_of_a_document_run_in_its_order(run_blocks, document):
     chosen = blocks(document, "sh", "bash", "python")
-    said = run_blocks(chosen)
-    assert said.count("+++ ") == len(chosen) > 0
+    if chosen:
+        assert run_blocks(chosen).count("+++ ") == len(chosen)
+
+
+def test_the_readme_and_the_pages_have_blocks_to_run():
+    assert sum(len(blocks(name, "sh", "bash", "python")) for name in DOCUMENTS) > 8
 
 
 def test_a_block_that_fails_is_named(run_blocks):
@@ -155,9 +182,19 @@ def test_a_block_that_fails_is_named(run_blocks):
 
 def test_every_document_is_read():
     """Those with commands in them; a model's card tells how it was made, which takes hours."""
-    folders = (ROOT / name for name in ("data", "docs", "pgf_genome", "workflows"))
+    folders = (ROOT / name for name in ("data", "packaging", "pgf_genome", "workflows"))
     found = chain(ROOT.glob("*.md"), *(folder.rglob("*.md") for folder in folders))
-    assert {str(path.relative_to(ROOT)) for path in found} == {*DOCUMENTS, CARD}
+    assert {str(path.relative_to(ROOT)) for path in found} == {*ELSEWHERE, CARD}
+
+
+def test_the_notebook_has_been_run_and_holds_no_scripts():
+    cells = json.loads((ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    kinds = {kind for output in outputs for kind in output.get("data", {})}
+    assert kinds == {"text/plain", "text/html", "image/svg+xml"}
+    assert all(output["output_type"] != "error" for output in outputs)
 
 
 def test_what_is_installed_is_named_in_pyproject():
@@ -184,11 +221,13 @@ def test_commands_and_options_that_are_mentioned_exist(document):
         assert flags <= options(NAMED[name]), words
 
 
-def test_options_that_the_readme_names_alone_exist():
+def test_options_that_are_named_alone_exist():
     known = set().union(*map(options, NAMED.values()))
-    named = re.findall(r"`(--[\w-]+)", FENCED.sub("", read("README.md")))
+    # the workflow's page names options of Snakemake
+    texts = (FENCED.sub("", read(name)) for name in ("README.md", *PAGES))
+    named = {option for text in texts for option in re.findall(r"`(--[\w-]+)", text)}
     assert len(named) > 10
-    assert set(named) <= known
+    assert named <= known
 
 
 # Examples of help that take hours, or run until Ctrl-C; tests/test_cli_options.py parses them.

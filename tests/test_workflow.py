@@ -186,7 +186,10 @@ def test_summary_is_that_of_the_runs(finished):
     peak = statistics["sensitivity"]["peaks"][0]
     assert row["peaks"].startswith(f"{peak['contig']}:{peak['position'] + 1} (")
     assert rows["second"]["objective"] == "entropy"
-    assert "<td>890</td>" in (results / "summary.html").read_text()
+    page = (results / "summary.html").read_text()
+    assert "<td>890</td>" in page
+    assert '<a href="first.report.html">report</a>' in page
+    assert "peaks</a>" not in page  # these runs have no file of peaks
 
 
 @pytest.mark.slow
@@ -302,6 +305,28 @@ def test_profiles_are_understood(tmp_path, snakemake, profile):
     assert all("gpu=1" in job for job in plans)
 
 
+@pytest.mark.slow
+def test_slurm_gets_the_account_and_the_partitions_of_the_configuration(tmp_path, snakemake):
+    settings = {"slurm_account": "me", "slurm_partition": "long", "slurm_gpu_partition": "gpus"}
+    folder = project(tmp_path / "run", device="cuda", **settings)
+    done = snakemake(folder, "--dry-run")
+    for rule, partition in (("plan", "gpus"), ("genome", "long")):
+        for job in jobs(done.stdout, rule):
+            assert "slurm_account=me" in job
+            assert f"slurm_partition={partition}" in job
+
+
+def test_environment_of_the_jobs_gets_the_program_that_exists(tmp_path):
+    pip = tmp_path / "pip"
+    pip.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    pip.chmod(0o755)
+    script = WORKFLOWS / "envs" / "pgf-genome.post-deploy.sh"
+    variables = {"PATH": f"{tmp_path}{os.pathsep}/bin", "PGF_GENOME_SOURCE": str(ROOT)}
+    done = subprocess.run(["sh", script], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == str(ROOT)
+    assert "PGF_GENOME_SOURCE" in (WORKFLOWS / "rules" / "common.smk").read_text()
+
+
 FIRST = {"genome": "first", "fasta": "data/first.fa"}
 
 
@@ -309,14 +334,20 @@ FIRST = {"genome": "first", "fasta": "data/first.fa"}
 @pytest.mark.parametrize(
     ("settings", "rows", "said"),
     [
-        ({"device": "tpu"}, [FIRST], "'tpu' is not one of ['cpu', 'cuda']"),
+        ({"device": "tpu"}, [FIRST], "configuration: device: 'tpu' is not one of ['cpu', 'cuda']"),
         ({"trakcs": ["tism.A"]}, [FIRST], "'trakcs' was unexpected"),
         ({"tracks": ["tism"]}, [FIRST], "'tism' is not one of ['sensitivity', 'contribution'"),
-        ({"max_memory": "plenty"}, [FIRST], "'plenty' does not match"),
+        ({"max_memory": "plenty"}, [FIRST], "(resident memory of a job, such as 1.5G)"),
         ({"samples": "nowhere.tsv"}, [FIRST], "samples: nowhere.tsv cannot be read (No such file"),
         ({}, [FIRST | {"modell": "x"}], "'modell' was unexpected"),
         ({}, [{"genome": "first"}], "'fasta' is a required property"),
         ({}, [FIRST | {"genome": "a/b"}], "'a/b' does not match"),
+        (
+            {},
+            [FIRST | {"objective": "logit:N"}],
+            "first: objective: 'logit:N' does not match",
+        ),
+        ({}, [FIRST | {"model": "ecoli-d12"}], "nor a bundled name (ecoli-yeast-d128)"),
         ({}, [FIRST, FIRST], "genome first is listed twice"),
         ({}, [FIRST | {"genome": "# first"}], "no genome is listed"),
         ({}, [FIRST | {"fasta": "none.fa"}], "none.fa"),
@@ -327,7 +358,11 @@ def test_mistakes_are_told_before_anything_runs(tmp_path, snakemake, settings, r
     sheet(folder, *rows)
     done = snakemake(folder, "--cores", "1")
     assert done.returncode == 1
-    assert said in " ".join(done.stdout.split())
+    printed = " ".join(done.stdout.split())
+    assert said in printed
+    if "WorkflowError" in printed:  # Snakemake's line, ours, and where in the Snakefiles
+        lines = done.stdout[done.stdout.index("WorkflowError") :].splitlines()
+        assert len([line for line in lines if line and not line.startswith("  File ")]) == 2
     assert not (folder / "results").exists()
 
 
@@ -349,10 +384,3 @@ def test_address_is_fetched_and_its_md5_checked(tmp_path, snakemake, right):
         log = (folder / "results" / "logs" / "genome" / "far.log").read_text()
         assert "far.download: its MD5 is" in log
         assert digest in log
-
-
-def test_environment_of_the_jobs_has_this_version():
-    import pgf_genome
-
-    text = (WORKFLOWS / "envs" / "pgf-genome.yaml").read_text()
-    assert f"- pgf-genome =={pgf_genome.__version__}\n" in text

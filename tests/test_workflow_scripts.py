@@ -136,7 +136,7 @@ def test_groups_hold_what_is_to_be_written(tmp_path, bed, targets, expected):
     assert [path.read_text() for path in sorted((tmp_path / "groups").iterdir())] == expected
 
 
-def test_summary_page_escapes_names_and_shows_large_numbers_whole():
+def test_summary_page_escapes_names_and_shows_large_numbers_whole(tmp_path):
     contigs = Contig("c", 3_099_441_038, 1, -4e9), Contig("d", 1, 0, None)
     run = record({}, model={"name": "<b>&"}, contigs=contigs)
     statistics = {"tism.A": {"scored": 7, "peaks": [{"contig": "c", "position": 8, "value": -1.5}]}}
@@ -147,6 +147,8 @@ def test_summary_page_escapes_names_and_shows_large_numbers_whole():
         "",
         -4e9,
     )
-    page = summary.page([row])
+    (tmp_path / "g.peaks.bed").touch()
+    page = summary.page([row], tmp_path)
+    assert '<a href="g.report.html">report</a> <a href="g.peaks.bed">peaks</a>' in page
     assert '<td class="text">&lt;b&gt;&amp;</td>' in page
     assert "<td>3,099,441,039</td>" in page

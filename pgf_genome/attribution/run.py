@@ -40,6 +40,8 @@ log = logging.getLogger("pgf_genome")
 def attribute(given: Arguments) -> Run:
     """Compute the sensitivity of an objective to every base, and write genome-browser tracks.
 
+    The options, such as ``region`` and ``objective``, are explained where they are kept: `Options`.
+
     Parameters
     ----------
     fasta : path
@@ -49,8 +51,6 @@ def attribute(given: Arguments) -> Run:
         Prefix of the outputs; the FASTA's name without its suffix if None.
     progress : callable, optional
         Called with the bases done since the last call and the bases in all.
-    region, bed, .., resume
-        Options, by name: see `Options`.
 
     Returns
     -------

@@ -31,7 +31,7 @@ class Progress:
         self._done += done
         if sys.stderr.isatty():
             self._draw(done, total)
-        elif time.monotonic() - self._spoken > PERIOD:
+        elif self._done and time.monotonic() - self._spoken > PERIOD:  # else no rate is known
             self._spoken = time.monotonic()
             print(self._line(total), file=sys.stderr, flush=True)
 

@@ -16,6 +16,7 @@ rule plan:
         "../envs/pgf-genome.yaml"
     threads: config["threads"]
     resources:
+        **slurm(GPUS),
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         gpu=GPUS,
     params:
@@ -71,6 +72,7 @@ rule attribute:
         "../envs/pgf-genome.yaml"
     threads: config["threads"]
     resources:
+        **slurm(GPUS),
         mem_mb=memory,
         runtime=runtime,
         gpu=GPUS,
@@ -104,6 +106,7 @@ rule merge:
     conda:
         "../envs/pgf-genome.yaml"
     resources:
+        **slurm(),
         mem_mb=2000,
     params:
         parts=lambda wildcards, input: [

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from math import ceil
 from pathlib import Path
@@ -9,7 +10,32 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-validate(config, "../schemas/config.schema.yaml")
+
+def check(values, schema, where):
+    """Validate against a schema, and set its defaults; an error is one line."""
+    try:
+        validate(values, schema)
+    except WorkflowError as error:
+        wrong = error.__context__
+        key = "".join(f"{part}: " for part in wrong.absolute_path)
+        meant = wrong.schema.get("description") if key else None
+        said = f"{where}: {key}{wrong.message}{f' ({meant})' if meant else ''}"
+        raise WorkflowError(said) from None
+
+
+check(config, "../schemas/config.schema.yaml", "configuration")
+
+
+def check_model(name, where):
+    """Refuse a model that is no folder, no bundled name and no id (org/name) of the hub."""
+    hub_id = r"[\w.-]+/[\w.-]+(@\S+)?"
+    if name and not (
+        name in BUNDLED or Path(name).is_dir() or re.fullmatch(hub_id, name)
+    ):
+        known = ", ".join(BUNDLED)
+        raise WorkflowError(
+            f"{where}: model: {name} is neither a folder nor a bundled name ({known})"
+        )
 
 
 def read_samples(path):
@@ -24,7 +50,9 @@ def read_samples(path):
         lines, delimiter="\t", restkey="(more cells than columns)"
     ):
         row = {column: cell for column, cell in row.items() if cell}
-        validate(row, "../schemas/samples.schema.yaml")
+        where = f"{path}: genome {row.get('genome', '(none)')}"
+        check(row, "../schemas/samples.schema.yaml", where)
+        check_model(row.get("model"), where)
         if row["genome"] in samples:
             raise WorkflowError(f"{path}: genome {row['genome']} is listed twice")
         samples[row["genome"]] = row
@@ -33,6 +61,10 @@ def read_samples(path):
     return samples
 
 
+CHECKOUT = Path(workflow.basedir).parent
+BUNDLED = sorted(path.name for path in CHECKOUT.glob("pgf_genome/models/*"))
+# what envs/pgf-genome.post-deploy.sh installs
+os.environ.setdefault("PGF_GENOME_SOURCE", str(CHECKOUT))
 SAMPLES = read_samples(config["samples"])
 OUT = config["out"]
 WORK = f"{OUT}/work"
@@ -61,6 +93,16 @@ def companions(wildcards):
     if Path(sample.get("target", "")).is_file():  # else it is a region
         files.append(sample["target"])
     return files
+
+
+def slurm(gpu=0):
+    """The account and the partition of a job, of those that the configuration names."""
+    partition = config.get("slurm_gpu_partition") if gpu else None
+    asked = {
+        "slurm_account": config.get("slurm_account"),
+        "slurm_partition": partition or config.get("slurm_partition"),
+    }
+    return {name: value for name, value in asked.items() if value}
 
 
 def options(wildcards):

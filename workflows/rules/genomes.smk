@@ -28,6 +28,7 @@ rule genome:
     conda:
         "../envs/pgf-genome.yaml"
     resources:
+        **slurm(),
         mem_mb=1000,
     params:
         md5=lambda wildcards: SAMPLES[wildcards.genome].get("md5"),

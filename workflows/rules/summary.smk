@@ -18,6 +18,7 @@ rule report:
     conda:
         "../envs/pgf-genome.yaml"
     resources:
+        **slurm(),
         mem_mb=2000,
     params:
         prefix=subpath(input.run, strip_suffix=".run.json"),

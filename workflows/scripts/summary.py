@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pgf_genome.pages.frame import html_page
 from pgf_genome.runs.record import Record
@@ -55,24 +56,36 @@ def row(genome: str, run: Record, statistics: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def page(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table as HTML; columns of text begin at the left."""
+def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> str:
+    """The table as HTML, with links into its folder; columns of text begin at the left."""
     text = [isinstance(value, str) for value in rows[0].values()]
     head = _line("th", text, [column.replace("_", " ") for column in rows[0]])
-    body = "\n".join(_line("td", text, r.values()) for r in rows)
+    body = "\n".join(_line("td", text, r.values(), _links(r["genome"], folder)) for r in rows)
     table = f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
     return html_page(
         "workflow", TITLE, f'<div class="scroll">{table}</div>', lead=LEAD, styles=[STYLE]
     )
 
 
-def _line(kind: str, text: Sequence[bool], values: Iterable[Any]) -> str:
+def _links(genome: str, folder: Path) -> str:
+    """Links to the report of a genome, and to its peaks where there are any."""
+    files = {"report": f"{genome}.report.html", "peaks": f"{genome}.peaks.bed"}
+    return "".join(
+        f' <a href="{escape(quote(name))}">{kind}</a>'
+        for kind, name in files.items()
+        if kind == "report" or (folder / name).exists()  # the report may not be drawn yet
+    )
+
+
+def _line(kind: str, text: Sequence[bool], values: Iterable[Any], links: str = "") -> str:
+    """A row; links stand in its first cell."""
     cells = []
     for left, value in zip(text, values, strict=True):
         shown = f"{value:,.7g}" if isinstance(value, float) else value
         shown = f"{value:,}" if isinstance(value, int) else shown
         style = ' class="text"' if left else ""
-        cells.append(f"<{kind}{style}>{escape(shown)}</{kind}>")
+        cells.append(f"<{kind}{style}>{escape(shown)}{links}</{kind}>")
+        links = ""
     return f"<tr>{''.join(cells)}</tr>"
 
 
@@ -90,7 +103,8 @@ def main(snakemake: Any) -> None:
         table = csv.DictWriter(file, rows[0], delimiter="\t", lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-    Path(snakemake.output.html).write_text(page(rows))
+    html = Path(snakemake.output.html)
+    html.write_text(page(rows, html.parent))
 
 
 if __name__ == "__main__":
