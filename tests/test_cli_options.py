@@ -225,6 +225,7 @@ ABSENT = {
     "memory": ["absent.fa"],
     "pretrain": ["absent.fa"],
     "merge": ["absent"],
+    "mutagenesis": ["absent.fa"],
     "variants": ["absent.fa", "absent.vcf"],
     "impulse": ["absent.fa", "--at", "a:1"],
     "experiment stiffness": [],

@@ -229,7 +229,7 @@ WRONG = {
     "record": (lambda m: pgf.attribute(SeqRecord(Seq("A"), "a"), m), "attribute_sequence takes"),
     "no model": (lambda m: pgf.attribute("x.fa", None), "`model` must be a name or a directory"),
     "prefix": (lambda m: pgf.attribute("x.fa", m, 3), "`out_prefix` must be text, not 3"),
-    "tracks": (lambda m: pgf.attribute("x.fa", m, tracks=None), "`tracks` must be one or several"),
+    "tracks": (lambda m: pgf.attribute("x.fa", m, tracks=1.5), "`tracks` must be one or several"),
     "region": (lambda m: pgf.attribute("x.fa", m, region=("1", 2)), "`region` must be text, not 2"),
     "bins": (lambda m: pgf.attribute("x.fa", m, bins="10"), "`bins` must be a whole number"),
 }  # fmt: skip

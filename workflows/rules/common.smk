@@ -27,9 +27,12 @@ check(config, "../schemas/config.schema.yaml", "configuration")
 
 
 def check_model(name, where):
-    """Refuse a model that is no folder, no bundled name and no id (org/name) of the hub."""
+    """Refuse a model that is no folder, no bundled name and no id (org/name) of the hub.
+
+    Bundled names are known where the workflow lies in a checkout; elsewhere any name may be one.
+    """
     hub_id = r"[\w.-]+/[\w.-]+(@\S+)?"
-    if name and not (
+    if name and BUNDLED and not (
         name in BUNDLED or Path(name).is_dir() or re.fullmatch(hub_id, name)
     ):
         known = ", ".join(BUNDLED)
