@@ -32,8 +32,10 @@ def check_model(name, where):
     Bundled names are known where the workflow lies in a checkout; elsewhere any name may be one.
     """
     hub_id = r"[\w.-]+/[\w.-]+(@\S+)?"
-    if name and BUNDLED and not (
-        name in BUNDLED or Path(name).is_dir() or re.fullmatch(hub_id, name)
+    if (
+        name
+        and BUNDLED
+        and not (name in BUNDLED or Path(name).is_dir() or re.fullmatch(hub_id, name))
     ):
         known = ", ".join(BUNDLED)
         raise WorkflowError(
