@@ -14,6 +14,8 @@ import numpy as np
 
 # What is added to probabilities before they are odds.
 FLOOR = 1e-10
+# Four times exp of this is a number still.
+LARGEST = 700.0
 
 # changes (.., 4, m, 4) and log p of the sequence (m, 4) -> cells (.., m)
 Cells = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -46,7 +48,8 @@ def log_odds_max(changes: np.ndarray, log_p: np.ndarray) -> np.ndarray:
 
 
 def _log2_odds(log_p: np.ndarray) -> np.ndarray:
-    p = np.exp(log_p) + FLOOR
+    # derivatives may lead far beyond what is a probability
+    p = np.exp(np.minimum(log_p, LARGEST)) + FLOOR
     # what is not b is added up, because 1 - p would lose the digits of a p close to 1
     others = np.stack([np.delete(p, b, axis=-1).sum(axis=-1) for b in range(p.shape[-1])], axis=-1)
     return np.log2(p / others)

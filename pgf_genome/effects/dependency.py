@@ -15,8 +15,9 @@ strand fills i > j: it sees the region from its other end, with all axes of J re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -162,6 +163,7 @@ def approaches(
     spans: Sequence[Span],
     tile_length: int = TILE_LENGTH,
     threads: int | None = None,
+    progress: Callable[[float], object] = lambda passes: None,
 ) -> Iterator[Approach]:
     """Come to regions of one sequence, in one sweep over it.
 
@@ -174,29 +176,24 @@ def approaches(
     spans : sequence of (start, stop)
         Regions on the plus strand, in the order in which this strand comes to them: ascending
         starts on the plus strand, descending stops on the minus strand.
+    progress : callable
+        Called after every tile with the work on it, in forward passes of one base.
     """
     strand = plus if sign == "+" else plus.reverse()
     state, at = strand.model.initial_state(1), 0
     for start, stop in spans:
         first, last = (start, stop) if sign == "+" else (plus.length - stop, plus.length - start)
-        state, at = _run_to(strand, at, first, state, tile_length, threads), first
+        if at < first:
+            here, plan = partial(_read_from, strand, at), Plan(first - at, tile_length)
+            for step in sweep.primal(strand.model, here, plan, state, threads=threads):
+                state = step.state
+                progress(step.log_probs.shape[1])
+        at = first
         yield Approach(sign, strand.read(first, last), state)
 
 
-def _run_to(
-    strand: Strand, start: int, stop: int, state: State, tile_length: int, threads: int | None
-) -> State:
-    if start == stop:
-        return state
-
-    def read(first: int, last: int) -> Tensor:
-        return strand.read(start + first, start + last)
-
-    for step in sweep.primal(
-        strand.model, read, Plan(stop - start, tile_length), state, threads=threads
-    ):
-        state = step.state
-    return state
+def _read_from(strand: Strand, origin: int, start: int, stop: int) -> Tensor:
+    return strand.read(origin + start, origin + stop)
 
 
 @torch.no_grad()
@@ -207,8 +204,15 @@ def region_map(
     first_order: bool = False,
     keep_blocks: bool = False,
     threads: int | None = None,
+    progress: Callable[[float], object] = lambda passes: None,
 ) -> Map:
-    """The map of a region that one or both strands have come to."""
+    """The map of a region that one or both strands have come to.
+
+    Parameters
+    ----------
+    progress : callable
+        Called, by any thread, with work that is done, in forward passes of one base.
+    """
     n = strands[0].x.shape[1]
     known = strands[0].view(_observed(model, strands[0].x).any(dim=1).cpu().numpy())
     blocks = None
@@ -229,6 +233,7 @@ def region_map(
                 job.strand.view(blocks)[i, :, i + 1 :] = changes[row, :, row:]
             if done is not None:
                 job.strand.view(cells)[i, i + 1 :] = done[row, row:]
+        progress(3.0 * sum(n - i for i in range(job.first, job.last)))
 
     side_by_side(work, jobs, threads)
     for array in (cells, blocks):
@@ -264,7 +269,8 @@ def _jobs(model: CausalMamba, strand: Approach) -> Iterator[_Job]:
     log_p = torch.cat(predicted)
     for k, before in enumerate(states):
         first, last = plan.bounds(k)
-        yield _Job(strand, first, last, before, log_p[first:])
+        if _observed(model, strand.x[:, first:last]).any():
+            yield _Job(strand, first, last, before, log_p[first:])
 
 
 def _observed(model: CausalMamba, x: Tensor) -> Tensor:
