@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ FLOOR = 1e-10
 LARGEST = 700.0
 
 # changes (.., 4, m, 4) and log p of the sequence (m, 4) -> cells (.., m)
-Cells = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Cells = Callable[[np.ndarray, Any], np.ndarray]
 
 
 def log_odds_max(changes: np.ndarray, log_p: np.ndarray) -> np.ndarray:
@@ -55,7 +56,7 @@ def _log2_odds(log_p: np.ndarray) -> np.ndarray:
     return np.log2(p / others)
 
 
-def largest(changes: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+def largest(changes: np.ndarray, log_p: object = None) -> np.ndarray:
     """The largest absolute entry of each block; see `log_odds_max`."""
     return np.abs(changes).max(axis=(-3, -1)).astype(np.float64)
 
@@ -117,6 +118,10 @@ class Definition:
     unit: str
     cells: Cells | None
     finish: Callable[[np.ndarray], np.ndarray]
+
+    def of_blocks(self, blocks: np.ndarray, log_p: np.ndarray | None = None) -> np.ndarray:
+        """The map of all blocks (n, 4, n, 4); ``log_p`` is for odds alone."""
+        return self.finish(blocks if self.cells is None else self.cells(blocks, log_p))
 
 
 DEFINITIONS = {

@@ -1,4 +1,4 @@
-"""The maps of many regions of a genome, with one sweep over each segment for all in it."""
+"""Regions of a genome, come to by one sweep over each segment for all that lie in it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from threading import Lock
 
 from torch import Tensor
 
-from pgf_genome.effects.definitions import DEFINITIONS
-from pgf_genome.effects.depmap.settings import LONGEST, Settings
-from pgf_genome.effects.dependency import Approach, Map, approaches, region_map
+from pgf_genome.effects.depmap.settings import LONGEST
+from pgf_genome.effects.dependency import Approach, approaches
 from pgf_genome.effects.strand import Strand, signs_of
 from pgf_genome.engine.objective import Likelihood
 from pgf_genome.engine.spool import StoredStates
@@ -48,8 +47,8 @@ def regions_of(genome: Genome, regions: Sequence[str], beds: Sequence[str]) -> l
     return sorted(dict.fromkeys(given), key=lambda each: rank[each.contig])
 
 
-class Maps:
-    """The maps of regions, computed one after the other.
+class Approached:
+    """Regions one after the other, each as the strands come to it.
 
     Parameters
     ----------
@@ -57,7 +56,9 @@ class Maps:
     genome : Genome
     regions : sequence of Interval
         Those of a contig next to each other.
-    settings : Settings
+    strand : "+", "-" or "both"
+    gap_length : int
+        The model starts anew after every run of N of at least this length.
     scratch : Path
         A folder for the states before the regions.
     threads : int, optional
@@ -75,15 +76,16 @@ class Maps:
         model: CausalMamba,
         genome: Genome,
         regions: Sequence[Interval],
-        settings: Settings,
+        strand: str,
+        gap_length: int,
         scratch: Path,
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._model, self._genome, self._settings = model, genome, settings
+        self._model, self._genome = model, genome
         self._scratch, self._threads = scratch, threads
-        self._signs = signs_of(settings.strand)
-        self._by_segment = list(_by_segment(genome, regions, settings.gap_length))
+        self._signs = signs_of(strand)
+        self._by_segment = list(_by_segment(genome, regions, gap_length))
         self._progress, self._lock = progress, Lock()
         self._work = sum(
             self._sweep(segment, spans, sign) + sum(3 * (b - a) ** 2 / 2 for a, b in spans)
@@ -91,7 +93,7 @@ class Maps:
             for sign in self._signs
         )
 
-    def __iter__(self) -> Iterator[tuple[Interval, Map]]:
+    def __iter__(self) -> Iterator[tuple[Interval, list[Approach]]]:
         for contig, segment, spans in self._by_segment:
             plus = self._strand(contig, segment)
             with ExitStack() as stack:
@@ -102,15 +104,13 @@ class Maps:
                         for sign in self._signs
                     ]
                     interval = Interval(contig, segment[0] + start, segment[0] + stop)
-                    yield interval, self._map(came)
+                    yield interval, came
 
-    def _map(self, strands: Sequence[Approach]) -> Map:
-        chosen = self._settings
-        definition = DEFINITIONS[chosen.definition]
-        return region_map(
-            *(self._model, strands, definition, chosen.first_order, chosen.blocks, self._threads),
-            self._advance,
-        )
+    def advance(self, done: float) -> None:
+        """Tell of work that is done, on a map too, in any thread."""
+        if self._progress is not None:
+            with self._lock:
+                self._progress(done, self._work)
 
     def _strand(self, contig: str, segment: Span) -> Strand:
         vocabulary = self._model.vocabulary
@@ -133,7 +133,7 @@ class Maps:
             states = StoredStates(path, blank, f"depmap {sign}")
             order = sorted(range(len(spans)), key=lambda k: _first(plus.length, spans[k], sign))
             came = approaches(
-                plus, sign, [spans[k] for k in order], threads=self._threads, progress=self._advance
+                plus, sign, [spans[k] for k in order], threads=self._threads, progress=self.advance
             )
             for k, approach in zip(order, came, strict=True):
                 states[k + 1] = approach.state  # 0 is the blank state
@@ -153,11 +153,6 @@ class Maps:
     def _sweep(segment: Span, spans: Sequence[Span], sign: str) -> int:
         """Bases that are read before the last region."""
         return max(_first(segment[1] - segment[0], span, sign) for span in spans)
-
-    def _advance(self, done: float) -> None:
-        if self._progress is not None:
-            with self._lock:  # strands and branches run side by side
-                self._progress(done, self._work)
 
 
 def _first(length: int, span: Span, sign: str) -> int:

@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,15 +18,15 @@ import numpy as np
 from pgf_genome import __version__
 from pgf_genome.alphabet import BASES
 from pgf_genome.effects.definitions import DEFINITIONS
-from pgf_genome.effects.dependency import Map
+from pgf_genome.effects.dependency import Map, region_map
 from pgf_genome.effects.depmap.page import Page
 from pgf_genome.effects.depmap.pairs import COLUMNS, line, strongest
-from pgf_genome.effects.depmap.regions import Maps, Progress, regions_of
+from pgf_genome.effects.depmap.regions import Approached, Progress, regions_of
 from pgf_genome.effects.depmap.settings import Files, Settings
 from pgf_genome.engine.running import require_causal, running_of
 from pgf_genome.files import atomic, atomic_write_text
 from pgf_genome.intervals import Interval
-from pgf_genome.mamba.model import LanguageModel
+from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.process import peak_memory
 from pgf_genome.sequence import Genome, counterparts, decode_fasta
 from pgf_genome.sequence.annotation import Annotation, read_annotation
@@ -98,10 +98,13 @@ def map_regions(
     ):
         annotation = _annotation(files, genome)
         regions = regions_of(genome, files.region, files.bed)
-        maps = Maps(causal, genome, regions, settings, Path(scratch), threads, progress)
+        came = Approached(
+            *(causal, genome, regions, settings.strand, settings.gap_length, Path(scratch)),
+            *(threads, progress),
+        )
         described = _described(causal, settings)
         writer = _Writer(files, settings, genome, annotation, regions, described)
-        writer.write(maps)
+        writer.write(_maps(causal, came, settings, threads))
         facts = {
             "version": __version__,
             "fasta": {"name": os.path.basename(fasta), "sha256_of_bases": genome.digest},
@@ -116,6 +119,17 @@ def map_regions(
     facts["performance"] = {"seconds": round(seconds, 3), "peak_memory_bytes": peak_memory()}
     atomic_write_text(files.path("json"), json.dumps(facts, indent=2) + "\n")
     return Done(len(regions), (*writer.written, files.path("json")), seconds)
+
+
+def _maps(
+    model: CausalMamba, came: Approached, settings: Settings, threads: int | None
+) -> Iterator[tuple[Interval, Map]]:
+    definition = DEFINITIONS[settings.definition]
+    for region, strands in came:
+        yield region, region_map(
+            *(model, strands, definition, settings.first_order, settings.blocks, threads),
+            came.advance,
+        )
 
 
 def _annotation(files: Files, genome: Genome) -> Annotation | None:
@@ -170,7 +184,7 @@ class _Writer:
         self.facts: list[dict[str, Any]] = []
         self.written: list[Path] = []
 
-    def write(self, maps: Maps) -> None:
+    def write(self, maps: Iterable[tuple[Interval, Map]]) -> None:
         """Write arrays and pairs of every map, and the page of all."""
         page = Page(self._described, self._settings.min_distance)
         with ExitStack() as stack:
