@@ -91,9 +91,10 @@ def odds_by_definition(J: np.ndarray, log_p: dict[str, np.ndarray]) -> np.ndarra
         return np.log2(p) - np.log2(others)  # 1 - p without its digits lost
 
     cells = np.zeros((len(J), len(J)))
-    for sign, given in log_p.items():
+    for sign, reference in log_p.items():
         triangle = np.triu if sign == "+" else np.tril
-        cells += triangle(np.abs(log_odds(given + J) - log_odds(given)).max(axis=(1, 3)))
+        moved = log_odds(reference + J) - log_odds(reference)
+        cells += triangle(np.abs(moved).max(axis=(1, 3)))
     np.fill_diagonal(cells, 0)
     return np.where(np.isnan(J).any(axis=(1, 3)), np.nan, cells)
 
@@ -165,9 +166,9 @@ def plus_jacobian(model, ids: Tensor, start: int, stop: int) -> np.ndarray:
 
     assert start > 0
     gradient = torch.autograd.functional.jacobian(predict, x)[:, :, 0]  # (n, 4, L, V)
-    along = gradient[:, :, start:stop] - (
-        gradient[:, :, start:stop] * x[0, start:stop]
-    ).sum(-1, keepdim=True)
+    along = gradient[:, :, start:stop] - (gradient[:, :, start:stop] * x[0, start:stop]).sum(
+        -1, keepdim=True
+    )
     return along[..., bases].permute(2, 3, 0, 1).numpy()
 
 
@@ -188,7 +189,8 @@ def test_first_order_blocks_are_the_jacobian_of_autograd(name, strand, monkeypat
 def test_both_strands_are_stitched(tiny_model):
     ids = random_ids(50)
     plus, minus, both = (
-        np.nan_to_num(pgf.dependency_map(tiny_model, ids, 5, 45, strand=s)) for s in ("+", "-", "both")
+        np.nan_to_num(pgf.dependency_map(tiny_model, ids, 5, 45, strand=s))
+        for s in ("+", "-", "both")
     )
     assert np.array_equal(both, plus + minus)
     assert np.array_equal(plus, np.triu(plus, 1))
@@ -223,7 +225,9 @@ def test_no_map_depends_on_how_the_work_is_cut(length, span, tile, cut, first_or
     start, stop = sorted(min(edge, length) for edge in span)
     if start == stop:
         start, stop = 0, length
-    call = functools.partial(pgf.dependency_map, model, ids, start, stop, "jacobian-inf", first_order)
+    call = functools.partial(
+        pgf.dependency_map, model, ids, start, stop, "jacobian-inf", first_order
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dependency, "STEP", cut[0])
         patch.setattr(dependency, "ROWS", cut[1])
@@ -304,9 +308,6 @@ def test_the_correction_removes_what_positions_have_in_common():
     strength = np.array([1.0, 2.0, 3.0, 5.0, 8.0])
     blocks = np.zeros((5, 4, 5, 4))
     blocks[:, 0, :, 0] = np.outer(strength, strength)
-    blocks[2, :, 4] = np.nan
-    assert np.isfinite(frobenius_apc(blocks)).all() == False  # noqa: E712
-    blocks[2, :, 4] = 0
     found = frobenius_apc(blocks)
     assert np.array_equal(found, found.T)
     assert abs(found.sum()) < 1e-12

@@ -72,9 +72,7 @@ FILES = ("out_prefix", "region", "bed", "gff", "chrom_alias", "scratch_dir")
 @running("--scratch-dir", type=FilePath(folder=True), help="Folder for temporary files [beside "
          "the outputs].")  # fmt: skip
 @logged
-def depmap(
-    fasta: str, model: str, threads: int, device: str, dtype: str, **options: Any
-) -> None:
+def depmap(fasta: str, model: str, threads: int, device: str, dtype: str, **options: Any) -> None:
     """Map what every base of a region does to every prediction in it.
 
     Each base of the region is replaced by the three others, and a causal model predicts the region

@@ -1,8 +1,8 @@
 """Dependency maps of blocks: three published ways to make one number of a 4 x 4 block.
 
-Blocks are J[i, a, j, b] = log p_j(b | x with a at i) - log p_j(b | x), bases in the order A, C, G, T,
-0 where a is the observed base. Rows of a map are the substituted positions. A position without a
-base is NaN throughout, and takes no part in any mean.
+Blocks are J[i, a, j, b] = log p_j(b | x with a at i) - log p_j(b | x), bases in the order A, C, G,
+T; 0 where a is the observed base. Rows of a map are the substituted positions. A position without
+a base is NaN throughout, and takes no part in any mean.
 """
 
 from __future__ import annotations

@@ -240,8 +240,8 @@ def region_map(
         if array is not None:
             array[~known] = np.nan
             np.moveaxis(array, array.ndim // 2, 0)[~known] = np.nan
-    given = blocks if definition.cells is None else cells
-    return Map(definition.finish(given), blocks if keep_blocks else None)
+    made_of = blocks if blocks is not None and definition.cells is None else cells
+    return Map(definition.finish(made_of), blocks if keep_blocks else None)
 
 
 class _Job(NamedTuple):

@@ -114,8 +114,8 @@ def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
         log.info("%d tRNA genes, of which %d are used", len(named), len(folded))
         if len(folded) < 2:
             raise SequenceError(
-                f"{settings.gff}: {len(named)} tRNA genes, of which {len(folded)} are cloverleaves; "
-                "give the annotation of a genome with at least two"
+                f"{settings.gff}: {len(named)} tRNA genes, of which {len(folded)} are "
+                "cloverleaves; give the annotation of a genome with at least two"
             )
         scores = scored(model, genome, folded, scratch)
     shared = {
@@ -151,13 +151,11 @@ def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
 
 def annotated(gff: str, genome: Genome) -> Iterator[Trna]:
     """Read the tRNA genes of a file, in the order of the genome; those with N have no pairs."""
-    found = dict.fromkeys(
-        (feature.contig, feature.start, feature.stop, feature.strand)
-        for feature in read_features(gff)
-        if feature.kind in KINDS
-        and feature.contig in genome.lengths
-        and check_within(gff, feature, genome.lengths[feature.contig]) is None
-    )
+    found = set()
+    for feature in read_features(gff):
+        if feature.kind in KINDS and feature.contig in genome.lengths:
+            check_within(gff, feature, genome.lengths[feature.contig])
+            found.add((feature.contig, feature.start, feature.stop, feature.strand))
     rank = {name: i for i, name in enumerate(genome.lengths)}
     for contig, start, stop, strand in sorted(found, key=lambda f: (rank[f[0]], f[1:])):
         codes = genome.codes(contig, start, stop)
@@ -216,9 +214,7 @@ def scored(
     return {key: np.concatenate(parts) for key, parts in found.items()}
 
 
-def _maps(
-    model: CausalMamba, came: Sequence[Approach], first_order: bool
-) -> dict[str, np.ndarray]:
+def _maps(model: CausalMamba, came: Sequence[Approach], first_order: bool) -> dict[str, np.ndarray]:
     """The map of a region by every definition, from one computation."""
     odds = region_map(model, came, DEFINITIONS["logodds-max"], first_order, keep_blocks=True)
     blocks = odds.blocks

@@ -9,8 +9,8 @@ from threading import Lock
 
 from torch import Tensor
 
-from pgf_genome.effects.depmap.settings import LONGEST
 from pgf_genome.effects.dependency import Approach, approaches
+from pgf_genome.effects.depmap.settings import LONGEST
 from pgf_genome.effects.strand import Strand, signs_of
 from pgf_genome.engine.objective import Likelihood
 from pgf_genome.engine.spool import StoredStates
@@ -121,9 +121,7 @@ class Approached:
 
         return Strand(self._model, read, segment[1] - segment[0], Likelihood())
 
-    def _states(
-        self, plus: Strand, spans: Sequence[Span], stack: ExitStack
-    ) -> list[StoredStates]:
+    def _states(self, plus: Strand, spans: Sequence[Span], stack: ExitStack) -> list[StoredStates]:
         """Sweep the strands side by side, and keep the state before every region on disk."""
         blank = self._model.initial_state(1)
 

@@ -126,9 +126,12 @@ def _maps(
 ) -> Iterator[tuple[Interval, Map]]:
     definition = DEFINITIONS[settings.definition]
     for region, strands in came:
-        yield region, region_map(
-            *(model, strands, definition, settings.first_order, settings.blocks, threads),
-            came.advance,
+        yield (
+            region,
+            region_map(
+                *(model, strands, definition, settings.first_order, settings.blocks, threads),
+                came.advance,
+            ),
         )
 
 
@@ -206,9 +209,8 @@ class _Writer:
 
     def _arrays(self, region: Interval, letters: str, found: Map) -> None:
         """Write the ``.npz`` of a region."""
-        model, kind = self._described["model"], np.float32
-        if model["dtype"] == "float64":
-            kind = np.float64
+        model = self._described["model"]
+        kind = np.float64 if model["dtype"] == "float64" else np.float32
         arrays = {
             "map": found.cells.astype(kind),
             "contig": region.contig,
