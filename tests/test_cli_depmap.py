@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from test_influence import copying_model
 
 import pgf_genome as pgf
 from pgf_genome.alphabet import BASES
+from pgf_genome.effects.definitions import DEFINITIONS
 from pgf_genome.effects.depmap import page as depmap_page
 from pgf_genome.effects.depmap.page import Page, coded
 from pgf_genome.effects.depmap.pairs import COLUMNS, Pair, strongest
 from pgf_genome.effects.depmap.run import map_regions
+from pgf_genome.effects.depmap.settings import DEFINITIONS as DEFINITION_NAMES
 from pgf_genome.effects.depmap.settings import Files, Settings
 from pgf_genome.intervals import Interval
 
@@ -174,6 +177,31 @@ def test_what_cannot_be_mapped_is_refused_in_one_line(depmap, words, code, said)
     assert said in done.error
     left = Path(prefix).parent
     assert not left.exists() or list(left.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--pairs", "-1"),
+        ("--pairs", "9" * 30),
+        ("--min-distance", "0"),
+        ("--gap-length", "0"),
+        ("--definition", "max"),
+        ("--strand", "plus"),
+        ("--dtype", "half"),
+    ],
+)
+def test_odd_values_are_refused_in_one_line_that_names_the_option(depmap, option, value):
+    done, _ = depmap("-r", "one:1-20", option, value)
+    assert (done.code, done.out) == (2, "")
+    assert option in done.error
+
+
+def test_the_function_has_the_definitions_and_defaults_of_the_command():
+    assert tuple(DEFINITIONS) == DEFINITION_NAMES
+    function = inspect.signature(pgf.dependency_map).parameters
+    for name in ("definition", "first_order", "blocks", "strand"):
+        assert function[name].default == getattr(Settings, name)
 
 
 def test_a_region_without_end_is_refused(command, tmp_path):
