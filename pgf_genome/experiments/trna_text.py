@@ -90,7 +90,10 @@ def claims(table: pd.DataFrame) -> tuple[Claim, ...]:
             "Derivatives tell pairs as well as changes",
             "not stated",
             f"AUROC {_with_interval(first)} against {_with_interval(area)}",
-            _verdict(first["high"] >= area["low"], first["value"] >= area["value"] - 0.02),
+            # where neither tells them there is nothing to compare
+            _verdict(first["high"] >= area["low"], first["value"] >= area["value"] - 0.02)
+            if area["low"] > 0.5
+            else "not tested",
         )
     )
     return tuple(parts)
@@ -106,7 +109,7 @@ def paragraph(table: pd.DataFrame) -> str:
     chance = find(table, "exact", "AUPRC")["chance"]
     told = "; ".join(
         f"{name} AUROC {find(table, name, 'AUROC')['value']:.3f}, "
-        f"AUPRC {find(table, name, 'AUPRC')['value']:.3f}"
+        f"AUPRC {find(table, name, 'AUPRC')['value']:.4f}"
         for name in ("exact", "first-order", *BASELINES)
     )
     return (
@@ -115,11 +118,13 @@ def paragraph(table: pd.DataFrame) -> str:
         f"sequences), with {facts['paired']:,} pairs of bases in their stems; each was mapped in "
         "its whole contig, both strands. Cells are the larger of both directions; pairs of bases "
         f"that are four or fewer apart do not count. By {DEFAULT}: {told} (chance: 0.5 and "
-        f"{chance:.3f}). Complementarity is the number of hydrogen bonds that two bases would have "
+        f"{chance:.4f}). Complementarity is the number of hydrogen bonds that two bases would have "
         "and nearness their distance alone; neither needs a model. Intervals are over resampled "
         f"genes. {facts['machine']}."
     )
 
 
 def _with_interval(row: pd.Series) -> str:
-    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    digits = 3 if row["statistic"] == "AUROC" else 4  # precision is near zero
+    value, low, high = (f"{row[name]:.{digits}f}" for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"

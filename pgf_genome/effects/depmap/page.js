@@ -86,22 +86,23 @@ function axisOf(region, [low, high], title, more) {
   return axis;
 }
 
-/* Genes as squares on the diagonal, each with its name where it has room. */
+/* Genes as squares on the diagonal, each with its name beside it where it has room. The colours of
+   the map are dark in both themes, and so the squares are light. */
 function overlay(region) {
   const shapes = [], annotations = [], n = region.letters.length;
-  const span = view.columns[1] - view.columns[0];
+  const [left, right] = view.columns, span = right - left;
   for (const [from, to, name] of region.genes) {
     const start = Math.max(from - region.start, 0), stop = Math.min(to - region.start, n);
     const [low, high] = [region.start + start + 0.5, region.start + stop + 0.5];
     shapes.push({ type: "rect", x0: low, x1: high, y0: low, y1: high, fillcolor: "rgba(0,0,0,0)",
-      line: { color: color("--mark"), width: 1.2 } });
-    const seen = stop > view.columns[0] && start < view.columns[1]
-      && stop > view.rows[0] && start < view.rows[1];
+      line: { color: data.mark, width: 1.2 } });
+    const seen = stop > left && start < right && stop > view.rows[0] && start < view.rows[1];
     if (!seen || (stop - start) / span < 0.02) continue;
-    annotations.push({ text: name, showarrow: false, xanchor: "left", yanchor: "bottom",
-      x: region.start + Math.max(start, view.columns[0]) + 0.5,
+    const outside = (stop - left) / span < 0.88, edge = Math.min(stop, right);
+    annotations.push({ text: name, showarrow: false, yanchor: "top",
+      xanchor: outside ? "left" : "right", x: region.start + edge + 0.5,
       y: region.start + Math.max(start, view.rows[0]) + 0.5,
-      font: { size: 11, color: color("--mark") } });
+      font: { size: 11, color: data.mark } });
   }
   return { shapes, annotations };
 }

@@ -19,9 +19,12 @@ from pgf_genome.effects.depmap.pairs import Pair
 from pgf_genome.intervals import Interval
 from pgf_genome.pages import figures
 from pgf_genome.pages.frame import asset, html_page
+from pgf_genome.pages.palette import DARK
 
 # Largest size of a page beside plotly, and the steps of cells that are tried one after the other.
 ROOM, STEPS = 3_000_000, (254, 126, 62, 30, 14)
+# Bases of a region at most: of a longer one there would be too little to see for its size.
+WIDEST = 4096
 # Pairs in the table of a region.
 LISTED = 20
 
@@ -51,7 +54,7 @@ class Page:
         genes: Sequence[tuple[int, int, str]],
     ) -> None:
         """Take a map, if there is room for it."""
-        for steps in STEPS:
+        for steps in STEPS if len(cells) <= WIDEST else ():
             largest, text = coded(cells, steps)
             if len(text) <= self._room:
                 break
@@ -101,7 +104,12 @@ class Page:
             f"{escape(model)}. A row is the position that is substituted, a column the position "
             "whose prediction changes."
         )
-        data = {"regions": self._regions, "unit": told["unit"], "heat": figures.HEAT}
+        data = {
+            "regions": self._regions,
+            "unit": told["unit"],
+            "heat": figures.HEAT,
+            "mark": DARK.mark,
+        }
         return html_page(
             "depmap",
             f"Dependency map of {title}",

@@ -46,17 +46,24 @@ def strongest(cells: np.ndarray, count: int, min_distance: int) -> list[Pair]:
     min_distance : int
         Positions that the two are apart, at least.
     """
-    i, j = np.triu_indices(len(cells), min_distance)
-    value = np.maximum(cells[i, j], cells[j, i])
-    chosen = np.flatnonzero(value > 0)  # NaN is not
-    if len(chosen) > count:
-        least = np.partition(value[chosen], -count)[-count] if count else np.inf
-        chosen = chosen[value[chosen] >= least]
-    order = chosen[np.argsort(-value[chosen], kind="stable")][:count]
+    held = np.empty((0, 3))  # value, first, second
+    for i in range(len(cells) - min_distance if count else 0):
+        ahead = i + min_distance
+        value = np.maximum(cells[i, ahead:], cells[ahead:, i])
+        above = np.flatnonzero(value > 0)  # NaN is not
+        found = np.stack([value[above], np.full(len(above), float(i)), ahead + above], axis=1)
+        held = _first(np.concatenate([held, found]), count, room=count)
     return [
-        Pair(int(a), int(b), float(cells[a, b]), float(cells[b, a]))
-        for a, b in zip(i[order], j[order], strict=True)
+        Pair(i, j, float(cells[i, j]), float(cells[j, i]))
+        for i, j in _first(held, count)[:, 1:].astype(int).tolist()
     ]
+
+
+def _first(held: np.ndarray, count: int, room: int = 0) -> np.ndarray:
+    """The rows of the largest values, if there are more than ``room`` too many."""
+    if room and len(held) <= count + room:
+        return held
+    return held[np.argsort(-held[:, 0], kind="stable")[:count]]
 
 
 def line(region: Interval, letters: str, pair: Pair) -> str:

@@ -228,13 +228,13 @@ class _Writer:
         with atomic(path) as part, part.open("wb") as file:
             np.savez(file, **arrays)
         self.written.append(path)
-        known = ~np.isnan(found.cells)
+        largest = float(np.fmax.reduce(found.cells, axis=None))
         self.facts.append(
             {
                 "region": str(region),
                 "file": path.name,
                 "bases": len(region),
-                "largest": float(found.cells[known].max()) if known.any() else None,
+                "largest": None if np.isnan(largest) else largest,
             }
         )
 
