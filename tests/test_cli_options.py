@@ -372,18 +372,8 @@ def test_sizes_that_no_memory_holds_end_in_one_line(command, tmp_path, monkeypat
 def test_verbose_tells_what_is_read_planned_and_written(command, tmp_path):
     fasta, model = tmp_path / "in.fa", Path(__file__).parent / "oracles" / "hf_mamba_tiny"
     fasta.write_text(">a\n" + "".join(np.random.default_rng(0).choice(list("ACGT"), 90)) + "\n")
-    call = [
-        "attribute",
-        fasta,
-        "-m",
-        model,
-        "-t",
-        "1",
-        "-o",
-        tmp_path / "out",
-        "--format",
-        "bigwig",
-    ]
+    call = ("attribute", fasta, "-m", model, "-t", "1", "-o", tmp_path / "out")
+    call += ("--format", "bigwig")
     said = command(*call, "-v").err
     expected = (
         "model hf_mamba_tiny from",

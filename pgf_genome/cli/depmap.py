@@ -31,9 +31,9 @@ FILES = ("out_prefix", "region", "bed", "gff", "chrom_alias", "scratch_dir")
     cls=Command,
     short_help="Map which bases of a region act on which predictions.",
     examples=(
-        "pgf-genome depmap genome.fa -r chr1:1,001-2,000 -o out/locus --gff genes.gff3.gz",
-        "pgf-genome depmap genome.fa -b trnas.bed -o out/trnas --definition jacobian-inf",
-        "pgf-genome depmap genome.fa -r chr1:1,001-1,200 -o out/blocks --blocks --strand +",
+        "pgf-genome depmap genome.fa -r chr1:1,001-1,200 -o out/locus --gff genes.gff3.gz",
+        "pgf-genome depmap genome.fa -b regions.bed -o out/regions --definition jacobian-inf",
+        "pgf-genome depmap genome.fa -r chr1:1,001-1,060 -o out/blocks --blocks --strand +",
     ),
 )
 @click.argument("fasta", type=FilePath())

@@ -53,7 +53,10 @@ def figure(table: pd.DataFrame) -> go.Figure:
         drawn.add_scatter(
             x=rows["value"], y=names, mode="markers",
             marker={"size": 9, "color": [COLOURS.get(m, LIGHT.faint) for m in rows["method"]]},
-            error_x={"array": above, "arrayminus": below, "symmetric": False, "thickness": 1.5},
+            error_x={
+                "array": above, "arrayminus": below, "symmetric": False, "thickness": 1.5,
+                "color": LIGHT.faint,
+            },
             hovertemplate="%{y}: %{x:.3f}<extra></extra>", row=1, col=col,
         )  # fmt: skip
         drawn.add_vline(
