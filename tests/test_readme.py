@@ -261,6 +261,7 @@ def reader(tmp_path, monkeypatch):
     pysam.tabix_compress("genes.gff3", "genes.gff3.gz")
     Path("promoters.bed").write_text("chr1\t880\t900\n")
     Path("regions.bed").write_text("chr1\t100\t130\nchr2\t400\t420\n")
+    Path("promoters.bed").write_text("chr1\t100\t130\nchr2\t400\t420\n")
 
 
 @pytest.mark.slow

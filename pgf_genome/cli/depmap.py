@@ -32,7 +32,7 @@ FILES = ("out_prefix", "region", "bed", "gff", "chrom_alias", "scratch_dir")
     short_help="Map which bases of a region act on which predictions.",
     examples=(
         "pgf-genome depmap genome.fa -r chr1:1,001-1,200 -o out/locus --gff genes.gff3.gz",
-        "pgf-genome depmap genome.fa -b regions.bed -o out/regions --definition jacobian-inf",
+        "pgf-genome depmap genome.fa -b promoters.bed -o out/promoters --definition jacobian-inf",
         "pgf-genome depmap genome.fa -r chr1:1,001-1,060 -o out/blocks --blocks --strand +",
     ),
 )
