@@ -260,8 +260,6 @@ def reader(tmp_path, monkeypatch):
     Path("genes.gff3").write_text("chr1\tx\tgene\t901\t1200\t.\t+\t.\tID=g\n")
     pysam.tabix_compress("genes.gff3", "genes.gff3.gz")
     Path("promoters.bed").write_text("chr1\t880\t900\n")
-    Path("regions.bed").write_text("chr1\t100\t130\nchr2\t400\t420\n")
-    Path("promoters.bed").write_text("chr1\t100\t130\nchr2\t400\t420\n")
 
 
 @pytest.mark.slow
