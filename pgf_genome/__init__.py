@@ -23,6 +23,7 @@ _HOMES = {
     "Logit": "pgf_genome.engine.objective",
     "SquaredNorm": "pgf_genome.engine.objective",
     "impulse": "pgf_genome.effects.impulse",
+    "dependency_map": "pgf_genome.effects.dependency",
     "substitution_effects": "pgf_genome.effects.substitutions",
     "Training": "pgf_genome.pretrain.settings",
     "train": "pgf_genome.pretrain.training",

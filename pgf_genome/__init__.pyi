@@ -3,6 +3,7 @@
 from pgf_genome.attribution.in_memory import attribute_sequence as attribute_sequence
 from pgf_genome.attribution.run import attribute as attribute
 from pgf_genome.checkpoints.load import load_model as load_model
+from pgf_genome.effects.dependency import dependency_map as dependency_map
 from pgf_genome.effects.impulse import impulse as impulse
 from pgf_genome.effects.substitutions import substitution_effects as substitution_effects
 from pgf_genome.effects.variants import variant_effects as variant_effects

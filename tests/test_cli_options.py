@@ -22,6 +22,7 @@ from pgf_genome import cli
 from pgf_genome.attribution.options import FORMATS, Options
 from pgf_genome.cli import commands
 from pgf_genome.cli.common import Command
+from pgf_genome.effects.depmap import settings as depmap
 from pgf_genome.effects.pulses.settings import Options as ImpulseOptions
 from pgf_genome.engine.plan import DEFAULT_MEMORY
 from pgf_genome.experiments.peers import METHODS
@@ -64,7 +65,8 @@ def parsed(name: str, words: Iterable[str]) -> dict[str, object]:
 
 def default_of(name: str, option: str) -> object:
     """What a command gets for an option that is not given."""
-    needed = {"attribute": ["x"], "memory": ["x"]} | dict.fromkeys(("pretrain", "merge"), OUTPUT)
+    needed = {"attribute": ["x"], "memory": ["x"]}
+    needed |= dict.fromkeys(("depmap", "pretrain", "merge"), OUTPUT)
     needed["impulse"] = [*OUTPUT, "--at", "x"]
     return parsed(name, needed.get(name, ()))[option]
 
@@ -94,6 +96,8 @@ def test_no_help_states_a_default_by_hand():
     ("name", "library"),
     [
         ("attribute", Options),
+        ("depmap", depmap.Settings),
+        ("depmap", depmap.Files),
         ("memory", MemorySettings),
         ("impulse", ImpulseOptions),
         ("pretrain", Training),
@@ -226,6 +230,7 @@ ABSENT = {
     "pretrain": ["absent.fa"],
     "merge": ["absent"],
     "mutagenesis": ["absent.fa"],
+    "depmap": ["absent.fa", "-r", "a"],
     "variants": ["absent.fa", "absent.vcf"],
     "impulse": ["absent.fa", "--at", "a:1"],
     "experiment stiffness": [],
@@ -285,7 +290,7 @@ def test_the_folder_of_the_output_is_made_before_any_work(command, tmp_path, nam
     assert (tmp_path / "new" / "folder").is_dir()
 
 
-@pytest.mark.parametrize("name", ["attribute", "memory", "merge", "impulse"])
+@pytest.mark.parametrize("name", ["attribute", "depmap", "memory", "merge", "impulse"])
 def test_a_prefix_needs_a_name(command, tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = command(name, *ABSENT[name], "-o", "new/")
@@ -367,18 +372,8 @@ def test_sizes_that_no_memory_holds_end_in_one_line(command, tmp_path, monkeypat
 def test_verbose_tells_what_is_read_planned_and_written(command, tmp_path):
     fasta, model = tmp_path / "in.fa", Path(__file__).parent / "oracles" / "hf_mamba_tiny"
     fasta.write_text(">a\n" + "".join(np.random.default_rng(0).choice(list("ACGT"), 90)) + "\n")
-    call = [
-        "attribute",
-        fasta,
-        "-m",
-        model,
-        "-t",
-        "1",
-        "-o",
-        tmp_path / "out",
-        "--format",
-        "bigwig",
-    ]
+    call = ("attribute", fasta, "-m", model, "-t", "1", "-o", tmp_path / "out")
+    call += ("--format", "bigwig")
     said = command(*call, "-v").err
     expected = (
         "model hf_mamba_tiny from",

@@ -15,6 +15,7 @@ import click
 from pgf_genome import __version__
 from pgf_genome.cli.attribute import attribute
 from pgf_genome.cli.browse import browse
+from pgf_genome.cli.depmap import depmap
 from pgf_genome.cli.experiment import experiment
 from pgf_genome.cli.impulse import impulse
 from pgf_genome.cli.inspect import inspect
@@ -39,6 +40,7 @@ def commands() -> None:
 
 commands.add_command(attribute)
 commands.add_command(browse)
+commands.add_command(depmap)
 commands.add_command(experiment)
 commands.add_command(impulse)
 commands.add_command(inspect)

@@ -42,6 +42,7 @@ EXPERIMENTS = {
     "memory-init": Entry("Measure the memory of initialisations (arXiv 2510.00563)."),
     "initialisation": Entry("Train from several initialisations, free and frozen.", ("fasta",)),
     "biology": Entry("Test what a model knows of genes and mutations.", ("fasta", "gff", "model")),
+    "trna": Entry("Test whether dependency maps show stems of tRNAs.", ("fasta", "gff", "model")),
 }
 
 

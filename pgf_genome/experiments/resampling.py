@@ -96,6 +96,27 @@ def auroc(lower: Sample, higher: Sample, weights: np.ndarray) -> Estimate:
     return _estimate(np.array([area(row) for row in weights]), split)
 
 
+def average_precision(lower: Sample, higher: Sample, weights: np.ndarray) -> Estimate:
+    """Estimate the mean precision over all of ``higher``, called from the largest value down.
+
+    The area under the curve of precision against recall, as steps; equal values are called at once.
+    """
+    both = np.concatenate([lower.values, higher.values])
+    unit = np.concatenate([lower.unit, higher.unit])
+    levels, rank = np.unique(-both, return_inverse=True)
+    split = len(lower.values)
+
+    def area(row: np.ndarray) -> float:
+        weight = row[unit]
+        false = np.bincount(rank[:split], weight[:split], minlength=len(levels)).cumsum()
+        found = np.bincount(rank[split:], weight[split:], minlength=len(levels))
+        true = found.cumsum()
+        precision = _ratio(true, true + false)
+        return float(np.nansum(found * precision) / true[-1]) if true[-1] else np.nan
+
+    return _estimate(np.array([area(row) for row in weights]), split)
+
+
 def correlation(
     x: np.ndarray, y: np.ndarray, unit: np.ndarray, weights: np.ndarray, method: str
 ) -> Estimate:

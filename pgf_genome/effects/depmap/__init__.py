@@ -1,0 +1,1 @@
+"""The command ``depmap``: dependency maps of regions, from files to files."""
