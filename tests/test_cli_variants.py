@@ -24,7 +24,7 @@ def given(tmp_path, monkeypatch):
     def run(*options: str) -> tuple[tuple, bytes]:
         seen = []
 
-        def scorer(model, genome, scoring, threads, progress):
+        def scorer(model, genome, scoring, threads):
             seen.append((scoring, threads))
             return by_position(genome)
 
@@ -40,8 +40,8 @@ def given(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "near", "said"),
     [
-        ([], 16, b"near 16: the change and 16 bases behind it"),
-        (["--near", "4"], 4, b"near 4: the change and 4 bases"),
+        ([], 16, b"near 16: 16 bases are run again, the last changed one the first"),
+        (["--near", "4"], 4, b"near 4: 4 bases are run again"),
         (["--near", "exact"], None, b"exact: all bases downstream"),
         (["--near", "first-order"], 0, b"first-order in the state behind"),
     ],

@@ -43,7 +43,7 @@ def brute_force(model):
         return (likelihood(text) + likelihood(text[::-1].translate(pair))) / 2
 
     def of_genome(genome: Genome):
-        def score(contig: str, variants: Sequence[Variant]) -> Iterable[float]:
+        def score(contig: str, variants: Sequence[Variant], report=None) -> Iterable[float]:
             whole = CONTIGS[contig].upper()
             for position, ref, alt in variants:
                 assert whole[position : position + len(ref)] == ref
@@ -102,7 +102,7 @@ def test_a_scorer_is_given_the_variants_of_a_contig_together(fasta):
     seen = []
 
     def scorer(genome: Genome):
-        def score(contig, variants):
+        def score(contig, variants, report):
             seen.append((contig, list(variants), variants[1:], variants[-1]))
             return [v.position for v in variants]
 
@@ -182,7 +182,7 @@ def test_an_effect_that_is_not_finite_is_an_error(fasta, value):
     values = iter([1.0, value, 2.0])
     with pytest.raises(IntegrityError, match="1:5 T>C: the effect is not a finite number"):
         scored(
-            fasta, records("1:3 G A", "1:5 T C", "1:9 A C"), scorer=lambda g: lambda c, v: values
+            fasta, records("1:3 G A", "1:5 T C", "1:9 A C"), scorer=lambda g: lambda *given: values
         )
     assert not (fasta.parent / "o.vcf").exists()
 
@@ -191,7 +191,7 @@ def test_a_vcf_that_changes_during_the_run_is_an_error(fasta):
     for other in (records("1:3 G A"), records(*["1:3 G A"] * 3)):
 
         def scorer(genome: Genome, other: str = other):
-            def score(contig, variants):
+            def score(contig, variants, report):
                 (fasta.parent / "in.vcf").write_text(other)
                 return [1.0] * len(variants)
 

@@ -57,6 +57,7 @@ class Flag(IntEnum):
     UNKNOWN_CONTIG = 7
     OUTSIDE_CONTIG = 8
     REF_DIFFERS = 9
+    NOT_SNV = 10
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -72,12 +73,14 @@ MEANINGS = {
     Flag.UNKNOWN_CONTIG: "CHROM is not in the FASTA",
     Flag.OUTSIDE_CONTIG: "POS is 0 or REF reaches past the end of the contig",
     Flag.REF_DIFFERS: "REF differs from the FASTA",
+    Flag.NOT_SNV: "only SNVs have a masked score",
 }
 
 
 # The INFO fields that are ours, whichever of them a run writes.
-EFFECT, FLAG, GENE, CONSEQUENCE = KEYS = (
+EFFECT, MASKED_SCORE, FLAG, GENE, CONSEQUENCE = KEYS = (
     "PGF_EFFECT",
+    "PGF_MASKED_SCORE",
     "PGF_FLAG",
     "PGF_GENE",
     "PGF_CONSEQUENCE",
@@ -311,6 +314,12 @@ def flag_of_allele(ref: str, alt: str) -> Flag:
     if ref.strip("ACGTacgt") or alt.strip("ACGTacgt"):
         return Flag.NOT_ACGT
     return Flag.SCORED
+
+
+def is_snv(ref: str, alt: str) -> bool:
+    """Whether two sequences differ in one base at most, and in nothing else."""
+    changed = sum(a != b for a, b in zip(ref.upper(), alt.upper(), strict=False))
+    return len(ref) == len(alt) and changed <= 1
 
 
 def with_info(line: bytes, values: Iterable[tuple[str, str]]) -> bytes:
