@@ -56,15 +56,15 @@ def effects_of(
     # both from the end on, as the sweep meets them
     to_leave = sorted(jobs, key=lambda job: job.change.leave)
     to_end = sorted((job for job in jobs if job.end < strand.length), key=lambda job: job.end)
-    last = max(job.change.leave if job.end == strand.length else job.end for job in jobs)
     ends: dict[int, Stretch] = {}  # where pending branches are left to first order, by number
-    seen = to_leave[0].change.leave, last + 1
+    places = {job.change.leave for job in to_leave} | {job.end for job in to_end}
+    seen = [(place, place + 1) for place in sorted(places)]
     passes = _passes(plan, seen) + sum(job.steps for job in jobs)
 
     def progress(done: float) -> None:
         report(done / passes)
 
-    for stretch in strand.stretches(plan, [seen], size, threads, progress=progress):
+    for stretch in strand.stretches(plan, seen, size, threads, progress=progress):
         while to_end and to_end[-1].end >= stretch.start:
             job = to_end.pop()
             ends[job.number] = stretch.part(job.end, job.end + 1).copied()
@@ -80,13 +80,13 @@ def effects_of(
     return effects
 
 
-def _passes(plan: Plan, seen: Span) -> float:
+def _passes(plan: Plan, seen: Sequence[Span]) -> float:
     """Work of the sweeps, in forward passes of one base."""
-    stretched = plan.meeting([seen])
-    after = range(stretched[-1] + 1, plan.tiles)
+    cut = plan.meeting(seen)
+    swept = plan.length - plan.bounds(cut[0])[0]
+    more = sum(stop - start for start, stop in map(plan.bounds, cut))
     forth = plan.replayed * plan.tile_length
-    swept, cut = (sum(b - a for a, b in map(plan.bounds, ks)) for ks in (after, stretched))
-    return forth + SWEEP_PASSES * swept + STRETCH_PASSES * cut
+    return forth + SWEEP_PASSES * swept + (STRETCH_PASSES - SWEEP_PASSES) * more
 
 
 @dataclass(frozen=True)
