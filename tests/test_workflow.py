@@ -119,7 +119,8 @@ def test_everything_promised_is_there(finished):
     each = [*kinds, *(f"{t}.{s}" for t in TRACKS for s in ("bw", "bedgraph.gz", "bedgraph.gz.tbi"))]
     expected = {f"{genome}.{name}" for genome in GENOMES for name in each}
     found = {path.name for path in results.iterdir() if path.is_file()}
-    assert found == expected | {"summary.tsv", "summary.html"}
+    variants = {f"first.variants.vcf.gz{suffix}" for suffix in ("", ".tbi")}
+    assert found == expected | variants | {"summary.tsv", "summary.html"}
     logs = {path.relative_to(results / "logs").as_posix() for path in results.rglob("*.log")}
     assert {"attribute/first.0002.log", "plan/second.log", "merge/first.log"} <= logs
     benchmark = (results / "benchmarks" / "attribute" / "first.0000.tsv").read_text()
@@ -140,9 +141,23 @@ def test_tracks_are_byte_for_byte_those_of_one_run(finished, environment, tmp_pa
 
 
 @pytest.mark.slow
+def test_variants_are_byte_for_byte_those_of_one_run(finished, environment, tmp_path):
+    data = finished / "data"
+    executable = shutil.which("pgf-genome", path=environment["PATH"])
+    words = ["variants", data / "first.fa", data / "first.vcf", "-o", tmp_path / "o.vcf.gz", "-q"]
+    subprocess.run([executable, *words, "-t", "1"], env=environment, check=True)
+    for suffix in ("", ".tbi"):
+        joined = finished / "results" / f"first.variants.vcf.gz{suffix}"
+        assert joined.read_bytes() == (tmp_path / f"o.vcf.gz{suffix}").read_bytes()
+
+
+@pytest.mark.slow
 def test_contigs_are_scattered_and_parts_removed(finished):
     work = finished / "results" / "work"
     beds = {path.relative_to(work).as_posix(): path.read_text() for path in work.rglob("*.bed")}
+    assert json.loads((work / "first.variants" / "groups.json").read_text()) == [
+        ["chrA"], ["chrB", "chrC"], ["chrD"],
+    ]  # fmt: skip
     assert beds == {
         "first.groups/0000.bed": "chrA\t0\t420\n",
         "first.groups/0001.bed": "chrB\t0\t180\nchrC\t0\t90\n",
@@ -150,7 +165,8 @@ def test_contigs_are_scattered_and_parts_removed(finished):
         "second.groups/0000.bed": "plasmid\t50\t250\n",
     }
     left = {path.name for path in work.iterdir()}
-    assert left == {f"{genome}.{kind}" for genome in GENOMES for kind in ("groups", "plan.json")}
+    kept = {f"{genome}.{kind}" for genome in GENOMES for kind in ("groups", "plan.json")}
+    assert left == kept | {"first.variants"}
 
 
 @pytest.mark.slow
@@ -349,6 +365,8 @@ FIRST = {"genome": "first", "fasta": "data/first.fa"}
         ),
         ({}, [FIRST | {"model": "ecoli-d12"}], "nor a bundled name (ecoli-yeast-d128)"),
         ({}, [FIRST, FIRST], "genome first is listed twice"),
+        ({}, [FIRST | {"vcf": "none.vcf"}], "none.vcf"),
+        ({"near": "all"}, [FIRST], "'all' is not valid under any of the given schemas"),
         ({}, [FIRST | {"genome": "# first"}], "no genome is listed"),
         ({}, [FIRST | {"fasta": "none.fa"}], "none.fa"),
     ],

@@ -95,7 +95,7 @@ def variants(
     once with it and once without. What cannot be scored (symbolic alleles, *, breakends, letters
     other than A C G T, a REF that is not in the FASTA) has a flag that says why. Memory does not
     grow with the number of records; only contigs that have records are read by the model. VCF is
-    plain, gzip or bgzip; "-" is standard input.
+    plain, gzip, bgzip or BCF; "-" is standard input.
 
     \b
     INFO fields

@@ -193,7 +193,7 @@ def annotate(
             for take in takers:
                 take(scored)
     for path in outputs:
-        _index(path, summary)
+        index_sorted(path, summary)
     return summary
 
 
@@ -332,7 +332,7 @@ def _alleles(scores: Path) -> Iterator[tuple[float, Flag]]:
                 yield effect, Flag(flag)
 
 
-def _index(path: str, summary: Summary) -> None:
+def index_sorted(path: str, summary: Summary) -> None:
     """Index an output if it is a compressed VCF; say if that is not possible."""
     if is_table(path) or not path.endswith(COMPRESSED):
         return
