@@ -91,7 +91,8 @@ def jobs(printed: str, rule: str) -> list[str]:
 def tracks(folder: Path, genome: str) -> dict[str, bytes]:
     """Tracks with their indexes, and the table of lengths."""
     suffixes = {".bw", ".gz", ".tbi", ".sizes"}
-    return {p.name: p.read_bytes() for p in folder.glob(f"{genome}.*") if p.suffix in suffixes}
+    found = (p for p in folder.glob(f"{genome}.*") if p.suffix in suffixes)
+    return {p.name: p.read_bytes() for p in found if ".variants." not in p.name}
 
 
 def attribute(environment: dict[str, str], fasta: Path, prefix: Path, *options: str) -> None:

@@ -206,4 +206,4 @@ def variants_parts(wildcards):
     numbers = sorted(
         glob_wildcards(f"{split_folder(wildcards)}/{{group}}.vcf.gz").group
     )
-    return [f"{WORK}/{wildcards.genome}.{n}.variants.vcf.gz" for n in numbers]
+    return [f"{WORK}/{wildcards.genome}.{n}.variants.vcf" for n in numbers]

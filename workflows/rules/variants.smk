@@ -25,7 +25,7 @@ rule variants:
         vcf=variants_part,
         companions=annotation,
     output:
-        vcf=temp(f"{WORK}/{{genome}}.{{group}}.variants.vcf.gz"),
+        vcf=temp(f"{WORK}/{{genome}}.{{group}}.variants.vcf"),
         summary=temp(f"{WORK}/{{genome}}.{{group}}.variants.summary.json"),
     log:
         f"{OUT}/logs/variants/{{genome}}.{{group}}.log",
