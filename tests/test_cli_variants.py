@@ -100,6 +100,18 @@ def numbers(output: str, key: str) -> list[float]:
     return [float(value) for values in found for value in values.split(",") if value != "."]
 
 
+def test_segments_are_scored_each_by_itself(scored):
+    done, output = scored("hf_mamba_tiny", "--near", "exact")
+    assert done.code == 0
+    loaded, two = pgf.load_model(ORACLES / "hf_mamba_tiny", dtype=torch.float64), BASES[::-1]
+    expected = [
+        *pgf.variant_effects(loaded, BASES, [(2, "G", "A"), (2, "G", "T"), (4, "TG", "T")]),
+        *pgf.variant_effects(loaded, BASES, [(2, "G", "C")]),
+        *pgf.variant_effects(loaded, two, [(4, two[4], "C")]),
+    ]
+    assert numbers(output, "PGF_EFFECT") == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("model", ["caduceus_ph_tiny", "caduceus_ps_tiny"])
 def test_a_bidirectional_model_runs_windows_within_segments(scored, model):
     done, output = scored(model, "--window", "16")

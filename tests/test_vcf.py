@@ -121,6 +121,12 @@ def test_older_fields_of_ours_are_replaced(fasta):
     assert b"old" not in output
 
 
+def test_a_vcf_without_records_has_none_afterwards(fasta):
+    output, summary = scored(fasta, HEADER, "o.vcf.gz")
+    assert without(output) == HEADER.encode()
+    assert (summary.records, summary.alleles) == (0, 0)
+
+
 def test_ten_thousand_alternatives_in_one_record(fasta):
     alts = [f"G{'ACGT'[i % 4] * (i // 4 + 1)}" for i in range(10_000)]
     output, summary = scored(fasta, records(f"1:3 G {','.join(alts)}"))

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models import assert_within
-from vcfs import CONTIGS, genome_file, infos, records, scored, without
+from vcfs import CONTIGS, MEANING, genome_file, infos, records, scored, without
 
 import pgf_genome as pgf
 from pgf_genome.effects import by_contig
 from pgf_genome.effects.by_contig import ByContig, Variant
 from pgf_genome.effects.scorer import scorer
-from pgf_genome.effects.settings import Scoring
+from pgf_genome.effects.scoring import score_vcf
+from pgf_genome.effects.settings import Files, Scoring
 from pgf_genome.effects.vcf import Flag
 from pgf_genome.errors import IntegrityError, SequenceError
 from pgf_genome.sequence import Genome
@@ -96,6 +97,31 @@ def test_the_engine_gives_the_effects_of_the_changed_sequences(fasta, tiny_model
     found, _ = scored(fasta, vcf, scorer=lambda g: scorer(tiny_model, g, Scoring(near)))
     expected, _ = scored(fasta, vcf, scorer=brute_force(tiny_model))
     assert infos(found) == infos(expected)
+
+
+def test_variants_of_a_contig_may_take_several_passes(fasta, tiny_model, monkeypatch):
+    vcf = records("2:3 c a", "1:3 G A,T,GTT", "1:30 g C", "1:1 ACG A", "2:9 A ACC", "1:5 TGC AAA")
+    expected, _ = scored(fasta, vcf, scorer=lambda g: scorer(tiny_model, g, Scoring(8)))
+    monkeypatch.setattr("pgf_genome.effects.scorer.AT_ONCE", 2)
+    found, _ = scored(fasta, vcf, scorer=lambda g: scorer(tiny_model, g, Scoring(8)))
+    assert infos(found) == infos(expected)
+
+
+@pytest.mark.parametrize("near", [None, 4])
+def test_progress_goes_on_within_a_contig_and_ends_with_all_variants(fasta, tiny_model, near):
+    seen = []
+    vcf = records("1:3 G A,T,GTT", "1:30 g C", "2:1 G A", "2:3 c <DEL>")
+    (fasta.parent / "in.vcf").write_text(vcf)
+    files = Files(str(fasta.parent / "in.vcf"), str(fasta.parent / "o.vcf"))
+    score_vcf(
+        fasta, files, lambda g: scorer(tiny_model, g, Scoring(near)), MEANING,
+        lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    done, totals = zip(*seen, strict=True)
+    assert set(totals) == {5}
+    assert sum(done) == pytest.approx(5)
+    assert max(done) < 4
+    assert all(part >= 0 for part in done)
 
 
 def test_a_scorer_is_given_the_variants_of_a_contig_together(fasta):

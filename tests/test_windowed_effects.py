@@ -104,6 +104,14 @@ def test_windows_are_the_same_on_the_other_strand(length, size, replaced, new, d
         assert left == right or start == 0 or stop == length
 
 
+def test_nothing_is_left_where_all_is_deleted():
+    model = model_of("one strand")
+    found = pgf.variant_effects(model, "ACGT", [(0, "ACGT", ""), (0, "A", "A")], strand="+")
+    assert found == pytest.approx([-pseudo_likelihood(model, "ACGT", "+"), 0], abs=1e-12)
+    assert pgf.variant_effects(model, "ACGT", []).shape == (0,)
+    assert pgf.substitution_effects(model, "ACGT", 2, 2, None).shape == (0, 4)
+
+
 def test_equal_windows_are_run_once(monkeypatch):
     from pgf_genome.engine import windows
 
@@ -242,5 +250,8 @@ def test_what_does_not_go_with_a_model_is_refused():
         pgf.variant_effects(model_of("one strand"), TEXT, [(6, "A", "T")], score="masked")
     with pytest.raises(UsageError, match="`score` effect: choose from likelihood, masked"):
         pgf.variant_effects(causal, "ACGT", [(1, "C", "T")], score="effect")
+    headless = random_model(bidirectional_config(has_head=False, tied=False))
+    with pytest.raises(UsageError, match="predicts nothing: a variant is scored by predictions"):
+        pgf.variant_effects(headless, TEXT, [(6, "A", "T")])
     with pytest.raises(UsageError, match="`window` must be at least 1, not 0"):
         pgf.variant_effects(model_of("one strand"), TEXT, [(6, "A", "T")], window=0)

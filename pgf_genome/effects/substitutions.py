@@ -72,8 +72,7 @@ def substitution_effects(
         The minus strand is the reverse complement, mapped back; both are the mean of the two.
     objective : Objective, optional
         Default: ``Likelihood()``, or the pseudo-likelihood of the bases for a bidirectional model.
-        With fixed targets these are the bases of ``ids``, at a
-        substituted position too.
+        With fixed targets these are the bases of ``ids``, at a substituted position too.
     tile_length, threads
         As for `adjoint`; the result does not depend on them, to rounding.
 

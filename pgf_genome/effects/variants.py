@@ -108,7 +108,7 @@ def fitted(model: LanguageModel, scoring: Scoring) -> Scoring:
         If the scoring is not for this kind of model.
     """
     running = running_of(model)
-    running.check(running.likelihood())
+    running.require_head("a variant is scored by predictions; choose a model with a head")
     if scoring.score == MASKED:
         if running.streams:
             raise UsageError(

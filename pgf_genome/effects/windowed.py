@@ -119,8 +119,10 @@ def effects_of(
             tile = replace(tile, targets=model.one_hot(tokens.read(window.start, window.stop)))
         return objective(tile).item()
 
-    found = run(model, tokens, [*plain, *changed], value, report)
-    return np.array([found[a] - found[b] for a, b in zip(changed, plain, strict=True)])
+    windows = [window for window in (*plain, *changed) if window.length]
+    found = run(model, tokens, windows, value, report)
+    # where all of a sequence is deleted, no term of F is left
+    return np.array([found.get(a, 0.0) - found[b] for a, b in zip(changed, plain, strict=True)])
 
 
 def substitution_effects(
@@ -153,7 +155,7 @@ def _of_bases(
 ) -> np.ndarray:
     """Effects of all substitutions at the positions of a span of one strand, (n, 4)."""
     bases = np.array(model.vocabulary.base_ids)
-    observed = tokens.read(*span).numpy()[:, None] == bases
+    observed = tokens.read(*span).cpu().numpy()[:, None] == bases
     effects = np.where(observed.any(axis=1, keepdims=True), np.where(observed, 0.0, np.nan), np.nan)
     rows, others = np.nonzero(observed.any(axis=1, keepdims=True) & ~observed)
     places = (rows + span[0]).tolist()
