@@ -34,7 +34,8 @@ computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
         "pgf-genome variants genome.fa calls.vcf.gz -o calls.scored.vcf.gz",
         "pgf-genome variants genome.fa calls.vcf.gz -o calls.tsv --gff genes.gff3.gz --near 32",
         "pgf-genome variants chr1.fa chr1.vcf -o - --near exact > chr1.scored.vcf",
-        "pgf-genome variants tair10.fa snps.vcf -o snps.tsv -m PlantCaduceus_l20 --score masked",
+        "pgf-genome variants tair10.fa snps.vcf -o snps.tsv --score masked "
+        "-m kuleshov-group/PlantCaduceus_l20",
     ),
 )
 @click.argument("fasta", type=FilePath())
@@ -45,9 +46,9 @@ computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
           "of a window, for a bidirectional model). masked: log p(ALT) - log p(REF) at the masked "
           "position; SNVs and models with a mask token only.")  # fmt: skip
 @computed("--near", type=Near(), metavar=Near.name, default=str(Scoring.near),
-          show_default="16; exact for a bidirectional model",
           help="W bases are run again, the last changed one the first of them; what follows is "
-          "first-order in the state. With first-order the change alone is run.")  # fmt: skip
+          "first-order in the state. With first-order the change alone is run. "
+          f"[{Scoring.near}; exact for a bidirectional model]")  # fmt: skip
 @computed("--strand", type=click.Choice(STRANDS), default=Scoring.strand, show_default=True,
           help="A causal model on the plus strand alone sees effects on downstream bases "
           "only.")  # fmt: skip

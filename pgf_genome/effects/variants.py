@@ -112,8 +112,8 @@ def fitted(model: LanguageModel, scoring: Scoring) -> Scoring:
     if scoring.score == MASKED:
         if running.streams:
             raise UsageError(
-                f"`score` masked is for bidirectional models; {model.name} is causal, and sees a "
-                "base before it predicts it by no mask: use `score` likelihood"
+                f"`score` masked is for bidirectional models; {model.name} is causal and masks no "
+                "base: use `score` likelihood"
             )
         if model.vocabulary.mask_id is None:
             raise UsageError(
