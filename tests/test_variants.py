@@ -97,7 +97,7 @@ def test_any_variant_of_any_sequence(text_and_variants, tile, size, sign):
     ids = model.tokenize(text)
     x = model.one_hot(ids)[None]
     plus = Strand(model, lambda a, b: x[:, a:b], len(text), pgf.Likelihood())
-    tokens = Tokens(lambda a, b: ids[a:b], len(text), model.vocabulary)
+    tokens = Tokens.of(ids, model.vocabulary)
     changes = [change_of(tokens, *variant) for variant in variants]
     near = [
         effects_of(plus, Plan(len(text), t), changes, 3, s) for t, s in ((99, 99), (tile, size))

@@ -222,7 +222,7 @@ def test_strands_of_a_model_that_reads_both_are_the_same():
 def test_the_other_strand_of_tokens_is_read_from_its_end():
     model = model_of("one strand")
     ids = model.tokenize(TEXT)
-    other = Tokens(lambda a, b: ids[a:b], len(ids), model.vocabulary).reverse()
+    other = Tokens.of(ids, model.vocabulary).reverse()
     assert other.between(3, 9) == tuple(reverse_complement(model, ids)[3:9].tolist())
     assert [COMPLEMENT[i] for i in other.between(0, 41)] == ids.flip(0).tolist()
 

@@ -34,6 +34,11 @@ class Tokens:
     length: int
     vocabulary: Vocabulary
 
+    @classmethod
+    def of(cls, ids: Tensor, vocabulary: Vocabulary) -> Tokens:
+        """Those of a sequence in memory, int64 (L,)."""
+        return cls(lambda start, stop: ids[start:stop], len(ids), vocabulary)
+
     def reverse(self) -> Tokens:
         """The other strand, in its own direction of reading."""
         paired = torch.tensor(self.vocabulary.complement)

@@ -89,8 +89,7 @@ def variant_effects(
     strand suffices if the model reads both.
     """
     scoring = fitted(model, Scoring(near, strand, score=score, window=window))
-    ids = token_ids(model, sequence)
-    tokens = Tokens(lambda start, stop: ids[start:stop], len(ids), model.vocabulary)
+    tokens = Tokens.of(token_ids(model, sequence), model.vocabulary)
     return scores_of(model, scoring, tokens, variants, tile_length, threads)
 
 

@@ -136,8 +136,7 @@ def substitution_effects(
 ) -> np.ndarray:
     """`substitutions.substitution_effects` under a bidirectional model."""
     refuse_near(model, near)
-    known, (start, stop) = token_ids(model, ids), span
-    plus = Tokens(lambda first, last: known[first:last], len(known), model.vocabulary)
+    plus, (start, stop) = Tokens.of(token_ids(model, ids), model.vocabulary), span
     mirror = getattr(objective, "on_minus_strand", lambda length: objective)
     size = running_of(model).layout().at_once
 
@@ -156,7 +155,7 @@ def _of_bases(
     """Effects of all substitutions at the positions of a span of one strand, (n, 4)."""
     bases = np.array(model.vocabulary.base_ids)
     observed = tokens.read(*span).cpu().numpy()[:, None] == bases
-    effects = np.where(observed.any(axis=1, keepdims=True), np.where(observed, 0.0, np.nan), np.nan)
+    effects = np.where(observed, 0.0, np.nan)
     rows, others = np.nonzero(observed.any(axis=1, keepdims=True) & ~observed)
     places = (rows + span[0]).tolist()
     changes = [
