@@ -50,6 +50,7 @@ def given(tmp_path, monkeypatch):
         (["--near", "4"], 4, b"near 4: 4 bases are run again"),
         (["--near", "exact"], None, b"exact: all bases downstream"),
         (["--near", "first-order"], 0, b"first-order in the state behind"),
+        (["--near", "1"], 1, b"first-order in the state behind"),
     ],
 )
 def test_the_method_is_in_the_header(given, options, near, said):

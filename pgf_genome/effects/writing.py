@@ -93,7 +93,7 @@ class Meaning:
             return f"exact: {place}, run with and without it"
         if near is None:
             return "exact: all bases downstream are run again"
-        if near == 0:
+        if near <= 1:
             return "first-order in the state behind the change"
         return (
             f"near {near}: {near} bases are run again, the last changed one the first of them; "
