@@ -13,9 +13,9 @@ from models import assert_within
 
 import pgf_genome as pgf
 from pgf_genome.errors import SequenceError
-from pgf_genome.experiments import biology, mutations
+from pgf_genome.experiments import biology
+from pgf_genome.experiments.gene_snvs import KINDS, Snvs, substitutions
 from pgf_genome.experiments.genes import Annotation, Gene, is_whole, read_annotation
-from pgf_genome.experiments.mutations import KINDS, Reach, Snvs, exact_effects, substitutions
 from pgf_genome.intervals import Interval
 from pgf_genome.sequence import BASES, decode_fasta, encode, reverse_complement
 
@@ -195,42 +195,11 @@ def whole_effects(tiny_model, sequence, some) -> np.ndarray:
     return np.array(effects)
 
 
-@pytest.mark.parametrize(("step", "batch"), [(256, 64), (5, 3), (7, 1)])
-def test_exact_effects_are_those_of_whole_sequences(
-    step, batch, tiny_model, sequence, some, whole_effects, monkeypatch
-):
-    monkeypatch.setattr(mutations, "STEP", step)
-    monkeypatch.setattr(mutations, "BATCH", batch)
-    found = exact_effects(tiny_model, sequence, some, Reach(100, tolerance=0))
-    assert_within(1e-10, found.total, whole_effects)
-    assert_within(1e-10, found.within[:, -1], whole_effects)  # all within 64 bases
-
-
-def test_first_base_alone_is_the_log_odds(tiny_model, sequence, some):
-    found = exact_effects(tiny_model, sequence, some).within[:, 0]
-    strands = [(sequence, some.position, some.alt)]
-    strands.append((reverse_complement(sequence), 39 - some.position, 3 - some.alt))
-    expected = np.zeros(7)
-    for codes, position, alt in strands:
-        ids = tiny_model.vocabulary.encode(codes)
-        log_p = pgf.log_probs(tiny_model, ids)  # row t predicts base t + 1
-        bases = np.array(tiny_model.vocabulary.base_ids)
-        for i in np.flatnonzero(position):  # nothing predicts the first base
-            row = log_p[position[i] - 1]
-            expected[i] += (row[bases[alt[i]]] - row[ids[position[i]]]) / 2
-    assert_within(1e-10, found, expected)
-
-
-def test_a_batch_stops_when_little_is_added_and_says_what_that_was(
-    tiny_model, sequence, some, monkeypatch
-):
-    monkeypatch.setattr(mutations, "STEP", 5)
-    near = exact_effects(tiny_model, sequence, some, Reach(5, tolerance=0))
-    stopped = exact_effects(tiny_model, sequence, some, Reach(40, tolerance=1e9))
-    assert_within(0, stopped.total, near.total)
-    assert_within(1e-12, stopped.left, stopped.total - stopped.within[:, 0])
-    further = exact_effects(tiny_model, sequence, some, Reach(40, tolerance=0))
-    assert np.abs(further.total - near.total).max() > 1e-6
+def test_exact_effects_are_those_of_whole_sequences(tiny_model, sequence, some, whole_effects):
+    found = biology.effects_of(tiny_model, sequence, some, horizon=100)
+    assert_within(1e-10, found["exact"], whole_effects)
+    errors = [np.abs(found[f"near {w}"] - whole_effects).max() for w in (4, 16)]
+    assert errors[0] > errors[1] > 1e-9
 
 
 def test_first_order_is_the_derivative_of_the_likelihood_of_both_strands(tiny_model, tmp_path):

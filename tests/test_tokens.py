@@ -34,6 +34,12 @@ def test_base_order_comes_from_vocab_txt(tmp_path):
     assert str(vocabulary) == "A=4 C=6 G=7 T=5 N=8, 16 rows, 5 of them padding"
 
 
+def test_the_mask_is_known_however_it_is_written(plant):
+    assert plant.mask_id == 2
+    without = {token: i for i, token in enumerate(["<unk>", *"ACGTN"])}
+    assert vocabulary_of(without, rows=8).mask_id is None
+
+
 def test_vocab_txt_may_have_crlf_line_ends(tmp_path):
     (tmp_path / "vocab.txt").write_bytes("\r\n".join(PLANT).encode() + b"\r\n")
     assert read_vocabulary(tmp_path, rows=11).tokens == tuple(PLANT)
@@ -95,6 +101,7 @@ def test_rna_vocabularies_read_t_as_u(tmp_path):
     vocabulary = read_vocabulary(tmp_path, rows=12)
     assert vocabulary.tokenize("TU").tolist() == [10, 10]
     assert vocabulary.special == {t: i for i, t in enumerate(special)}
+    assert vocabulary.mask_id == 3
 
 
 def test_added_tokens_and_unigram_lists_are_read(tmp_path):

@@ -121,6 +121,12 @@ def test_older_fields_of_ours_are_replaced(fasta):
     assert b"old" not in output
 
 
+def test_a_vcf_without_records_has_none_afterwards(fasta):
+    output, summary = scored(fasta, HEADER, "o.vcf.gz")
+    assert without(output) == HEADER.encode()
+    assert (summary.records, summary.alleles) == (0, 0)
+
+
 def test_ten_thousand_alternatives_in_one_record(fasta):
     alts = [f"G{'ACGT'[i % 4] * (i // 4 + 1)}" for i in range(10_000)]
     output, summary = scored(fasta, records(f"1:3 G {','.join(alts)}"))
@@ -137,8 +143,9 @@ GZIPPED = gzip.compress(records(*["1:3 G A"] * 2000).encode(), mtime=0)
         (b"", "the VCF is empty"),
         (GZIPPED[:-20], "the gzip data is truncated"),
         (GZIPPED[:40] + b"\xff" * 5 + GZIPPED[45:], "the gzip data is damaged"),
-        (b"BCF\x02\x02junk", "not a VCF but BCF; convert it with: bcftools view -Oz"),
-        (gzip.compress(b"BCF\x02\x02junk", mtime=0), "not a VCF but BCF"),
+        (b"BCF\x02\x02junk", "the BCF is truncated or damaged"),
+        (gzip.compress(b"BCF\x02\x02junk", mtime=0), "the BCF is truncated or damaged"),
+        (b"BCF\x04junk", "not a VCF but BCF of samtools 0.1; convert it with"),
         (b">1\nACGT\n", "not a VCF but FASTA; the order is FASTA, VCF"),
         (b"BZh9junk", "bzip2; decompress it first"),
         (b"1\t3\t.\tG\tA\t.\t.\t.\n", "it starts with '1\\t3\\t.\\tG\\tA"),
@@ -167,6 +174,31 @@ def test_bgzip_that_is_cut_between_two_blocks_is_truncated(fasta, tmp_path):
     size = int.from_bytes(whole[16:18], "little") + 1
     with pytest.raises(SequenceError, match="the gzip data is truncated"):
         scored(fasta, whole[:size])
+
+
+@pytest.mark.parametrize("how", ["wb", "wb0"])  # BGZF, and BGZF that is not compressed
+def test_bcf_is_read_as_the_vcf_that_it_holds(fasta, tmp_path, how, monkeypatch):
+    contigs = "".join(f"##contig=<ID={name}>\n" for name in "12")
+    number = '##INFO=<ID=AF,Number=1,Type=Float,Description="x">\n'
+    rows = records("2:3 C A", "1:3 G A,*", "1:4 T N", info="AF=0.25")
+    vcf = rows.replace("#CHROM", f"{contigs}{number}#CHROM")
+    (tmp_path / "a.vcf").write_text(vcf)
+    with (
+        pysam.VariantFile(str(tmp_path / "a.vcf")) as text,
+        pysam.VariantFile(str(tmp_path / "a.bcf"), how, header=text.header) as binary,
+    ):
+        for record in text:
+            binary.write(record)
+    bcf = (tmp_path / "a.bcf").read_bytes()
+    output, summary = scored(fasta, bcf)
+    assert infos(output) == infos(scored(fasta, vcf)[0])
+    assert summary.records == 3
+    assert list((tmp_path).glob("*bcf.vcf")) == []
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bcf)))
+    score_vcf(fasta, Files("-", str(tmp_path / "p.vcf")), by_position, MEANING)
+    assert (tmp_path / "p.vcf").read_bytes() == output
+    with pytest.raises(SequenceError, match="the BCF is truncated or damaged"):
+        scored(fasta, bcf[:-30])
 
 
 def test_a_file_that_is_not_there_is_named(fasta):

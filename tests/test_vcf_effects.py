@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models import assert_within
-from vcfs import CONTIGS, genome_file, infos, records, scored, without
+from vcfs import CONTIGS, MEANING, genome_file, infos, records, scored, without
 
 import pgf_genome as pgf
 from pgf_genome.effects import by_contig
 from pgf_genome.effects.by_contig import ByContig, Variant
 from pgf_genome.effects.scorer import scorer
-from pgf_genome.effects.settings import Scoring
+from pgf_genome.effects.scoring import score_vcf
+from pgf_genome.effects.settings import Files, Scoring
 from pgf_genome.effects.vcf import Flag
 from pgf_genome.errors import IntegrityError, SequenceError
 from pgf_genome.sequence import Genome
@@ -43,7 +44,7 @@ def brute_force(model):
         return (likelihood(text) + likelihood(text[::-1].translate(pair))) / 2
 
     def of_genome(genome: Genome):
-        def score(contig: str, variants: Sequence[Variant]) -> Iterable[float]:
+        def score(contig: str, variants: Sequence[Variant], report=None) -> Iterable[float]:
             whole = CONTIGS[contig].upper()
             for position, ref, alt in variants:
                 assert whole[position : position + len(ref)] == ref
@@ -98,11 +99,36 @@ def test_the_engine_gives_the_effects_of_the_changed_sequences(fasta, tiny_model
     assert infos(found) == infos(expected)
 
 
+def test_variants_of_a_contig_may_take_several_passes(fasta, tiny_model, monkeypatch):
+    vcf = records("2:3 c a", "1:3 G A,T,GTT", "1:30 g C", "1:1 ACG A", "2:9 A ACC", "1:5 TGC AAA")
+    expected, _ = scored(fasta, vcf, scorer=lambda g: scorer(tiny_model, g, Scoring(8)))
+    monkeypatch.setattr("pgf_genome.effects.scorer.AT_ONCE", 2)
+    found, _ = scored(fasta, vcf, scorer=lambda g: scorer(tiny_model, g, Scoring(8)))
+    assert infos(found) == infos(expected)
+
+
+@pytest.mark.parametrize("near", [None, 4])
+def test_progress_goes_on_within_a_contig_and_ends_with_all_variants(fasta, tiny_model, near):
+    seen = []
+    vcf = records("1:3 G A,T,GTT", "1:30 g C", "2:1 G A", "2:3 c <DEL>")
+    (fasta.parent / "in.vcf").write_text(vcf)
+    files = Files(str(fasta.parent / "in.vcf"), str(fasta.parent / "o.vcf"))
+    score_vcf(
+        fasta, files, lambda g: scorer(tiny_model, g, Scoring(near)), MEANING,
+        lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    done, totals = zip(*seen, strict=True)
+    assert set(totals) == {5}
+    assert sum(done) == pytest.approx(5)
+    assert max(done) < 4
+    assert all(part >= 0 for part in done)
+
+
 def test_a_scorer_is_given_the_variants_of_a_contig_together(fasta):
     seen = []
 
     def scorer(genome: Genome):
-        def score(contig, variants):
+        def score(contig, variants, report):
             seen.append((contig, list(variants), variants[1:], variants[-1]))
             return [v.position for v in variants]
 
@@ -182,7 +208,7 @@ def test_an_effect_that_is_not_finite_is_an_error(fasta, value):
     values = iter([1.0, value, 2.0])
     with pytest.raises(IntegrityError, match="1:5 T>C: the effect is not a finite number"):
         scored(
-            fasta, records("1:3 G A", "1:5 T C", "1:9 A C"), scorer=lambda g: lambda c, v: values
+            fasta, records("1:3 G A", "1:5 T C", "1:9 A C"), scorer=lambda g: lambda *given: values
         )
     assert not (fasta.parent / "o.vcf").exists()
 
@@ -191,7 +217,7 @@ def test_a_vcf_that_changes_during_the_run_is_an_error(fasta):
     for other in (records("1:3 G A"), records(*["1:3 G A"] * 3)):
 
         def scorer(genome: Genome, other: str = other):
-            def score(contig, variants):
+            def score(contig, variants, report):
                 (fasta.parent / "in.vcf").write_text(other)
                 return [1.0] * len(variants)
 

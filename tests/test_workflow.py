@@ -89,17 +89,21 @@ def jobs(printed: str, rule: str) -> list[str]:
 
 
 def tracks(folder: Path, genome: str) -> dict[str, bytes]:
-    """Tracks with their indexes, and the table of lengths."""
+    """Tracks and scored VCFs with their indexes, and the table of lengths."""
     suffixes = {".bw", ".gz", ".tbi", ".sizes"}
     return {p.name: p.read_bytes() for p in folder.glob(f"{genome}.*") if p.suffix in suffixes}
 
 
+def one_run(environment: dict[str, str], *words: str | Path) -> None:
+    """A command of the program, without the workflow."""
+    executable = shutil.which("pgf-genome", path=environment["PATH"])
+    subprocess.run([executable, *words, "-t", "1", "-q"], env=environment, check=True)
+
+
 def attribute(environment: dict[str, str], fasta: Path, prefix: Path, *options: str) -> None:
     """One run over a whole genome."""
-    command = ["pgf-genome", "attribute", fasta, "-o", prefix, "-t", "1", "-q", "--no-report"]
-    tracks = ["--track", ",".join(TRACKS)]
-    executable = shutil.which("pgf-genome", path=environment["PATH"])
-    subprocess.run([executable, *command[1:], *tracks, *options], env=environment, check=True)
+    tracks = ["--no-report", "--track", ",".join(TRACKS)]
+    one_run(environment, "attribute", fasta, "-o", prefix, *tracks, *options)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +123,8 @@ def test_everything_promised_is_there(finished):
     each = [*kinds, *(f"{t}.{s}" for t in TRACKS for s in ("bw", "bedgraph.gz", "bedgraph.gz.tbi"))]
     expected = {f"{genome}.{name}" for genome in GENOMES for name in each}
     found = {path.name for path in results.iterdir() if path.is_file()}
-    assert found == expected | {"summary.tsv", "summary.html"}
+    variants = {f"first.variants.vcf.gz{suffix}" for suffix in ("", ".tbi")}
+    assert found == expected | variants | {"summary.tsv", "summary.html"}
     logs = {path.relative_to(results / "logs").as_posix() for path in results.rglob("*.log")}
     assert {"attribute/first.0002.log", "plan/second.log", "merge/first.log"} <= logs
     benchmark = (results / "benchmarks" / "attribute" / "first.0000.tsv").read_text()
@@ -127,7 +132,9 @@ def test_everything_promised_is_there(finished):
 
 
 @pytest.mark.slow
-def test_tracks_are_byte_for_byte_those_of_one_run(finished, environment, tmp_path):
+def test_tracks_and_variants_are_byte_for_byte_those_of_one_run(finished, environment, tmp_path):
+    given = finished / "data" / "first.fa", finished / "data" / "first.vcf"
+    one_run(environment, "variants", *given, "-o", tmp_path / "first.variants.vcf.gz")
     bed = finished / "data" / "second.bed"
     options = {
         "first": [],
@@ -143,6 +150,9 @@ def test_tracks_are_byte_for_byte_those_of_one_run(finished, environment, tmp_pa
 def test_contigs_are_scattered_and_parts_removed(finished):
     work = finished / "results" / "work"
     beds = {path.relative_to(work).as_posix(): path.read_text() for path in work.rglob("*.bed")}
+    assert json.loads((work / "first.variants" / "groups.json").read_text()) == [
+        ["chrA"], ["chrB", "chrC"], ["chrD"],
+    ]  # fmt: skip
     assert beds == {
         "first.groups/0000.bed": "chrA\t0\t420\n",
         "first.groups/0001.bed": "chrB\t0\t180\nchrC\t0\t90\n",
@@ -150,7 +160,8 @@ def test_contigs_are_scattered_and_parts_removed(finished):
         "second.groups/0000.bed": "plasmid\t50\t250\n",
     }
     left = {path.name for path in work.iterdir()}
-    assert left == {f"{genome}.{kind}" for genome in GENOMES for kind in ("groups", "plan.json")}
+    kept = {f"{genome}.{kind}" for genome in GENOMES for kind in ("groups", "plan.json")}
+    assert left == kept | {"first.variants"}
 
 
 @pytest.mark.slow
@@ -349,6 +360,8 @@ FIRST = {"genome": "first", "fasta": "data/first.fa"}
         ),
         ({}, [FIRST | {"model": "ecoli-d12"}], "nor a bundled name (ecoli-yeast-d128)"),
         ({}, [FIRST, FIRST], "genome first is listed twice"),
+        ({}, [FIRST | {"vcf": "none.vcf"}], "none.vcf"),
+        ({"near": "all"}, [FIRST], "'all' is not valid under any of the given schemas"),
         ({}, [FIRST | {"genome": "# first"}], "no genome is listed"),
         ({}, [FIRST | {"fasta": "none.fa"}], "none.fa"),
     ],

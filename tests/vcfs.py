@@ -26,7 +26,7 @@ def genome_file(folder: Path) -> Path:
 
 def by_position(genome: Genome):
     """A scorer that needs no model: 1-based position and lengths of the alleles."""
-    return lambda contig, variants: (v.position + 1 + len(v.alt) / 10 for v in variants)
+    return lambda contig, variants, report: (v.position + 1 + len(v.alt) / 10 for v in variants)
 
 
 def records(*rows: str, info: str = ".") -> str:

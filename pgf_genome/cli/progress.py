@@ -15,12 +15,18 @@ PERIOD = 30.0
 
 
 class Progress:
-    """Progress display: call it with the bases done since the last call, and the bases in all.
+    """Progress display: call it with what was done since the last call, and with all there is.
 
     A context manager, which closes the bar.
+
+    Parameters
+    ----------
+    unit : str
+        What is counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "bp") -> None:
+        self._unit = unit
         self._quiet = not logging.getLogger("pgf_genome").isEnabledFor(logging.INFO)
         self._bar: tqdm | None = None
         self._done, self._started, self._spoken = 0.0, time.monotonic(), time.monotonic()
@@ -39,16 +45,17 @@ class Progress:
         from tqdm import tqdm
 
         if self._bar is None:
-            self._bar = tqdm(total=total, unit="bp", unit_scale=True, smoothing=0.05)
+            self._bar = tqdm(total=total, unit=self._unit, unit_scale=True, smoothing=0.05)
         self._bar.update(done)
 
     def _line(self, total: float) -> str:
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
         left = int((total - self._done) / max(rate, 1e-9))
+        speed = f"{rate / 1e3:.2f} k" if rate >= 1e3 else f"{rate:.2f} "
         clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
         return (
-            f"{self._done:,.0f} of {total:,} bp ({100 * self._done / max(total, 1):.1f} %), "
-            f"{rate / 1e3:.2f} kbp/s, {clock} left"
+            f"{self._done:,.0f} of {total:,} {self._unit} "
+            f"({100 * self._done / max(total, 1):.1f} %), {speed}{self._unit}/s, {clock} left"
         )
 
     def __enter__(self) -> Self:

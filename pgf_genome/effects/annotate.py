@@ -27,8 +27,8 @@ import numpy as np
 from pgf_genome.effects.by_contig import ByContig, OfContig, Variant
 from pgf_genome.effects.consequence import Consequences
 from pgf_genome.effects.reference import Reference
-from pgf_genome.effects.settings import COMPRESSED
-from pgf_genome.effects.vcf import MEANINGS, Flag, Record, Source, Vcf, flag_of_allele
+from pgf_genome.effects.settings import COMPRESSED, MASKED
+from pgf_genome.effects.vcf import MEANINGS, Flag, Record, Source, Vcf, flag_of_allele, is_snv
 from pgf_genome.effects.writing import (
     Allele,
     Meaning,
@@ -44,8 +44,11 @@ from pgf_genome.files import naming
 
 log = logging.getLogger("pgf_genome")
 
-# Effects of all variants of a contig, in their order.
-Scorer = Callable[[str, Sequence[Variant]], Iterable[float]]
+# Effects of all variants of a contig, in their order. The last argument is called with the number
+# of variants, or the part of one, that the work since its last call was worth.
+Scorer = Callable[[str, Sequence[Variant], Callable[[float], object]], Iterable[float]]
+# Called with the variants done since its last call, and with all of them.
+Progress = Callable[[float, float], object]
 
 # What is known of an allele, by its number; and how many are read or written at a time.
 SCORE = np.dtype([("effect", "<f8"), ("flag", "u1")])
@@ -131,6 +134,7 @@ def annotate(
     scratch: Path,
     consequences: Consequences | None = None,
     aliases: Mapping[str, str] | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Summary:
     """Write a VCF again with the effect of every record that can be scored.
 
@@ -154,6 +158,7 @@ def annotate(
         Adds genes and consequences.
     aliases : mapping of str to str, optional
         The FASTA's name for other names of contigs.
+    progress : callable, optional
 
     Returns
     -------
@@ -169,25 +174,26 @@ def annotate(
         If an output or a temporary file cannot be written.
     """
     source, scores = Source.of(vcf, scratch), scratch / "scores"
-    checked = Checked(reference, aliases or {})
+    checked = Checked(reference, aliases or {}, meaning.scoring.score == MASKED)
     with naming(scratch), ByContig(scratch / "variants") as variants:
         with source.opened() as read, scores.open("wb") as file:
             summary = _read(read, checked, variants, file)
         if summary.contigs and not any(map(checked.contig, summary.contigs)):
             raise _no_contig(source.where, summary.contigs, reference.lengths)
-        _score(variants.variants(), reference, score, scores)
+        _score(variants.variants(), reference, score, scores, progress)
     with ExitStack() as stack:
         read = stack.enter_context(source.opened())
         fields, takers = meaning.fields(consequences is not None), []
         for path in outputs:
             remove_index(path)
-            sink = tsv_file(path) if is_table(path) else vcf_file(path, read, fields)
+            table = is_table(path)
+            sink = tsv_file(path, meaning.key) if table else vcf_file(path, read, fields)
             takers.append(stack.enter_context(sink))
         for scored in _scored(read, scores, checked, consequences):
             for take in takers:
                 take(scored)
     for path in outputs:
-        _index(path, summary)
+        index_sorted(path, summary)
     return summary
 
 
@@ -199,10 +205,14 @@ class Checked:
     reference : Reference
     aliases : mapping of str to str
         The reference's name for other names of contigs.
+    only_snvs : bool
+        Whether nothing else has a score.
     """
 
-    def __init__(self, reference: Reference, aliases: Mapping[str, str]) -> None:
-        self._reference = reference
+    def __init__(
+        self, reference: Reference, aliases: Mapping[str, str], only_snvs: bool = False
+    ) -> None:
+        self._reference, self._only_snvs = reference, only_snvs
         self._names = {**aliases, **{name: name for name in reference.lengths}}
 
     def contig(self, name: str) -> str | None:
@@ -211,11 +221,15 @@ class Checked:
 
     def flags(self, record: Record) -> list[Flag]:
         """What is to be said of each alternative allele."""
-        flags = [flag_of_allele(record.ref, alt) for alt in record.alts]
+        flags = [self._flag_of_allele(record.ref, alt) for alt in record.alts]
         if Flag.SCORED not in flags:
             return flags
         site = self._flag_of_site(record)
         return [flag or site for flag in flags]
+
+    def _flag_of_allele(self, ref: str, alt: str) -> Flag:
+        flag = flag_of_allele(ref, alt)
+        return Flag.NOT_SNV if not flag and self._only_snvs and not is_snv(ref, alt) else flag
 
     def _flag_of_site(self, record: Record) -> Flag:
         contig = self.contig(record.contig)
@@ -256,12 +270,17 @@ def _no_contig(where: str, theirs: Collection[str], ours: Collection[str]) -> Se
 
 
 def _score(
-    variants: Mapping[str, OfContig], reference: Reference, score: Scorer, scores: Path
+    variants: Mapping[str, OfContig],
+    reference: Reference,
+    score: Scorer,
+    scores: Path,
+    progress: Progress,
 ) -> None:
     """Score each contig, and put the effects into the rows of their numbers."""
+    total = sum(map(len, variants.values()))
     for contig in filter(variants.__contains__, reference.lengths):
         of_contig = variants[contig]
-        effects, done = iter(score(contig, of_contig)), 0
+        effects, done = iter(score(contig, of_contig, lambda new: progress(new, total))), 0
         for numbers in of_contig.column("number"):
             values = np.fromiter(islice(effects, len(numbers)), float, len(numbers))
             if not np.isfinite(values).all():
@@ -313,7 +332,7 @@ def _alleles(scores: Path) -> Iterator[tuple[float, Flag]]:
                 yield effect, Flag(flag)
 
 
-def _index(path: str, summary: Summary) -> None:
+def index_sorted(path: str, summary: Summary) -> None:
     """Index an output if it is a compressed VCF; say if that is not possible."""
     if is_table(path) or not path.endswith(COMPRESSED):
         return

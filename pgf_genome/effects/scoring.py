@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pgf_genome import __version__
-from pgf_genome.effects.annotate import Scorer, Summary, annotate
+from pgf_genome.effects.annotate import Progress, Scorer, Summary, annotate
 from pgf_genome.effects.consequence import Consequences, code_of
 from pgf_genome.effects.reference import Reference
 from pgf_genome.effects.settings import Files
@@ -29,6 +29,7 @@ def score_vcf(
     files: Files,
     scorer: Callable[[Genome], Scorer],
     meaning: Meaning,
+    progress: Progress = lambda done, total: None,
 ) -> Summary:
     """Write a VCF again with the effect of every record that can be scored, and a summary.
 
@@ -41,6 +42,8 @@ def score_vcf(
         Gives the scorer of a genome, see `annotate`.
     meaning : Meaning
         What the effects are.
+    progress : callable, optional
+        Called with the variants done since its last call, and with all of them.
 
     Raises
     ------
@@ -71,6 +74,7 @@ def score_vcf(
             Path(scratch),
             consequences,
             aliases,
+            progress,
         )
         digest = genome.digest
     if files.summary is not None:

@@ -13,6 +13,7 @@ from pgf_genome.files import require_folder
 STRANDS = ("+", "-", "both")
 # Bases that are run again where every base of a genome is substituted.
 MUTAGENESIS_NEAR = 8
+SCORES = LIKELIHOOD, MASKED = "likelihood", "masked"
 # NCBI's number of the code for a CDS that names none, as in GenBank.
 STANDARD_CODE = 1
 # Ends of the names of outputs that are bgzip, and of those that are tables.
@@ -21,23 +22,36 @@ COMPRESSED, TABLES = (".gz", ".bgz"), (".tsv", ".tsv.gz", ".tsv.bgz")
 
 @dataclass(frozen=True)
 class Scoring:
-    """How effects are computed.
+    """How variants are scored.
 
     Attributes
     ----------
     near : int or None
-        Bases behind the change that are run again; 0 for none, None for all.
+        Bases that are run again, the last changed one the first of them; None for all. The changed
+        ones are always run, so that 0 is the same as 1.
     strand : str
         "+", "-" or "both", which is the mean of the two.
     gap_length : int
         The model starts anew after every run of N of at least this length.
+    score : str
+        "likelihood": that of the sequence with the variant, less that without it. "masked": log p
+        of ALT less log p of REF, at the position of an SNV that is masked.
+    window : int, optional
+        Bases that a bidirectional model sees at a time; None is the context that it was trained on.
+        Causal models have none.
     """
 
     near: int | None = 16
     strand: str = "both"
     gap_length: int = 10_000
+    score: str = LIKELIHOOD
+    window: int | None = None
 
     def __post_init__(self) -> None:
+        if self.score not in SCORES:
+            raise UsageError(f"`score` {self.score}: choose from {', '.join(SCORES)}")
+        if self.window is not None and self.window < 1:
+            raise UsageError(f"`window` must be at least 1, not {self.window}")
         if self.near is not None and self.near < 0:
             raise UsageError(f"`near` must be a number of bases, not {self.near}")
         if self.strand not in STRANDS:

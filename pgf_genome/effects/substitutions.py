@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.effects import branches
+from pgf_genome.effects import branches, windowed
 from pgf_genome.effects.strand import Boundaries, Strand, signs_of
 from pgf_genome.engine import sweep
 from pgf_genome.engine.along import STRETCH_PASSES, SWEEP_PASSES, Stretch
@@ -29,6 +29,7 @@ from pgf_genome.engine.running import require_causal, running_of
 from pgf_genome.engine.threads import side_by_side
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Span, overlaps
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.mamba.state import State
 
@@ -57,7 +58,7 @@ def substitution_effects(
 
     Parameters
     ----------
-    model : CausalMamba
+    model : CausalMamba or BidirectionalMamba
     ids : LongTensor (L,) or str
         The whole sequence, as token ids or as text.
     start, stop : int
@@ -65,12 +66,13 @@ def substitution_effects(
     near : int, optional
         Positions, from the substituted one on, that are run again; what lies beyond is first-order
         in the state. None is to run to the end of the sequence, which is exact. 0 is first-order
-        in the input: g[t, a] - g[t, observed], with g the gradient of F.
+        in the input: g[t, a] - g[t, observed], with g the gradient of F. A bidirectional model
+        takes None only: the window around the position is run again, as in `variant_effects`.
     strand : "+", "-" or "both"
         The minus strand is the reverse complement, mapped back; both are the mean of the two.
     objective : Objective, optional
-        Default: ``Likelihood()``. With fixed targets these are the bases of ``ids``, at a
-        substituted position too.
+        Default: ``Likelihood()``, or the pseudo-likelihood of the bases for a bidirectional model.
+        With fixed targets these are the bases of ``ids``, at a substituted position too.
     tile_length, threads
         As for `adjoint`; the result does not depend on them, to rounding.
 
@@ -85,18 +87,20 @@ def substitution_effects(
     SequenceError
         If ``ids`` are no token ids of this vocabulary.
     UsageError
-        If the model is bidirectional, or does not go with the objective; if positions, ``near`` or
+        If the model does not go with the objective or with ``near``; if positions, ``near`` or
         ``strand`` are out of their ranges.
 
     Notes
     -----
     Cost, in forward passes of one base, per strand: one per base before ``stop``, 3 per base after
     it, about 7 + 3 near per position. Exact: 3 for each position after a substituted one. Memory is
-    that of an adjoint sweep, (near + 1) states and some 128 MiB, whatever the length.
+    that of an adjoint sweep, (near + 1) states and some 128 MiB, whatever the length. A
+    bidirectional model runs four windows per position.
     """
-    causal = require_causal(model, "substitution_effects")
-    chosen = Likelihood() if objective is None else objective
-    running_of(model).check(chosen)
+    running = running_of(model)
+    default = Likelihood() if running.streams else windowed.BASES
+    chosen = default if objective is None else objective
+    running.check(chosen)
     read, length = reader_of(model, ids, tokens_only=True)
     if not 0 <= start <= stop <= length:
         raise UsageError(
@@ -105,6 +109,10 @@ def substitution_effects(
     if near is not None and near < 0:
         raise UsageError(f"`near` must be a number of positions, or None for all, not {near}")
     signs = signs_of(strand)
+    if isinstance(model, BidirectionalMamba):
+        span = start, stop
+        return windowed.substitution_effects(model, ids, span, near, signs, chosen, threads)
+    causal = require_causal(model, "substitution_effects")
     plus, plan = Strand(causal, read, length, chosen), Plan(length, tile_length)
 
     def of_strand(sign: str) -> np.ndarray:

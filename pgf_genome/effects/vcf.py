@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from pgf_genome.errors import SequenceError
-from pgf_genome.files import naming
+from pgf_genome.files import naming, quiet_htslib
 from pgf_genome.tracks.bedgraph.bgzf import END_OF_FILE
 
 COLUMNS = 8  # that every record has
@@ -30,11 +30,10 @@ TEXT = (
     "surrogateescape",
 )  # as which words are decoded, so that other bytes stay as they are
 _GZIP_MAGIC, _BGZF_FIELD = b"\x1f\x8b", b"BC\x02\x00"
-_BLOCK = 1 << 20
+_BLOCK, _BCF = 1 << 20, b"BCF\x02"
 _BOM = b"\xef\xbb\xbf"
 _FIRST_LINE, _LAST_LINE = b"##fileformat=VCF", b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _OTHER_FORMATS = {
-    b"BCF\x02": "BCF; convert it with: bcftools view -Oz",
     b"BCF\x04": "BCF of samtools 0.1; convert it with the bcftools of that time",
     b">": "FASTA; the order is FASTA, VCF",
     b"BZh": "bzip2; decompress it first",
@@ -57,6 +56,7 @@ class Flag(IntEnum):
     UNKNOWN_CONTIG = 7
     OUTSIDE_CONTIG = 8
     REF_DIFFERS = 9
+    NOT_SNV = 10
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -72,12 +72,14 @@ MEANINGS = {
     Flag.UNKNOWN_CONTIG: "CHROM is not in the FASTA",
     Flag.OUTSIDE_CONTIG: "POS is 0 or REF reaches past the end of the contig",
     Flag.REF_DIFFERS: "REF differs from the FASTA",
+    Flag.NOT_SNV: "only SNVs have a masked score",
 }
 
 
 # The INFO fields that are ours, whichever of them a run writes.
-EFFECT, FLAG, GENE, CONSEQUENCE = KEYS = (
+EFFECT, MASKED_SCORE, FLAG, GENE, CONSEQUENCE = KEYS = (
     "PGF_EFFECT",
+    "PGF_MASKED_SCORE",
     "PGF_FLAG",
     "PGF_GENE",
     "PGF_CONSEQUENCE",
@@ -204,7 +206,7 @@ def _not_a_vcf(line: bytes) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """A VCF, plain, gzip or bgzip by its content, that can be read more than once.
+    """A VCF, plain, gzip or bgzip by its content, or BCF, that can be read more than once.
 
     Attributes
     ----------
@@ -220,6 +222,8 @@ class Source:
     def of(cls, given: str | os.PathLike[str], scratch: Path) -> Source:
         """The file itself, or a copy in ``scratch`` of a pipe or of standard input (``"-"``).
 
+        Of BCF it is a copy as text.
+
         Raises
         ------
         SequenceError
@@ -231,15 +235,16 @@ class Source:
         if str(given) == "-":
             if sys.stdin is None:
                 raise SequenceError("standard input is closed; give a VCF file or pipe one in")
-            return cls(_copied(sys.stdin.buffer, copy), "standard input")
-        where = os.fspath(given)
-        try:
-            with Path(given).open("rb") as file:
-                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    return cls(Path(given), where)
-                return cls(_copied(file, copy), where)
-        except OSError as error:
-            raise _unreadable(where, error) from error
+            path, where = _copied(sys.stdin.buffer, copy), "standard input"
+        else:
+            path, where = Path(given), os.fspath(given)
+            try:
+                with path.open("rb") as file:
+                    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                        path = _copied(file, copy)
+            except OSError as error:
+                raise _unreadable(where, error) from error
+        return cls(_as_text(path, where, scratch) if _is_bcf(path) else path, where)
 
     @contextmanager
     def opened(self) -> Iterator[Vcf]:
@@ -289,6 +294,34 @@ def _copied(stream: BinaryIO, path: Path) -> Path:
     return path
 
 
+def _is_bcf(path: Path) -> bool:
+    with path.open("rb") as file:
+        zipped = file.peek(2)[:2] == _GZIP_MAGIC
+        try:
+            return (gzip.GzipFile(fileobj=file) if zipped else file).read(4) == _BCF
+        except (OSError, EOFError, zlib.error):
+            return False  # what is wrong is told where the lines are read
+
+
+def _as_text(path: Path, where: str, scratch: Path) -> Path:
+    """A copy of BCF as VCF."""
+    import pysam
+
+    copy = scratch / "bcf.vcf"
+    with naming(copy), copy.open("w", encoding="utf-8") as file, quiet_htslib():
+        try:
+            with pysam.VariantFile(str(path)) as read:
+                file.write(str(read.header))
+                file.writelines(map(str, read))
+        except (OSError, ValueError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise  # of the copy
+            raise SequenceError(
+                f"{where}: the BCF is truncated or damaged; fetch the file again"
+            ) from error
+    return copy
+
+
 def _unreadable(where: str, error: OSError) -> SequenceError:
     return SequenceError(
         f"cannot read the VCF {where}: {error.strerror}; give a file, or - for standard input"
@@ -311,6 +344,12 @@ def flag_of_allele(ref: str, alt: str) -> Flag:
     if ref.strip("ACGTacgt") or alt.strip("ACGTacgt"):
         return Flag.NOT_ACGT
     return Flag.SCORED
+
+
+def is_snv(ref: str, alt: str) -> bool:
+    """Whether two sequences differ in one base at most, and in nothing else."""
+    changed = sum(a != b for a, b in zip(ref.upper(), alt.upper(), strict=False))
+    return len(ref) == len(alt) and changed <= 1
 
 
 def with_info(line: bytes, values: Iterable[tuple[str, str]]) -> bytes:

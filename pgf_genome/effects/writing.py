@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from pgf_genome import __version__
 from pgf_genome.effects.consequence import FORMAT, Consequence, escaped
-from pgf_genome.effects.settings import COMPRESSED, TABLES, Scoring
+from pgf_genome.effects.settings import COMPRESSED, MASKED, TABLES, Scoring
 from pgf_genome.effects.vcf import (
     CONSEQUENCE,
     EFFECT,
     FLAG,
     GENE,
+    MASKED_SCORE,
     MEANINGS,
     TEXT,
     Field,
@@ -33,7 +34,7 @@ log = logging.getLogger("pgf_genome")
 
 Write = Callable[[bytes], object]
 
-COLUMNS = ("contig", "pos", "id", "ref", "alt", "effect", "flag", "gene", "consequence")
+COLUMNS = ("contig", "pos", "id", "ref", "alt", "{score}", "flag", "gene", "consequence")
 # the last position that a .tbi holds
 TBI_LAST = 2**29 - 1
 
@@ -69,7 +70,7 @@ class Meaning:
     model, digest : str
         Name of the model, and the SHA-256 of its weights.
     scoring : Scoring
-        How they are computed.
+        How they are computed, with the window of a bidirectional model.
     """
 
     model: str
@@ -77,29 +78,55 @@ class Meaning:
     scoring: Scoring
 
     @property
+    def key(self) -> str:
+        """The INFO field that holds them."""
+        return MASKED_SCORE if self.scoring.score == MASKED else EFFECT
+
+    @property
     def method(self) -> str:
         """How they are computed, in words."""
-        near = self.scoring.near
+        near, window = self.scoring.near, self.scoring.window
+        if window is not None:
+            place = f"window of {window} bases around the change, or the whole sequence"
+            if self.scoring.score == MASKED:
+                return f"{place}, with the base masked"
+            return f"exact: {place}, run with and without it"
         if near is None:
             return "exact: all bases downstream are run again"
-        if near == 0:
+        if near <= 1:
             return "first-order in the state behind the change"
         return (
-            f"near {near}: the change and {near} bases behind it are run again, what follows is "
-            "first-order in the state"
+            f"near {near}: {near} bases are run again, the last changed one the first of them; "
+            "what follows is first-order in the state"
+        )
+
+    @property
+    def definition(self) -> str:
+        """What they are, in words."""
+        finds = "above 0 the model finds ALT more likely"
+        if self.scoring.score == MASKED:
+            return f"log p of ALT less log p of REF at the masked position, nats; {finds}"
+        if self.scoring.window is not None:
+            return (
+                "Pseudo-log-likelihood of a window of the sequence with ALT minus that with REF, "
+                f"nats; {finds}. The same bases stand on either side of REF and of ALT; for an "
+                "indel the two sums have as many terms as the two windows have bases"
+            )
+        return (
+            f"Log-likelihood of the sequence with ALT minus that with REF, nats; {finds}. All "
+            "bases downstream count; for an indel the two sums have as many terms as the two "
+            "sequences have bases"
         )
 
     def fields(self, with_genes: bool) -> list[Field]:
         """The INFO fields that a VCF is given."""
         flags = "; ".join(f"{flag}: {said}" for flag, said in MEANINGS.items())
         effect = (
-            "Log-likelihood of the sequence with ALT minus that with REF, nats; above 0 the model "
-            "finds ALT more likely. All bases downstream count; for an indel the two sums have as "
-            f"many terms as the two sequences have bases. Strand {self.scoring.strand}; "
-            f"{self.method}; model {self.model}, sha256 {self.digest}; . where not scored"
+            f"{self.definition}. Strand {self.scoring.strand}; {self.method}; model {self.model}, "
+            f"sha256 {self.digest}; . where not scored"
         )
         fields = [
-            Field(EFFECT, "A", "Float", effect),
+            Field(self.key, "A", "Float", effect),
             Field(FLAG, "A", "String", f"Why an allele is not scored, . if it is. {flags}"),
         ]
         if with_genes:
@@ -129,22 +156,30 @@ def text_file(path: str) -> Iterator[Write]:
 
 @contextmanager
 def vcf_file(path: str, read: Vcf, fields: Sequence[Field]) -> Iterator[Callable[[Scored], None]]:
-    """Write a VCF; the yielded function takes records in order."""
+    """Write a VCF; the yielded function takes records in order.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        The INFO fields that are added, that of the effects first.
+    """
     with text_file(path) as write:
         for line in read.header_with(fields, __version__):
             write(line)
 
+        key = fields[0].key
+
         def take(scored: Scored) -> None:
             record = scored.record
-            write(with_info(record.line, _info(scored)) if record.alts else record.line)
+            write(with_info(record.line, _info(key, scored)) if record.alts else record.line)
 
         yield take
 
 
-def _info(scored: Scored) -> Iterator[tuple[str, str]]:
+def _info(key: str, scored: Scored) -> Iterator[tuple[str, str]]:
     alleles, alts = scored.alleles, scored.record.alts
     if alts != (".",):
-        yield EFFECT, ",".join(allele.text or "." for allele in alleles)
+        yield key, ",".join(allele.text or "." for allele in alleles)
     if any(allele.flag for allele in alleles):
         yield FLAG, ",".join(str(allele.flag) if allele.flag else "." for allele in alleles)
     if scored.genes:
@@ -155,10 +190,14 @@ def _info(scored: Scored) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def tsv_file(path: str) -> Iterator[Callable[[Scored], None]]:
-    """Write a table of alleles, with its columns in the first line; what is not known is empty."""
+def tsv_file(path: str, key: str) -> Iterator[Callable[[Scored], None]]:
+    """Write a table of alleles, with its columns in the first line; what is not known is empty.
+
+    The column of the effects is named as ``key``, the INFO field that would hold them.
+    """
     with text_file(path) as write:
-        write("\t".join(COLUMNS).encode() + b"\n")
+        column = key.removeprefix("PGF_").lower()
+        write("\t".join(COLUMNS).format(score=column).encode() + b"\n")
 
         def take(scored: Scored) -> None:
             if not scored.record.alts:

@@ -17,20 +17,23 @@ from pgf_genome.attribution.task import Segment, Task
 from pgf_genome.attribution.task import Settings as TaskSettings
 from pgf_genome.checkpoints.choices import DEFAULT_MODEL
 from pgf_genome.checkpoints.load import load_model, resolve_device
+from pgf_genome.effects.variants import variant_effects
 from pgf_genome.engine.objective import Likelihood
 from pgf_genome.engine.plan import TILE_LENGTH
 from pgf_genome.engine.running import require_causal, running_of
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.experiments import machine
-from pgf_genome.experiments.biology_panels import Scored, Sizes, panels
+from pgf_genome.experiments.biology_panels import EXACT, Scored, Sizes, panels
+from pgf_genome.experiments.gene_snvs import Snvs
 from pgf_genome.experiments.genes import Annotation, read_annotation
-from pgf_genome.experiments.mutations import Reach, Snvs, exact_effects
 from pgf_genome.intervals import Interval, parse_region
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.sequence import Genome, decode_fasta
 
 # The bundled model was not trained on this contig from this position on, says its model card.
 HELD_OUT = ("NC_000913.3", 4_000_000)
+# Effects are also computed with so many bases run again.
+NEAR = (4, 16)
 PACKAGES = ("torch", "numba")
 QUICK: Mapping[str, Any] = {
     "bases": 12_000,
@@ -63,8 +66,8 @@ class Settings:
     per_kind : int
         More substitutions are drawn until so many are synonymous, missense and stop-gained.
     horizon : int
-    tolerance : float
-        See `mutations.Reach`.
+        Bases that are run again for an effect that counts as exact; what little follows is
+        first-order in the state.
     resamples : int
         Resamples of the genes, for the confidence intervals.
     threads : int
@@ -82,8 +85,7 @@ class Settings:
     bases: int = 300_000
     snvs: int = 600
     per_kind: int = 150
-    horizon: int = 4096
-    tolerance: float = 0.01
+    horizon: int = 1024
     resamples: int = 200
     threads: int = 0
     device: str = "cpu"
@@ -96,8 +98,6 @@ class Settings:
             if getattr(self, name) < bound:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} must be at least {bound}, not {getattr(self, name)}")
-        if self.tolerance < 0:
-            raise UsageError(f"--tolerance must not be negative, not {self.tolerance:g}")
 
     def interval(self, lengths: Mapping[str, int]) -> Interval:
         """Return the stretch to examine, in a genome whose contigs have these lengths."""
@@ -130,9 +130,7 @@ def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
     snvs = scored.substitutions()
     rng = np.random.default_rng(settings.seed)
     chosen = _drawn(snvs, settings, rng)
-    log.info("exact effects of %s substitutions", f"{len(chosen):,}")
-    reach = Reach(settings.horizon, settings.tolerance)
-    effects = exact_effects(model, scored.codes, snvs.at(chosen), reach)
+    effects = effects_of(model, scored.codes, snvs.at(chosen), settings.horizon)
     sizes = Sizes(min(settings.snvs, len(chosen)), settings.resamples, settings.seed)
     shared = {
         "model": model.name,
@@ -170,6 +168,29 @@ def score(
     values = np.concatenate([piece for _, piece in pieces], axis=1)
     codes = genome.codes(interval.contig, *span)
     return Scored.of(interval, codes, dict(zip(GRADIENT_TRACKS, values, strict=True)), annotation)
+
+
+def effects_of(
+    model: CausalMamba, codes: np.ndarray, snvs: Snvs, horizon: int
+) -> dict[str, np.ndarray]:
+    """Compute effects on the likelihood of a stretch, mean of its strands, in every way.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8, (L,)
+        The stretch; on each strand the model starts from its blank state.
+
+    Returns
+    -------
+    dict of str to ndarray, (n,)
+        By name: `EXACT`, and ``near W`` for each of `NEAR`.
+    """
+    ids, variants = model.vocabulary.encode(codes), snvs.variants(codes)
+    found = {}
+    for name, near in {EXACT: horizon, **{f"near {near}": near for near in NEAR}}.items():
+        log.info("effects of %s substitutions, %s", f"{len(variants):,}", name)
+        found[name] = variant_effects(model, ids, variants, near)
+    return found
 
 
 def _is_unseen(model: str, interval: Interval) -> bool:

@@ -27,7 +27,7 @@ PANELS = (
 AREAS = {
     "first order, all": ("first order", "first order"),
     "first order, drawn": ("exact", "first order"),
-    "log-odds, drawn": ("exact", "log-odds"),
+    "near 16, drawn": ("exact", "near 16"),
     "exact, drawn": ("exact", "exact"),
 }
 

@@ -9,17 +9,15 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from pgf_genome.experiments.genes import Annotation, Gene, is_whole
-from pgf_genome.experiments.mutations import (
+from pgf_genome.experiments.gene_snvs import (
     KINDS,
     MISSENSE,
     STOP_GAINED,
     SYNONYMOUS,
-    WITHIN,
-    Effects,
     Snvs,
     substitutions,
 )
+from pgf_genome.experiments.genes import Annotation, Gene, is_whole
 from pgf_genome.experiments.resampling import (
     Estimate,
     Sample,
@@ -40,7 +38,7 @@ FLANK = 50
 SITES = {"Shine-Dalgarno": range(-12, -5), "start codon": range(3)}
 FLANKS = (*range(-FLANK, -20), *range(12, FLANK + 1))
 QUANTILES = {"5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95}
-FIRST_ORDER, EXACT, LOG_ODDS = "first order", "exact", "log-odds"
+FIRST_ORDER, EXACT = "first order", "exact"
 COMPARED = {"stop-gained": STOP_GAINED, "missense": MISSENSE}
 
 
@@ -127,7 +125,11 @@ class Scored:
 
 
 def panels(
-    scored: Scored, snvs: Snvs, chosen: np.ndarray, effects: Effects, sizes: Sizes
+    scored: Scored,
+    snvs: Snvs,
+    chosen: np.ndarray,
+    effects: Mapping[str, np.ndarray],
+    sizes: Sizes,
 ) -> Iterator[dict[str, Any]]:
     """Yield every row of the table, panel by panel.
 
@@ -136,8 +138,10 @@ def panels(
     snvs : Snvs
         All substitutions.
     chosen : ndarray of int, (n,)
-        Indices of the substitutions whose exact effects are given; the first ``sizes.uniform``
-        were drawn uniformly.
+        Indices of the substitutions that were run; the first ``sizes.uniform`` were drawn
+        uniformly.
+    effects : mapping of str to ndarray, (n,)
+        Their effects, in every way in which they were computed, `EXACT` among them.
     """
     rng = np.random.default_rng(sizes.seed)
     weights = weights_of(len(scored.genes), sizes.resamples, rng)
@@ -252,37 +256,36 @@ def kind_rows(
 
 
 def exact_rows(
-    snvs: Snvs, first: np.ndarray, effects: Effects, weights: np.ndarray, uniform: int
+    snvs: Snvs,
+    first: np.ndarray,
+    effects: Mapping[str, np.ndarray],
+    weights: np.ndarray,
+    uniform: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yield exact effects of the drawn substitutions, and of their approximations."""
-    within = {f"exact over {n} bases": effects.within[:, i] for i, n in enumerate(WITHIN) if n > 1}
-    stand_ins = {FIRST_ORDER: first, LOG_ODDS: effects.within[:, 0], **within}
-    for quantity, effect in {EXACT: effects.total, **stand_ins}.items():
+    """Yield effects of the drawn substitutions, and how well others follow the exact ones."""
+    for quantity, effect in {**effects, FIRST_ORDER: first}.items():
         yield from kind_rows("exact", quantity, effect, snvs, weights)
     drawn = np.arange(len(snvs)) < uniform
     groups = {"all": drawn} | {KINDS[k]: snvs.kind == k for k in (SYNONYMOUS, *COMPARED.values())}
     for group, mask in groups.items():
         if mask.sum() < 3:
             continue
-        exact, unit = effects.total[mask], snvs.gene[mask]
-        for quantity, effect in stand_ins.items():
+        exact, unit = effects[EXACT][mask], snvs.gene[mask]
+        stand_ins = {name: effect for name, effect in effects.items() if name != EXACT}
+        for quantity, effect in {FIRST_ORDER: first, **stand_ins}.items():
             for method in ("pearson", "spearman"):
                 r = correlation(effect[mask], exact, unit, weights, method)
                 yield _row("exact", group, quantity, method.capitalize(), r, NONE)
-    left, size = (float(np.sqrt(np.mean(np.square(v)))) for v in (effects.left, effects.total))
-    for statistic, value in (("root mean square left", left), ("root mean square, all", size)):
-        estimate = Estimate(value, np.nan, np.nan, len(snvs))
-        yield _row("exact", "all", EXACT, statistic, estimate, NATS)
 
 
 def single_rows(
-    scored: Scored, snvs: Snvs, first: np.ndarray, effects: Effects
+    scored: Scored, snvs: Snvs, first: np.ndarray, effects: Mapping[str, np.ndarray]
 ) -> Iterator[dict[str, Any]]:
     """Yield the drawn substitutions one by one; their positions are 1-based, as in VCF."""
     for i in range(len(snvs)):
         position = int(snvs.position[i])
         change = f"{BASES[scored.codes[position]]}>{BASES[snvs.alt[i]]}"
-        for quantity, value in ((FIRST_ORDER, first[i]), (EXACT, effects.total[i])):
+        for quantity, value in ((FIRST_ORDER, first[i]), (EXACT, effects[EXACT][i])):
             estimate = Estimate(float(value), np.nan, np.nan, 1)
             at = scored.interval.start + position + 1
             yield _row("single", KINDS[snvs.kind[i]], quantity, change, estimate, NATS, at)

@@ -71,6 +71,11 @@ class Vocabulary:
         return rows
 
     @property
+    def mask_id(self) -> int | None:
+        """Id of the token that hides a base; None if there is none."""
+        return next((i for t, i in self.special.items() if _word(t) == "mask"), None)
+
+    @property
     def special(self) -> dict[str, int]:
         """Every token that is neither a base nor N, with its id."""
         ordinary = {*self.base_ids, self.n_id}
@@ -84,7 +89,7 @@ class Vocabulary:
         ModelError
             If there is no padding token.
         """
-        pad = [i for i, t in enumerate(self.tokens) if t.strip("<>[]|").lower() == "pad"]
+        pad = [i for i, t in enumerate(self.tokens) if _word(t) == "pad"]
         if not pad:
             raise ModelError("the tokenizer has no padding token to feed N as (`n_as_pad`)")
         return replace(self, n_id=pad[0])
@@ -135,12 +140,17 @@ def vocabulary_of(ids: dict[str, int], rows: int, *, lowers: bool = False) -> Vo
     absent = [base for base in BASES if base not in base_ids]
     if absent:
         raise ModelError(f"the tokenizer has no token for {', '.join(absent)}")
-    unknown = [i for token, i in ids.items() if token.strip("<>[]|").lower() in ("unk", "unknown")]
+    unknown = [i for token, i in ids.items() if _word(token) in ("unk", "unknown")]
     n_id = _id_of_letter(ids, "N", lowers)
     by_id = {token_id: token for token, token_id in ids.items()}
     tokens = tuple(by_id.get(i, "") for i in range(max(by_id) + 1))
     unknown_id = min(unknown, default=None)
     return Vocabulary(tokens, rows, tuple(base_ids.values()), n_id, unknown_id)
+
+
+def _word(token: str) -> str:
+    """The word in the brackets of a special token, in lower case."""
+    return token.strip("<>[]|").lower()
 
 
 def _id_of_letter(ids: dict[str, int], letters: str, lowers: bool) -> int | None:

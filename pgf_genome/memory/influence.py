@@ -188,7 +188,7 @@ def _windows(model: BidirectionalMamba, contexts: np.ndarray) -> np.ndarray:
     length = contexts.shape[1]
     middle = length // 2
     distance = np.abs(np.arange(length) - middle)
-    mask = model.vocabulary.special.get("[MASK]")
+    mask = model.vocabulary.mask_id
     energy = np.zeros((len(contexts), distance.max() + 1))
     for i, codes in enumerate(contexts):
         ids = model.vocabulary.encode(codes)

@@ -74,10 +74,14 @@ SAMPLES = read_samples(config["samples"])
 OUT = config["out"]
 WORK = f"{OUT}/work"
 GPUS = 1 if config["device"] == "cuda" else 0
+WITH_VARIANTS = [genome for genome, sample in SAMPLES.items() if "vcf" in sample]
 SUFFIXES = {"bedgraph": "bedgraph.gz", "bigwig": "bw"}
 # columns of the sample sheet and keys of the configuration that are options of `attribute`
 OPTIONS = ("model", "objective", "target", "method", "strand", "gap_length", "context")
 OPTIONS += ("device", "dtype", "tile", "window", "halo", "max_memory", "scratch_dir")
+# .. and those of `variants`
+VARIANTS_OPTIONS = ("model", "score", "near", "strand", "gap_length", "window", "gff")
+VARIANTS_OPTIONS += ("device", "dtype", "scratch_dir")
 
 
 wildcard_constraints:
@@ -112,10 +116,17 @@ def slurm(gpu=0):
 
 def options(wildcards):
     """The options of `pgf-genome attribute` that all groups of a genome share."""
+    return given(wildcards, OPTIONS) + [f"--track={','.join(config['tracks'])}"]
+
+
+def given(wildcards, names):
+    """Those of some options that configuration or sample sheet give, as words."""
     settings = config | SAMPLES[wildcards.genome]
-    given = {name: settings[name] for name in OPTIONS if name in settings}
-    given["track"] = ",".join(config["tracks"])
-    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    return [
+        f"--{name.replace('_', '-')}={settings[name]}"
+        for name in names
+        if name in settings
+    ]
 
 
 def plan_options(wildcards):
@@ -167,3 +178,32 @@ def parts(pattern):
         group=groups(wildcards),
         track=config["tracks"],
     )
+
+
+def variants_of(wildcards):
+    return SAMPLES[wildcards.genome]["vcf"]
+
+
+def annotation(wildcards):
+    """The annotation of a genome, if there is one."""
+    return SAMPLES[wildcards.genome].get("gff", [])
+
+
+def variants_options(wildcards):
+    return given(wildcards, VARIANTS_OPTIONS)
+
+
+def split_folder(wildcards):
+    return checkpoints.split.get(genome=wildcards.genome).output.parts
+
+
+def variants_part(wildcards):
+    return f"{split_folder(wildcards)}/{wildcards.group}.vcf.gz"
+
+
+def variants_parts(wildcards):
+    """The scored parts of a VCF, once `split` has dealt it out."""
+    numbers = sorted(
+        glob_wildcards(f"{split_folder(wildcards)}/{{group}}.vcf.gz").group
+    )
+    return [f"{WORK}/{wildcards.genome}.{n}.variants.vcf" for n in numbers]
