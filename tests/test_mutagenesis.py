@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pysam
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import random_model, small_config
@@ -245,22 +246,67 @@ def test_a_name_stands_for_one_method(near):
 
 @pytest.mark.parametrize("name", ["near", "near -1", "near 1.5", "ism", "near 1 ", ""])
 def test_other_names_are_refused(name):
-    with pytest.raises(UsageError, match=r"choose from corrected, .*, near BASES"):
+    with pytest.raises(UsageError, match=r"choose from corrected, .*, near BASES, ig STEPS"):
         Options(method=name)
 
 
 def test_tracks_are_those_of_the_method():
-    assert set(TRACKS) == {track for method in METHODS.values() for track in method.tracks}
+    methods = [*METHODS.values(), method_of("ig 4")]
+    assert set(TRACKS) == {track for method in methods for track in method.tracks}
     assert track_names(["effect"], Substitutions(4)) == EFFECTS
     for method, track in (("near 4", "sensitivity"), ("corrected", "importance")):
         with pytest.raises(UsageError, match=f"unknown track {track}; those of method {method}"):
             Options(method=method, tracks=track)
 
 
-def test_bidirectional_models_have_no_near(fasta, tmp_path):
-    caduceus = pgf.load_model(Path(__file__).parent / "oracles" / "caduceus_ph_tiny")
-    with pytest.raises(UsageError, match="causal model"):
-        pgf.attribute(fasta, caduceus, tmp_path / "x", method="near 4")
+@pytest.fixture(scope="module", params=["caduceus_ph_tiny", "caduceus_ps_tiny"])
+def bidirectional(request):
+    folder = Path(__file__).parent / "oracles" / request.param
+    return pgf.load_model(folder, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("strand", ["+", "-", "both"])
+@pytest.mark.parametrize("window", [None, 24])
+def test_bidirectional_models_run_windows_again(tmp_path, bidirectional, text, strand, window):
+    (tmp_path / "in.fa").write_text(f">c\n{text[:60]}\n")
+    done = pgf.attribute(
+        tmp_path / "in.fa", bidirectional, tmp_path / "x", method="exact", strand=strand,
+        window=window, region=("c:1-9", "c:28-40"),
+    )  # fmt: skip
+    variants = [
+        (t, letter, base) for t, letter in enumerate(text[:60]) for base in "ACGT" if letter != "N"
+    ]
+    effects = pgf.variant_effects(bidirectional, text[:60], variants, None, strand, window=window)
+    expected = np.full((60, 4), np.nan)
+    for (t, _, base), effect in zip(variants, effects, strict=True):
+        if t < 9 or 27 <= t < 40:
+            expected[t, "ACGT".index(base)] = effect
+    found = effects_in(done)
+    assert np.array_equal(np.isnan(found), np.isnan(expected))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert done.record.halo is None
+    assert done.record.contigs[0].objective is None
+    assert "around every base" in done.record.context
+
+
+def test_bidirectional_models_have_no_near(fasta, tmp_path, bidirectional):
+    for options, words in (
+        ({"method": "near 4"}, "can only be exact"),
+        ({"method": "exact", "tracks": "surprisal"}, "no surprisal"),
+        ({"method": "exact", "halo": 3}, "`halo`"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            pgf.attribute(fasta, bidirectional, tmp_path / "x", **options)
+
+
+def test_the_command_runs_a_bidirectional_model_exactly(command, tmp_path, fasta):
+    oracle = Path(__file__).parent / "oracles" / "caduceus_ph_tiny"
+    given = ("mutagenesis", fasta, "-m", oracle, "-r", "c:1-12", "--window", "30")
+    done = command(*given, "-o", tmp_path / "x")
+    assert done.code == 0, done.err
+    assert pgf.open_run(tmp_path / "x").record.arguments["method"] == "exact"
+    assert "--near can only be exact" in command(*given, "-o", tmp_path / "x", "--near", "8").error
+    assert command(*given, "--dry-run").code == 0
 
 
 def test_the_command_says_how_far_it_is_from_exact(command, tmp_path, fasta):

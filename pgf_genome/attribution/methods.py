@@ -28,7 +28,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
 from pgf_genome.alphabet import BASES
 from pgf_genome.errors import UsageError
@@ -151,11 +151,6 @@ class Substitutions(Method):
         object.__setattr__(self, "name", name)
 
     @property
-    def runs_again(self) -> bool:
-        """Whether changed sequences are run; without it, gradients are all that is needed."""
-        return self.near != 0
-
-    @property
     def how(self) -> str:
         """How close the numbers are to the definition, in words."""
         if self.near is None:
@@ -239,6 +234,11 @@ def method_of(name: str) -> Method:
         words = ", ".join(METHODS)
         raise UsageError(f"`method` {name}: choose from {words}, near BASES, ig STEPS")
     return METHODS[name]
+
+
+def runs_again(method: Method) -> TypeGuard[Substitutions]:
+    """Whether changed sequences are run; without it, gradients are all that is needed."""
+    return isinstance(method, Substitutions) and method.near != 0
 
 
 def track_names(requested: Sequence[str], method: Method) -> tuple[str, ...]:

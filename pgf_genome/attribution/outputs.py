@@ -17,7 +17,7 @@ import numpy as np
 
 from pgf_genome import __version__
 from pgf_genome.attribution.integrated import Completeness
-from pgf_genome.attribution.methods import EFFECTS, TRACKS, method_of
+from pgf_genome.attribution.methods import EFFECTS, TRACKS, method_of, runs_again
 from pgf_genome.attribution.options import VARYING
 from pgf_genome.attribution.prepare import Prepared, strands_in_words
 from pgf_genome.attribution.sampling import effect_error
@@ -154,6 +154,7 @@ def _record(plan: Prepared, results: Iterable[Result], fasta: str, started: floa
     """The record of the run so far, without files."""
     options, model, name = plan.options, plan.model, Path(fasta).name
     layout = plan.layout.settings()
+    has_halos = "halo" in layout and not runs_again(plan.method)
     return Record(
         title=f"{method_of(options.method).title} of {name}",
         version=__version__,
@@ -169,7 +170,7 @@ def _record(plan: Prepared, results: Iterable[Result], fasta: str, started: floa
         objective=objective_name(options.objective, model),
         strand=options.strand,
         tile_length=layout.get("tile_length"),
-        halo=Halo(**layout, loci=_halo_loci(results)) if "halo" in layout else None,
+        halo=Halo(**layout, loci=_halo_loci(results)) if has_halos else None,
         bases=Bases(plan.written, plan.bases),
         context=plan.context,
         conventions={

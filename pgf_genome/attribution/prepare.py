@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from pgf_genome import __version__
-from pgf_genome.attribution.methods import Method, Substitutions, method_of
+from pgf_genome.attribution.methods import Method, method_of, runs_again
 from pgf_genome.attribution.options import STRANDS, Options
 from pgf_genome.attribution.selection import (
     Selection,
@@ -27,9 +27,10 @@ from pgf_genome.attribution.selection import (
     select,
 )
 from pgf_genome.attribution.task import Segment, Settings, Task
+from pgf_genome.effects.windowed import refuse_near
 from pgf_genome.engine.layout import Layout
-from pgf_genome.engine.objective import Objective, Span, unit_of
-from pgf_genome.engine.running import require_causal, running_of
+from pgf_genome.engine.objective import Objective, PseudoLikelihood, Span, unit_of
+from pgf_genome.engine.running import running_of
 from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.intervals import Interval
 from pgf_genome.mamba.model import LanguageModel
@@ -67,11 +68,6 @@ class Prepared:
     def method(self) -> Method:
         return method_of(self.options.method)
 
-    @property
-    def substitutes(self) -> bool:
-        """Whether changed sequences are run."""
-        return isinstance(self.method, Substitutions) and self.method.runs_again
-
     @cached_property
     def descriptions(self) -> dict[str, Track]:
         """Title, unit and meaning of every track."""
@@ -95,6 +91,8 @@ class Prepared:
             return f"{self.options.context} bases"
         if running_of(self.model).streams:
             return "whole segments"
+        if runs_again(self.method):
+            return f"window: {self.layout.at_once:,} bases, around every base"
         name, cut = self.layout.description()
         return f"{name}: {cut}"
 
@@ -137,6 +135,9 @@ class Prepared:
         """The objective on each strand of a contig."""
         positions = None if self.targets is None else self.targets[contig]
         objective = objective_of(self.options.objective, positions, self.model)
+        if runs_again(self.method) and objective == PseudoLikelihood(positions=positions):
+            # what a changed sequence predicts are its own bases
+            objective = PseudoLikelihood(positions=positions, targets="input")
         return on_strands(objective, self.strands, self.genome.lengths[contig])
 
     @cached_property
@@ -167,7 +168,7 @@ class Prepared:
         tracks = 4 * self.written * len(self.options.track_names)
         sequence = sum(contig.length for contig in self.genome.contigs)
         states = self.layout.spool_bytes(largest)
-        if self.substitutes:
+        if runs_again(self.method):
             states *= 2  # their cotangents are stored too
         scores = 5 * strands * largest * itemsize * min(self.method.sweeps, 3)
         return states + scores + tracks + sequence
@@ -239,8 +240,13 @@ def checked_layout(model: LanguageModel, options: Options) -> Layout:
             "`tracks` without it"
         )
     method = method_of(options.method)
-    if isinstance(method, Substitutions) and method.runs_again:
-        require_causal(model, f"the effect of substitutions, {method.name},")
+    if runs_again(method) and not running_of(model).streams:
+        refuse_near(model, method.near)
+        if "surprisal" in options.track_names or options.halo is not None:
+            raise UsageError(
+                f"{model.name} is bidirectional: every base is substituted in a window of its own, "
+                "which gives no surprisal and has no `halo`: leave them out"
+            )
     return running_of(model).layout(
         len(strands_of(model, options)),
         options.tile,

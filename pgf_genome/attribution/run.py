@@ -11,9 +11,9 @@ from threading import Timer
 
 import torch
 
-from pgf_genome.attribution import substituted
+from pgf_genome.attribution import substituted, substituted_windows
 from pgf_genome.attribution.forecast import Forecast, Planned, Speed
-from pgf_genome.attribution.methods import Substitutions
+from pgf_genome.attribution.methods import runs_again
 from pgf_genome.attribution.options import Arguments, Options
 from pgf_genome.attribution.outputs import write_outputs
 from pgf_genome.attribution.prepare import Prepared, check_disk, prepared
@@ -23,6 +23,7 @@ from pgf_genome.checkpoints.load import load_model
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import SquaredNorm
+from pgf_genome.engine.running import running_of
 from pgf_genome.engine.threads import torch_threads
 from pgf_genome.files import output_prefix, require_folder
 from pgf_genome.mamba.model import LanguageModel
@@ -31,6 +32,7 @@ from pgf_genome.signature import takes
 from pgf_genome.torch_modes import in_ordinary_modes
 
 FEW = 2  # bases that any sweep takes
+ADJOINT_PASSES = 3  # forward passes that an adjoint takes as long as, in a window
 
 log = logging.getLogger("pgf_genome")
 
@@ -136,9 +138,12 @@ def _seconds(plan: Prepared) -> float:
     speed, strands, method = _speed(plan.model, plan.layout), len(plan.strands), plan.method
     times = method.sweeps
     seconds = speed.seconds(plan.bases * times, len(plan.segments) * times, plan.stretches, strands)
-    if isinstance(method, Substitutions) and method.runs_again:
-        seconds += strands * substituted.seconds(plan.tasks, method.near)
-    return seconds
+    if not runs_again(method):
+        return seconds
+    if running_of(plan.model).streams:
+        return seconds + strands * substituted.seconds(plan.tasks, method.near)
+    windows = substituted_windows.WINDOWS * plan.written * strands
+    return windows * plan.layout.at_once * speed.base / ADJOINT_PASSES
 
 
 def _speed(model: LanguageModel, layout: Layout) -> Speed:

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pgf_genome.attribution.methods import Substitutions, method_of
+from pgf_genome.attribution.methods import Substitutions
 from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.attribution.substituted import strand_of
 from pgf_genome.attribution.task import Task
 from pgf_genome.effects.substitutions import effects_at
 from pgf_genome.engine.plan import Plan
+from pgf_genome.engine.running import running_of
 from pgf_genome.engine.threads import side_by_side
 from pgf_genome.intervals import Span
 from pgf_genome.runs.record import EffectError
@@ -40,9 +41,15 @@ class _Place(NamedTuple):
 
 
 def effect_error(plan: Prepared) -> EffectError | None:
-    """Measure the error of a run's method; None if it is exact, or nothing can be measured."""
-    method = method_of(plan.options.method)
+    """Measure the error of a run's method under a causal model; None where nothing is measured.
+
+    That is where the method is exact or gives no effects, and where all bases are too far from the
+    targets.
+    """
+    method = plan.method
     if not isinstance(method, Substitutions) or method.near is None:
+        return None
+    if not running_of(plan.model).streams:
         return None
     places = list(_places(plan))
     if not places:

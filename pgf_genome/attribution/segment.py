@@ -19,9 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pgf_genome.attribution import causal, integrated, substituted, windowed
+from pgf_genome.attribution import (
+    causal,
+    integrated,
+    substituted,
+    substituted_windows,
+    windowed,
+)
 from pgf_genome.attribution.integrated import Completeness
-from pgf_genome.attribution.methods import IntegratedGradients, Substitutions, method_of
+from pgf_genome.attribution.methods import IntegratedGradients, method_of, runs_again
 from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.attribution.task import Progress, Task
@@ -79,8 +85,10 @@ def result_of(task: Task, place: Place) -> Result:
     """Read what is there of a finished segment."""
     with _objective_file(task, place) as file:
         value = file.require(place.number, _objective_template(task))[0].mean().item()
-    halos = [] if running_of(task.model).streams else windowed.halo_errors(task, place)
-    is_path = isinstance(method_of(task.settings.method), IntegratedGradients)
+    method = method_of(task.settings.method)
+    cut = not running_of(task.model).streams and not runs_again(method)
+    halos = windowed.halo_errors(task, place) if cut else []
+    is_path = isinstance(method, IntegratedGradients)
     return Result(task, place, value, halos, integrated.completeness(place) if is_path else None)
 
 
@@ -121,8 +129,9 @@ def _compute_of(task: Task) -> Callable[[Task, RecordFile, Place, Progress], Ten
     method = method_of(task.settings.method)
     if isinstance(method, IntegratedGradients):
         return integrated.compute
-    if isinstance(method, Substitutions) and method.runs_again:
-        return substituted.fill
+    if runs_again(method):
+        streams = running_of(task.model).streams
+        return substituted.fill if streams else substituted_windows.fill
     return causal.fill if running_of(task.model).streams else windowed.compute
 
 

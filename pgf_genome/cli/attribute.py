@@ -38,8 +38,6 @@ from pgf_genome.quantities import whole_number
           "integrated gradients.")  # fmt: skip
 @computed("--n-as-pad", is_flag=True, help="Feed N as the padding token, as Caduceus was "
           "trained.")  # fmt: skip
-@computed("--window", type=int, metavar="BASES", help="Bases that a bidirectional model sees at a "
-          "time [the context it was trained on].")  # fmt: skip
 @computed("--halo", type=int, metavar="BASES", help="Bases on each side of a window that the "
           f"model sees but that are not written [1/{HALO_SHARE} of the window].")  # fmt: skip
 @written("--track", "tracks", type=CommaList(["tism", *GRADIENT_TRACKS, "ig"]),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from pgf_genome.attribution.methods import EFFECT_TRACKS, Substitutions
 from pgf_genome.attribution.options import Options
@@ -13,6 +15,9 @@ from pgf_genome.cli.common import Command, logged
 from pgf_genome.cli.tracks import computed, writes_tracks, written
 from pgf_genome.cli.values import CommaList, FilePath, Near, listed
 from pgf_genome.effects.settings import MUTAGENESIS_NEAR
+
+if TYPE_CHECKING:
+    from pgf_genome.mamba.model import LanguageModel
 
 
 @click.command(
@@ -27,15 +32,16 @@ from pgf_genome.effects.settings import MUTAGENESIS_NEAR
 )
 @click.argument("fasta", type=FilePath())
 @computed("--near", type=Near(), metavar=Near.name, default=str(MUTAGENESIS_NEAR),
-          show_default=True, help="Bases, from the substituted one on, that are run again; what "
-          "follows is first-order in the state.")  # fmt: skip
+          help="Bases, from the substituted one on, that are run again; what follows is "
+          f"first-order in the state [{MUTAGENESIS_NEAR}, or exact].")  # fmt: skip
 @written("--track", "tracks", type=CommaList(["effect", *EFFECT_TRACKS]), default=Options.tracks,
          help="Any of effect, effect.A .. effect.T, importance, surprisal "
          f"[{listed(Substitutions.default_tracks)}].")  # fmt: skip
 @written("--gff", type=FilePath(), help="GFF3 or GTF: draw its genes in the heat maps.")
 @writes_tracks
 @logged
-def mutagenesis(near: int | None, **options: Any) -> None:
+@click.pass_context
+def mutagenesis(command: click.Context, near: int | None, **options: Any) -> None:
     """Compute what every substitution in FASTA does to the objective.
 
     An effect is F with another base at a position, less F of the sequence, in nats: below 0 the
@@ -43,7 +49,8 @@ def mutagenesis(near: int | None, **options: Any) -> None:
     three effects. Every contig is streamed through a causal model, forward and back; at every base
     --near bases are run again for each of the three others, from the model's exact state. The
     error of what follows is measured on a sample of the run. --near exact runs every substitution
-    to the end of its contig: for short sequences.
+    to the end of its contig: for short sequences. A bidirectional model reads a window around
+    every base, once as it is and once with each of the others: exact, and slow.
 
     \b
     Writes
@@ -54,4 +61,11 @@ def mutagenesis(near: int | None, **options: Any) -> None:
       PREFIX.report.html                   overview, distribution, strongest positions
       PREFIX.run.json                      versions, digests, conventions, the error of --near
     """
-    tracks.run(method=Substitutions(near).name, **options)
+    chosen = command.get_parameter_source("near") is not ParameterSource.DEFAULT
+
+    def fitted(given: Options, model: LanguageModel) -> Options:
+        from pgf_genome.engine.running import running_of
+
+        return given if chosen or running_of(model).streams else replace(given, method="exact")
+
+    tracks.run(method=Substitutions(near).name, fitted=fitted, **options)

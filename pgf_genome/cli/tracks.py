@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,9 @@ from pgf_genome.cli.values import Bytes, CommaList, FilePath, Word, listed
 from pgf_genome.engine.plan import DEFAULT_MEMORY
 from pgf_genome.files import output_prefix
 from pgf_genome.quantities import size_text
+
+if TYPE_CHECKING:
+    from pgf_genome.mamba.model import LanguageModel
 
 COMPUTED, WRITTEN = "What is computed", "What is written"
 computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
@@ -59,6 +63,12 @@ OPTIONS: tuple[Function, ...] = (
         default=Options.gap_length,
         show_default=True,
         help="Restart the model at every run of N of at least this length.",
+    ),
+    computed(
+        "--window",
+        type=int,
+        metavar="BASES",
+        help="Bases that a bidirectional model sees at a time [the context it was trained on].",
     ),
     written(
         "-o",
@@ -168,9 +178,16 @@ def run(
     dry_run: bool,
     as_json: bool,
     n_as_pad: bool = False,
+    fitted: Callable[[Options, LanguageModel], Options] = lambda options, model: options,
     **options: Any,
 ) -> None:
-    """Write tracks, or print what that would take; options are those of `attribute`."""
+    """Write tracks, or print what that would take; options are those of `attribute`.
+
+    Parameters
+    ----------
+    fitted : callable
+        Gives the options as the model needs them.
+    """
     process.tune()
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run")
@@ -187,12 +204,13 @@ def run(
 
     torch.set_num_threads(threads)
     loaded = load_model(model, device, dtype, n_as_pad=n_as_pad)
+    chosen = fitted(given.options, loaded)
     if dry_run:
-        forecast = run.dry_run(fasta, loaded, given.options)
+        forecast = run.dry_run(fasta, loaded, chosen)
         click.echo(json.dumps(forecast.facts(), indent=2) if as_json else forecast)
         return
     with Progress() as progress:
-        done = run.attribute(fasta, loaded, given.prefix, progress, **vars(given.options))
+        done = run.attribute(fasta, loaded, given.prefix, progress, **vars(chosen))
     bases, speed = done.record.bases, done.record.performance
     in_rows, read = f"{bases.written:,} bases", f"{bases.read:,} bases"
     logging.getLogger("pgf_genome").info(

@@ -123,7 +123,7 @@ def fitted(model: LanguageModel, scoring: Scoring) -> Scoring:
         if scoring.window is not None:
             running.layout(window=scoring.window)  # which says why not
         return scoring
-    windowed.refuse_near(cast(BidirectionalMamba, model), scoring.near)
+    windowed.refuse_near(model, scoring.near)
     return replace(scoring, window=running.layout(window=scoring.window).at_once)
 
 

@@ -31,6 +31,7 @@ from pgf_genome.engine.threads import side_by_side
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Span
 from pgf_genome.mamba.bidirectional import BidirectionalMamba
+from pgf_genome.mamba.model import LanguageModel
 
 Result = TypeVar("Result")
 
@@ -142,14 +143,14 @@ def substitution_effects(
 
     def of_strand(sign: str) -> np.ndarray:
         if sign == "+":
-            return _of_bases(model, objective, size, plus, span)
+            return of_bases(model, objective, size, plus, span)
         other = plus.length - stop, plus.length - start
-        return _of_bases(model, mirror(plus.length), size, plus.reverse(), other)[::-1, ::-1]
+        return of_bases(model, mirror(plus.length), size, plus.reverse(), other)[::-1, ::-1]
 
     return np.mean(side_by_side(of_strand, signs, threads), axis=0)
 
 
-def _of_bases(
+def of_bases(
     model: BidirectionalMamba, objective: Objective, size: int, tokens: Tokens, span: Span
 ) -> np.ndarray:
     """Effects of all substitutions at the positions of a span of one strand, (n, 4)."""
@@ -165,7 +166,7 @@ def _of_bases(
     return effects
 
 
-def refuse_near(model: BidirectionalMamba, near: int | None) -> None:
+def refuse_near(model: LanguageModel, near: int | None) -> None:
     """Raise a UsageError unless all of a window is to be run again."""
     if near is not None:
         raise UsageError(

@@ -70,25 +70,25 @@ class Contig:
         Stretches between gaps that were computed.
     objective : float or None
         The objective's value, None where nothing of the contig was computed.
-    attributed, baseline : float, optional
-        Of integrated gradients: the sum of the attributions, and the objective of the baseline.
     sha256 : str, optional
         Digest of its codes.
     fasta_contig : str, optional
         Its name in the FASTA, if that is another.
     targets : tuple of (int, int), optional
         Spans that the objective counts, 0-based half-open; None if it counts all.
+    attributed, baseline : float, optional
+        Of integrated gradients: the sum of the attributions, and the objective of the baseline.
     """
 
     contig: str
     length: int
     segments: int
     objective: float | None
-    attributed: float | None = None
-    baseline: float | None = None
     sha256: str | None = None
     fasta_contig: str | None = None
     targets: tuple[Span, ...] | None = None
+    attributed: float | None = None
+    baseline: float | None = None
 
     def __post_init__(self) -> None:
         if self.length < 0:
