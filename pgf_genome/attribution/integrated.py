@@ -36,7 +36,7 @@ class Completeness(NamedTuple):
 
 
 def compute(task: Task, scores: RecordFile, place: Place, progress: Progress) -> Tensor:
-    """Fill ``scores`` as `causal.compute` does, with the mean gradient along the path.
+    """Fill ``scores`` as `causal.fill` does, with the mean gradient along the path.
 
     Returns
     -------
