@@ -54,7 +54,7 @@ class Progress:
         speed = f"{rate / 1e3:.2f} k" if rate >= 1e3 else f"{rate:.2f} "
         clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
         return (
-            f"{self._done:,.0f} of {total:,} {self._unit} "
+            f"{self._done:,.0f} of {total:,.0f} {self._unit} "
             f"({100 * self._done / max(total, 1):.1f} %), {speed}{self._unit}/s, {clock} left"
         )
 
