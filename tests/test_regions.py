@@ -172,6 +172,20 @@ def test_what_cannot_be_an_array_is_an_error_of_a_line_before_any_work(
     assert not list(Path("out").glob("*"))
 
 
+def test_report_names_the_genes_of_sites_outside_the_target(command, tmp_path, fasta):
+    (tmp_path / "genes.gff3").write_text("c\tx\tgene\t41\t100\t.\t+\t.\tID=far;Name=far\n")
+    words = ("-m", ORACLE, "--target", "c:1-20", "--gff", tmp_path / "genes.gff3", "--strand", "+")
+    done = command("attribute", fasta, *words, "-o", tmp_path / "x", "--objective", "norm")
+    assert done.code == 0, done.err
+    assert "outside the target" not in (tmp_path / "x.report.html").read_text()  # nothing acts back
+    words = (*words[:-1], "-")
+    done = command("attribute", fasta, *words, "-o", tmp_path / "x", "--objective", "norm")
+    assert done.code == 0, done.err
+    page = (tmp_path / "x.report.html").read_text()
+    assert "Strongest sites outside the target" in page
+    assert "<th>Gene</th>" in page
+
+
 PLACES = st.tuples(st.sampled_from("ac"), st.integers(0, 60), st.sampled_from("+-"))
 
 

@@ -87,7 +87,8 @@ class Options:
     report : bool
         Whether an HTML report is written, and heat maps of effects where short regions are.
     gff : path, optional
-        GFF3 or GTF file of the genes that are drawn in heat maps.
+        GFF3 or GTF file of the genes that are drawn in heat maps, and named beside the sites
+        outside the target in the report.
     tile : int, optional
         Positions per tile of a causal model; chosen to fit ``max_memory`` if None.
     window, halo : int, optional

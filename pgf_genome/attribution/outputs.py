@@ -83,6 +83,7 @@ def write_outputs(
             gathered,
             lambda windows: cut(windows, _pieces(plan, results), tracks),
             plan.genome.codes,
+            genes_in=None if plan.annotation is None else plan.genes_in,
         )
         files |= _heat_maps(plan, results, prefix, record)
     files["run"] = record_path(prefix)

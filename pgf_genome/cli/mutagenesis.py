@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 @written("--track", "tracks", type=CommaList(["effect", *EFFECT_TRACKS]), default=Options.tracks,
          help="Any of effect, effect.A .. effect.T, importance, surprisal "
          f"[{listed(Substitutions.default_tracks)}].")  # fmt: skip
-@written("--gff", type=FilePath(), help="GFF3 or GTF: draw its genes in the heat maps.")
 @writes_tracks
 @logged
 @click.pass_context

@@ -121,6 +121,11 @@ OPTIONS: tuple[Function, ...] = (
         help="Also write PREFIX.tsv.gz, a row for every base with the values of all tracks.",
     ),
     written(
+        "--gff",
+        type=FilePath(),
+        help="GFF3 or GTF: its genes in heat maps, and at sites outside the target.",
+    ),
+    written(
         "--report/--no-report",
         default=Options.report,
         show_default=True,
