@@ -68,6 +68,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Stranded:
+    """An interval and the strand, "+" or "-", along which it is read."""
+
+    interval: Interval
+    strand: str = "+"
+
+
+@dataclass(frozen=True)
 class Site:
     """A position of a contig, and perhaps a change of what is there.
 
@@ -208,6 +216,11 @@ def read_bed(path: str | os.PathLike[str], lengths: Mapping[str, int]) -> list[I
         If the file cannot be read or holds no interval, or if a line is malformed, names an
         unknown contig, or is negative, empty, reversed or past the contig's end.
     """
+    return [each.interval for each in read_stranded_bed(path, lengths)]
+
+
+def read_stranded_bed(path: str | os.PathLike[str], lengths: Mapping[str, int]) -> list[Stranded]:
+    """Read a BED file as `read_bed` does, with strands: "-" if the sixth column is, else "+"."""
     intervals = [
         _bed_interval(line, lengths, f"{path}, line {number}") for number, line in _bed_lines(path)
     ]
@@ -236,7 +249,7 @@ def _bed_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
             yield number, line.rstrip()
 
 
-def _bed_interval(line: str, lengths: Mapping[str, int], where: str) -> Interval:
+def _bed_interval(line: str, lengths: Mapping[str, int], where: str) -> Stranded:
     fields = line.split("\t") if "\t" in line else line.split()
     if len(fields) < 3:
         raise SequenceError(
@@ -254,7 +267,8 @@ def _bed_interval(line: str, lengths: Mapping[str, int], where: str) -> Interval
             f"{where}: {start} to {stop} is not an interval within {contig}, which has "
             f"{lengths[contig]} bases; BED is 0-based half-open, 0 <= START < END <= length"
         )
-    return Interval(contig, start, stop)
+    strand = "-" if fields[5:6] == ["-"] else "+"
+    return Stranded(Interval(contig, start, stop), strand)
 
 
 def is_table(value: object) -> bool:

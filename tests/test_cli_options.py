@@ -191,7 +191,7 @@ def test_every_value_that_is_no_number_can_be_completed(command, param):
         (["attribute", "--objective", "lo"], ["logit:A", "logit:C", "logit:G", "logit:T"]),
         (["attribute", "--track", "surprisal,con"], ["surprisal,contribution"]),
         (["attribute", "--track", "tism.A,tism.C"], ["tism.A,tism.C"]),
-        (["attribute", "--format", ""], ["bedgraph", "bigwig"]),
+        (["attribute", "--format", ""], ["bedgraph", "bigwig", "npz"]),
         (["memory", "--drive", "real,"], ["real,uniform", "real,markov"]),
         (["pretrain", "--init", "l"], ["long"]),
         (["attribute", "--model", "ecoli"], ["ecoli-yeast-d128", "ecoli"]),

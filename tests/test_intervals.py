@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgf_genome.errors import SequenceError
-from pgf_genome.intervals import Interval, merge, parse_region, read_bed
+from pgf_genome.intervals import Interval, merge, parse_region, read_bed, read_stranded_bed
 
 LENGTHS = {"chr1": 1000, "chr2": 50, "HLA:A*01-02|x": 30, "chr1:5-6": 9}
 
@@ -105,6 +105,15 @@ def test_bed_lines_are_read_in_order_whatever_the_separators(bed, compress):
         Interval("chr1", 5, 6),
         Interval("chr1", 999, 1000),
     ]
+
+
+def test_the_sixth_column_of_a_bed_file_is_the_strand(bed):
+    path = bed(
+        b"chr2\t0\t50\tname\t0\t-\textra\nchr2\t0\t9\tname\t0\t+\n"
+        b"chr2\t1\t9\tname\t0\t.\nchr2\t2\t9\nchr1 5 6 name 0 -\n"
+    )
+    assert [each.strand for each in read_stranded_bed(path, LENGTHS)] == list("-+++-")
+    assert [each.interval for each in read_stranded_bed(path, LENGTHS)] == read_bed(path, LENGTHS)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pgf_genome.intervals import Interval
 from pgf_genome.report import Gathering, gathering, pyramid
-from pgf_genome.report.influence import TargetDistance
+from pgf_genome.report.influence import Site, TargetDistance
+from pgf_genome.report.outside import sites_table
 from pgf_genome.report.pyramid import Level, levels
 from pgf_genome.tracks import TrackSummary
 from pgf_genome.tracks.cutting import cut
@@ -149,6 +150,35 @@ def test_distance_is_to_the_nearest_of_several_targets(spans: list[tuple[int, in
     assert max((max(curve.maximum) for curve in found), default=-1) == max(outside, default=-1)
     reach = max((max(curve.distance) for curve in found), default=0)
     assert reach <= max(nearest.values())
+
+
+def test_sites_outside_the_target_are_the_strongest_with_their_signed_distance() -> None:
+    values = np.ones(1000, np.float32)
+    values[[100, 390, 450, 900]] = [3, 2, 9, 5]  # 450 is in the target, 390 near it
+    values[400:500] += 5
+    work = TargetDistance({"a": 1000, "b": 10}, {"a": [(400, 500)]})
+    work.add("a", 0, values)
+    work.result()
+    found = work.sites()
+    assert found[:3] == (
+        Site("a", 900, 401, 5.0),
+        Site("a", 100, -300, 3.0),
+        Site("a", 390, -10, 2.0),
+    )
+    assert not any(400 <= site.position < 500 for site in found)
+
+
+def test_table_of_sites_names_their_genes_if_these_are_known() -> None:
+    sites = [Site("a<", 899, 1400, 5.0), Site("a<", 99, -300, 3.0)]
+
+    def genes_in(window: Interval) -> list[tuple[int, int, str]]:
+        return [(890, 950, "lac<Z")] if window == Interval("a<", 899, 900) else []
+
+    named = sites_table(sites, genes_in)
+    for text in ("a&lt;", ">900<", ">1,400<", ">\N{MINUS SIGN}300<", "lac&lt;Z", "Gene"):
+        assert text in named
+    assert "Gene" not in sites_table(sites, None)
+    assert sites_table([], genes_in) == ""
 
 
 def test_there_is_no_influence_without_a_target() -> None:

@@ -63,7 +63,12 @@ EFFECTS = {"method": "near 40", "tracks": None, "region": ("a:30-200", "a:400-42
 PATH = {"method": "ig 2", "tracks": None}
 
 
-@pytest.mark.parametrize("changed", [{}, EFFECTS, PATH], ids=["gradient", "effects", "path"])
+ARRAYS = {"formats": ("bedgraph", "npz"), "region": ("c:11-110", "a:51-150", "a:101-200")}
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, EFFECTS, PATH, ARRAYS], ids=["gradient", "effects", "path", "arrays"]
+)
 @pytest.mark.parametrize("writes", [1, 2, 5, 20, 21, 22, 40, 43, 44, 60, 66, 90, 100])
 def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
     tmp_path, fasta, model, monkeypatch, writes, changed
@@ -134,6 +139,7 @@ def test_changed_input_or_options_are_not_resumed_from(tmp_path, fasta, model):
         {"tile": 33},
         {"method": "saliency"},
         {"tracks": "surprisal"},
+        {"region": "a", "formats": "npz"},
         {"objective": "entropy"},
     ]
     assert len({same, *(identity(**change) for change in changes)}) == 1 + len(changes)

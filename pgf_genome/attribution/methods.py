@@ -19,6 +19,10 @@ every base:
 
     ig             sum_a (X - X0)[a] v[a] (Sundararajan, Taly and Yan 2017, ICML)
 
+The hypothetical contribution of a base a, for motif discovery, is v[a] - mean_b v[b]: what the
+method would give as the contribution of a, were it observed. That of r is the contribution, of
+integrated gradients ig, and of effects 3/4 of the importance.
+
 Every method has surprisal, -log2 p(r | what predicts it), in bits.
 """
 
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
 TISM = tuple(f"tism.{base}" for base in BASES)
 EFFECTS = tuple(f"effect.{base}" for base in BASES)
+# What arrays of regions are made of, kept with the tracks; no track of any method.
+HYPOTHETICAL = tuple(f"hypothetical.{base}" for base in BASES)
 # Names that stand for several tracks.
 GROUPS = {"tism": TISM, "effect": EFFECTS}
 GRADIENT_TRACKS = ("sensitivity", "contribution", *TISM, "surprisal")

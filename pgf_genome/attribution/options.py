@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pgf_genome.mamba.model import LanguageModel
 
 FORMATS = ("bedgraph", "bigwig")
+# Those of tracks, and the arrays of regions.
+ALL_FORMATS = (*FORMATS, "npz")
 # What selects the bases to write, and how they are written: runs that differ in these alone can be
 # merged.
 VARYING = (
@@ -70,7 +72,8 @@ class Options:
     gap_length : int
         The model restarts at every run of N of at least this length.
     formats : sequence of str
-        Any of bedgraph, bigwig.
+        Any of bedgraph, bigwig; npz for the arrays of ``region`` and ``bed``, which must be of one
+        width: one-hot sequences and hypothetical contributions, for motif discovery.
     compress : bool
         Whether bedGraph is bgzip with a tabix index.
     track_line : bool
@@ -84,7 +87,8 @@ class Options:
     report : bool
         Whether an HTML report is written, and heat maps of effects where short regions are.
     gff : path, optional
-        GFF3 or GTF file of the genes that are drawn in heat maps.
+        GFF3 or GTF file of the genes that are drawn in heat maps, and named beside the sites
+        outside the target in the report.
     tile : int, optional
         Positions per tile of a causal model; chosen to fit ``max_memory`` if None.
     window, halo : int, optional
@@ -152,6 +156,16 @@ class Options:
         return None if self.max_memory is None else bytes_of(self.max_memory, "max_memory")
 
     @property
+    def track_formats(self) -> tuple[str, ...]:
+        """``formats`` of tracks."""
+        return tuple(each for each in self.formats if each in FORMATS)
+
+    @property
+    def arrays(self) -> bool:
+        """Whether the arrays of regions are written."""
+        return "npz" in self.formats
+
+    @property
     def track_names(self) -> tuple[str, ...]:
         """``tracks``, those of the method in place of None."""
         return tuple(self.tracks or ())
@@ -164,14 +178,18 @@ class Options:
     def _check(self) -> None:
         """Raise UsageError for values that are not known or do not go together."""
         if not self.formats:
-            raise UsageError(f"`formats` names none; choose from {', '.join(FORMATS)}")
+            raise UsageError(f"`formats` names none; choose from {', '.join(ALL_FORMATS)}")
         choices: list[tuple[str, str, Collection[str]]] = [
             ("strand", self.strand, STRANDS),
-            *(("formats", each, FORMATS) for each in self.formats),
+            *(("formats", each, ALL_FORMATS) for each in self.formats),
         ]
         for option, name, allowed in choices:
             if name not in allowed:
                 raise UsageError(f"`{option}` {name}: choose from {', '.join(allowed)}")
+        if self.arrays and not (self.region or self.bed):
+            raise UsageError(
+                "`formats` npz is for regions of one width: give them by `region` or `bed`"
+            )
         if self.context is not None and not (self.region or self.bed):
             raise UsageError(
                 "`context` goes with `region` or `bed`: where whole contigs are written, the model "

@@ -20,8 +20,9 @@ from pgf_genome.attribution.integrated import Completeness
 from pgf_genome.attribution.methods import EFFECTS, TRACKS, method_of, runs_again
 from pgf_genome.attribution.options import VARYING
 from pgf_genome.attribution.prepare import Prepared, strands_in_words
+from pgf_genome.attribution.regions import ARRAYS, write_arrays
 from pgf_genome.attribution.sampling import effect_error
-from pgf_genome.attribution.segment import Result
+from pgf_genome.attribution.segment import Result, Results
 from pgf_genome.attribution.selection import objective_name, objective_text
 from pgf_genome.attribution.table import write_table
 from pgf_genome.intervals import Interval
@@ -43,7 +44,7 @@ log = logging.getLogger("pgf_genome")
 
 def write_outputs(
     plan: Prepared,
-    results: Iterable[Result],
+    results: Results,
     prefix: Path,
     fasta: str,
     started: float,
@@ -67,7 +68,12 @@ def write_outputs(
         record = replace(record, effect_errors=(error,))
     if plan.options.tsv:
         files["tsv"] = Path(f"{prefix}.tsv.gz")
-        write_table(files["tsv"], plan.options.track_names, _pieces(results), plan.genome)
+        rows = _pieces(plan, results)
+        write_table(files["tsv"], plan.options.track_names, rows, plan.genome)
+    if plan.options.arrays:
+        files["npz"] = Path(f"{prefix}.npz")
+        hypothetical = _pieces(plan, results, hypothetical=True)
+        write_arrays(files["npz"], plan.regions, hypothetical, plan.genome, results.folder)
     if plan.options.report:
         files["report"] = Path(f"{prefix}.report.html")
         tracks = len(plan.options.track_names)
@@ -75,8 +81,9 @@ def write_outputs(
             files["report"],
             record,
             gathered,
-            lambda windows: cut(windows, _pieces(results), tracks),
+            lambda windows: cut(windows, _pieces(plan, results), tracks),
             plan.genome.codes,
+            genes_in=None if plan.annotation is None else plan.genes_in,
         )
         files |= _heat_maps(plan, results, prefix, record)
     files["run"] = record_path(prefix)
@@ -101,7 +108,7 @@ def _heat_maps(
     if len(short) > MAPS:
         log.info("heat maps are drawn of the first %d of %d short regions", MAPS, len(short))
     drawn = []
-    values = cut(short[:MAPS], _pieces(results), len(names))
+    values = cut(short[:MAPS], _pieces(plan, results), len(names))
     for window, each in zip(short[:MAPS], values, strict=True):
         sequence = letters(plan.genome.codes, window.contig, window.start, window.stop)
         effects = each[[names.index(name) for name in EFFECTS]]
@@ -115,27 +122,37 @@ def _write_tracks(
     """Stream the values of all segments once, into every writer and the report."""
     options, tracks = plan.options, plan.options.track_names
     files: dict[str, Path] = {}
-    form = TrackFormat(options.formats, options.compress, options.track_line, options.bins)
+    formats = options.track_formats
     gathering = Gathering(plan.genome.lengths, tracks, plan.targets)
     with ExitStack() as stack:
         takers = []
         for track in tracks:
             about = plan.descriptions[track].meaning
-            opened, writers = form.open(stack, prefix, track, plan.genome.lengths, about)
-            files |= opened
-            takers.append([*gathering.takers(track), *writers])
-        for contig, start, table in _pieces(results):
+            takers.append(gathering.takers(track))
+            if formats:
+                form = TrackFormat(formats, options.compress, options.track_line, options.bins)
+                opened, writers = form.open(stack, prefix, track, plan.genome.lengths, about)
+                files |= opened
+                takers[-1] += writers
+        for contig, start, table in _pieces(plan, results):
             for row, consumers in zip(table, takers, strict=True):
                 for consumer in consumers:
                     consumer.add(contig, start, row)
     return files, gathering.result()
 
 
-def _pieces(results: Iterable[Result]) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Yield contig, start and values (tracks, n) of all scored bases, in FASTA order."""
+def _pieces(
+    plan: Prepared, results: Iterable[Result], hypothetical: bool = False
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Yield contig, start and values of all scored bases, in FASTA order.
+
+    Values are those of tracks, (tracks, n), or hypothetical contributions, (4, n), kept after them.
+    """
+    tracks = len(plan.options.track_names)
+    rows = slice(tracks, None) if hypothetical else slice(tracks)
     for result in results:
         for start, table in result.tracks():
-            yield result.task.segment.contig, start, table
+            yield result.task.segment.contig, start, table[rows]
 
 
 def _performance(plan: Prepared, started: float) -> Performance:
@@ -178,6 +195,7 @@ def _record(plan: Prepared, results: Iterable[Result], fasta: str, started: floa
             "not_scored": "N, gaps and what nothing predicts have no row",
             "strands": strands_in_words(plan.strands, model),
             **{track: str(text) for track, text in plan.descriptions.items()},
+            **({"npz": ARRAYS} if options.arrays else {}),
         },
         tracks=plan.descriptions,
         arguments={

@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 
 from pgf_genome import __version__
-from pgf_genome.attribution.methods import Method, method_of, runs_again
+from pgf_genome.attribution.methods import HYPOTHETICAL, Method, method_of, runs_again
 from pgf_genome.attribution.options import STRANDS, Options
+from pgf_genome.attribution.regions import array_bytes, require_alike
 from pgf_genome.attribution.selection import (
     Selection,
     identity_of,
@@ -32,7 +33,7 @@ from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Objective, PseudoLikelihood, Span, unit_of
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import ResourceError, UsageError
-from pgf_genome.intervals import Interval
+from pgf_genome.intervals import Interval, Stranded
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.record import Track
 from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths, new_names
@@ -53,6 +54,7 @@ class Prepared:
     layout: Layout
     old_names: Mapping[str, str]
     threads: int
+    regions: tuple[Stranded, ...] = ()
     annotation: Annotation | None = None
 
     @property
@@ -107,7 +109,7 @@ class Prepared:
     @cached_property
     def settings(self) -> Settings:
         options = self.options
-        names = options.track_names
+        names = options.track_names + (HYPOTHETICAL if options.arrays else ())
         return Settings(self.strands, names, options.method, **self.layout.settings())
 
     @cached_property
@@ -165,13 +167,14 @@ class Prepared:
         """Most bytes of scratch in use at once."""
         strands, itemsize = len(self.strands), self.model.dtype.itemsize
         largest = max((s.length for s in self.segments), default=1)
-        tracks = 4 * self.written * len(self.options.track_names)
+        tracks = 4 * self.written * len(self.settings.tracks)
+        arrays = array_bytes(self.regions) if self.options.arrays else 0
         sequence = sum(contig.length for contig in self.genome.contigs)
         states = self.layout.spool_bytes(largest)
         if runs_again(self.method):
             states *= 2  # their cotangents are stored too
         scores = 5 * strands * largest * itemsize * min(self.method.sweeps, 3)
-        return states + scores + tracks + sequence
+        return states + scores + tracks + arrays + sequence
 
 
 def strands_of(model: LanguageModel, options: Options) -> str:
@@ -267,7 +270,10 @@ def planned(
     """Plan a run over a decoded genome; ``old_names`` are those of renamed contigs."""
     segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
     threads = options.threads or torch.get_num_threads()
-    return Prepared(model, genome, options, segments, chosen.targets, layout, old_names, threads)
+    return Prepared(
+        *(model, genome, options, segments, chosen.targets, layout, old_names, threads),
+        chosen.regions,
+    )
 
 
 def _renamed(
@@ -284,12 +290,20 @@ def _renamed(
     if targets is not None:
         targets = {names[contig]: spans for contig, spans in targets.items() if contig in names}
     write = {names[contig]: spans for contig, spans in chosen.write.items()}
-    renamed = replace(chosen, write=write, targets=targets)
+    regions = tuple(
+        replace(each, interval=replace(each.interval, contig=names[each.interval.contig]))
+        for each in chosen.regions
+        if each.interval.contig in names
+    )
+    renamed = replace(chosen, write=write, targets=targets, regions=regions)
     return genome.renamed(names), renamed, {new: old for old, new in names.items() if old != new}
 
 
 def _selection(lengths: Mapping[str, int], options: Options) -> Selection:
-    return select(lengths, options.region, options.bed, options.contig, options.target)
+    chosen = select(lengths, options.region, options.bed, options.contig, options.target)
+    if options.arrays:
+        require_alike(chosen.regions, chosen.write)
+    return chosen
 
 
 def _contigs_to_read(fasta: str | Path, options: Options) -> list[str] | None:

@@ -19,7 +19,16 @@ from pgf_genome.engine.objective import (
 )
 from pgf_genome.engine.running import running_of
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.intervals import Interval, merge, overlaps, parse_region, read_bed, unknown_contig
+from pgf_genome.intervals import (
+    Interval,
+    Stranded,
+    merge,
+    overlaps,
+    parse_region,
+    read_bed,
+    read_stranded_bed,
+    unknown_contig,
+)
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.sequence import BASES, Genome, segments
 
@@ -42,10 +51,13 @@ class Selection:
         Spans that get rows, on the contigs that are read.
     targets : dict or None
         Spans that count in the objective; None if every base does.
+    regions : tuple of Stranded
+        Regions and intervals of BED files as they were given, in their order.
     """
 
     write: dict[str, tuple[Span, ...]]
     targets: dict[str, tuple[Span, ...]] | None
+    regions: tuple[Stranded, ...] = ()
 
 
 def select(
@@ -70,18 +82,18 @@ def select(
         if name not in lengths:
             raise unknown_contig(name, lengths, "`contig`")
     everything = () if regions or beds or contigs else lengths
-    intervals = [Interval(name, 0, lengths[name]) for name in (*contigs, *everything)]
-    intervals += [parse_region(text, lengths) for text in regions]
+    given = [Stranded(parse_region(text, lengths)) for text in regions]
     for bed in beds:
-        intervals += read_bed(bed, lengths)
-    write = _by_contig(intervals)
+        given += read_stranded_bed(bed, lengths)
+    whole = [Interval(name, 0, lengths[name]) for name in (*contigs, *everything)]
+    write = _by_contig([*whole, *(each.interval for each in given)])
     if not targets:
-        return Selection(write, None)
+        return Selection(write, None, tuple(given))
     aims = _by_contig(interval for aim in targets for interval in _target(aim, lengths))
     write = {name: spans for name, spans in write.items() if name in aims}
     if not write:
         raise UsageError("no `target` lies on a contig that is to be written")
-    return Selection(write, aims)
+    return Selection(write, aims, tuple(given))
 
 
 def _target(aim: str | Path, lengths: Mapping[str, int]) -> list[Interval]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgf_genome.attribution.methods import EFFECTS, TISM, Gradient, method_of
+from pgf_genome.attribution.methods import EFFECTS, HYPOTHETICAL, TISM, Gradient, method_of
 from pgf_genome.sequence import N_CODE
 
 
@@ -45,7 +45,13 @@ def tracks_of(scores: Scores, names: Sequence[str], method: str = "corrected") -
         "importance": lambda: -effects.sum(axis=1) / (len(EFFECTS) - 1),
         "surprisal": lambda: -scores.log_p.astype(np.float64) / np.log(2),
     } | {
-        name: lambda a=a: effects[:, a] for group in (TISM, EFFECTS) for a, name in enumerate(group)
+        name: lambda a=a, rows=rows: rows[:, a]
+        for group, rows in (
+            (TISM, effects),
+            (EFFECTS, effects),
+            (HYPOTHETICAL, by_base - by_base.mean(axis=1, keepdims=True)),
+        )
+        for a, name in enumerate(group)
     }
     table = np.stack([values[name]() for name in names]).astype(np.float32)
     table[:, scores.codes == N_CODE] = np.nan

@@ -57,6 +57,8 @@ def attribute(method: str, steps: int, **options: Any) -> None:
       PREFIX.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open; bases not scored: no row
       PREFIX.<track>.bw                    the same as bigWig
       PREFIX.chrom.sizes                   names and lengths
+      PREFIX.npz                           with --format npz: sequences and hypothetical
+                                           contributions of the regions, (n, 4, w)
       PREFIX.report.html                   overview, distribution, strongest positions
       PREFIX.run.json                      versions, digests, objective values, conventions
 

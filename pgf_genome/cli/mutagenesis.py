@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 @written("--track", "tracks", type=CommaList(["effect", *EFFECT_TRACKS]), default=Options.tracks,
          help="Any of effect, effect.A .. effect.T, importance, surprisal "
          f"[{listed(Substitutions.default_tracks)}].")  # fmt: skip
-@written("--gff", type=FilePath(), help="GFF3 or GTF: draw its genes in the heat maps.")
 @writes_tracks
 @logged
 @click.pass_context
@@ -58,6 +57,8 @@ def mutagenesis(command: click.Context, near: int | None, **options: Any) -> Non
       PREFIX.<track>.bw                    the same as bigWig
       PREFIX.tsv.gz (+ .tbi)               with --tsv: a row for every base
       PREFIX.heatmap.html, .heatmap.N.svg  regions of up to 2,000 bases, with their sequence
+      PREFIX.npz                           with --format npz: sequences and hypothetical
+                                           contributions of the regions, (n, 4, w)
       PREFIX.report.html                   overview, distribution, strongest positions
       PREFIX.run.json                      versions, digests, conventions, the error of --near
     """

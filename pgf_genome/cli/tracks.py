@@ -11,7 +11,7 @@ import click
 
 from pgf_genome import process
 from pgf_genome.alphabet import BASES
-from pgf_genome.attribution.options import FORMATS, OBJECTIVES, STRANDS, Arguments, Options
+from pgf_genome.attribution.options import ALL_FORMATS, OBJECTIVES, STRANDS, Arguments, Options
 from pgf_genome.checkpoints.choices import DEFAULT_DTYPE, DTYPES
 from pgf_genome.cli.common import RUNNING, Function, under, with_device, with_model, with_threads
 from pgf_genome.cli.values import Bytes, CommaList, FilePath, Word, listed
@@ -94,10 +94,10 @@ OPTIONS: tuple[Function, ...] = (
     written(
         "--format",
         "formats",
-        type=CommaList(FORMATS),
+        type=CommaList(ALL_FORMATS),
         default=listed(Options.formats),
         show_default=True,
-        help=f"Any of {', '.join(FORMATS)}.",
+        help=f"Any of {', '.join(ALL_FORMATS)}; npz is for motif discovery, with -r or -b.",
     ),
     written("--no-compress", is_flag=True, help="Write plain .bedgraph, not bgzip and tabix."),
     written("--track-line", is_flag=True, help="Write a UCSC track line; needs --no-compress."),
@@ -119,6 +119,11 @@ OPTIONS: tuple[Function, ...] = (
         "--tsv",
         is_flag=True,
         help="Also write PREFIX.tsv.gz, a row for every base with the values of all tracks.",
+    ),
+    written(
+        "--gff",
+        type=FilePath(),
+        help="GFF3 or GTF: its genes in heat maps, and at sites outside the target.",
     ),
     written(
         "--report/--no-report",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pgf_genome.intervals import Interval, merge
-from pgf_genome.report.influence import Influence, TargetDistance
+from pgf_genome.report.influence import Influence, Site, TargetDistance
 from pgf_genome.runs.run import APART, PEAKS, leading
 from pgf_genome.tracks import BlockConsumer, Envelope, Summary, TrackSummary
 
@@ -32,11 +32,14 @@ class Gathered:
         The summary of each track.
     influence : tuple of Influence
         Curves of sensitivity against the distance to the targets; empty without targets.
+    outside : tuple of Site
+        The most sensitive positions outside the targets, strongest first; empty without targets.
     """
 
     sizes: Mapping[str, int]
     summaries: Mapping[str, Summary]
     influence: tuple[Influence, ...] = ()
+    outside: tuple[Site, ...] = ()
 
     @property
     def leading(self) -> str:
@@ -112,5 +115,6 @@ class Gathering:
     def result(self) -> Gathered:
         """Return all that was gathered; call it once, after the last value."""
         summaries = {name: summary.result() for name, summary in self._summaries.items()}
-        influence = () if self._distance is None else self._distance.result()
-        return Gathered(self.sizes, summaries, influence)
+        if self._distance is None:
+            return Gathered(self.sizes, summaries)
+        return Gathered(self.sizes, summaries, self._distance.result(), self._distance.sites())

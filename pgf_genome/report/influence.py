@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from pgf_genome.tracks import BlockConsumer
+from pgf_genome.runs.run import APART
+from pgf_genome.tracks import BlockConsumer, TrackSummary
 
 PER_DECADE = 8
+# Sites outside the target that are listed.
+SITES = 20
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,26 @@ class Influence:
     maximum: tuple[float, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Site:
+    """A position outside the target.
+
+    Attributes
+    ----------
+    contig : str
+    position : int
+        0-based.
+    distance : int
+        Bases to the nearest target; negative where the target has larger coordinates.
+    value : float
+    """
+
+    contig: str
+    position: int
+    distance: int
+    value: float
+
+
 class TargetDistance(BlockConsumer):
     """Consumer that makes curves of a track against the distance to the nearest target.
 
@@ -51,6 +74,7 @@ class TargetDistance(BlockConsumer):
 
     def __init__(self, sizes: Mapping[str, int], targets: Mapping[str, Any]) -> None:
         super().__init__("distance to the target", sizes)
+        self._outside = TrackSummary(sizes, 1, 1, SITES, APART)
         self._spans = {
             self._ranks[contig]: np.array(sorted(map(tuple, spans)), np.int64)
             for contig, spans in targets.items()
@@ -74,6 +98,9 @@ class TargetDistance(BlockConsumer):
         side = (after < before).astype(np.int64)
         distance = np.minimum(before, after)
         outside = distance > 0
+        masked = np.full_like(block, np.nan)
+        masked[at[outside]] = block[at[outside]]
+        self._outside.add(list(self.sizes)[rank], start, masked)
         cell = np.searchsorted(self._edges, distance[outside], side="right") - 1
         cell += side[outside] * len(self._edges)
         values = block[at][outside].astype(np.float64)
@@ -95,6 +122,16 @@ class TargetDistance(BlockConsumer):
                 columns = (middle, mean, self._maximum[side, filled])
                 curves.append(Influence(label, *(tuple(c.tolist()) for c in columns)))
         return tuple(curves)
+
+    def sites(self) -> tuple[Site, ...]:
+        """Return the strongest positions outside, strongest first; call it once, after `result`."""
+        found = []
+        for peak in self._outside.result().peaks:
+            spans = self._spans[self._ranks[peak.contig]]
+            before, after = (each.item() for each in _distances(spans, np.array([peak.position])))
+            signed = -before if before <= after else after
+            found.append(Site(peak.contig, peak.position, signed, peak.value))
+        return tuple(found)
 
 
 def _distances(spans: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from pgf_genome.report.facts import facts_section
 from pgf_genome.report.gathering import AROUND, Gathered
 from pgf_genome.report.influence import Influence
 from pgf_genome.report.logo import GLYPHS
+from pgf_genome.report.outside import GenesIn, sites_table
 from pgf_genome.report.peaks import CodesAt, Details, details, letters, peaks_section
 from pgf_genome.report.pyramid import IN_VIEW, Level, levels
 from pgf_genome.report.text import counted, short, table
@@ -42,6 +43,7 @@ def write_report(
     values_in: ValuesIn,
     codes_at: CodesAt | None = None,
     took: bool = False,
+    genes_in: GenesIn | None = None,
 ) -> None:
     """Write the report of a run as one HTML file that needs no network.
 
@@ -62,13 +64,16 @@ def write_report(
         and no logos.
     took : bool
         Whether to state time and memory, which differ between repetitions of a run.
+    genes_in : callable, optional
+        Maps an interval to start, stop and name of the genes that overlap it. Without it sites
+        outside the target have no genes.
 
     Raises
     ------
     ResourceError
         If the file cannot be written.
     """
-    atomic_write_text(path, render(record, gathered, values_in, codes_at, took))
+    atomic_write_text(path, render(record, gathered, values_in, codes_at, took, genes_in))
 
 
 def render(
@@ -77,6 +82,7 @@ def render(
     values_in: ValuesIn,
     codes_at: CodesAt | None = None,
     took: bool = False,
+    genes_in: GenesIn | None = None,
 ) -> str:
     """Make the text of the report; see `write_report`."""
     windows = gathered.windows
@@ -97,7 +103,7 @@ def render(
         overview=_overview(gathered, contigs) if contigs else "",
         peaks=peaks_section(record, gathered, around),
         statistics=_statistics(record, gathered.summaries),
-        influence=_influence(gathered.influence),
+        influence=_influence(gathered, genes_in),
         facts=facts_section(record, took),
     )
     return html_page(
@@ -243,5 +249,8 @@ def _statistics(record: Record, summaries: Mapping[str, Summary]) -> str:
     return table(head, rows, frozenset(range(1, 5)))
 
 
-def _influence(curves: Sequence[Influence]) -> str:
-    return _asset("influence.html") if curves else ""
+def _influence(gathered: Gathered, genes_in: GenesIn | None) -> str:
+    if not gathered.influence:
+        return ""
+    sites = sites_table(gathered.outside, genes_in)
+    return Template(_asset("influence.html")).substitute(sites=sites)

@@ -19,7 +19,7 @@ log = logging.getLogger("pgf_genome")
 
 # What this program writes under a prefix besides tracks; no other file is ever removed.
 _ALONE = (
-    r"chrom\.sizes|report\.html|report\.png|statistics\.json|tsv\.gz(?:\.tbi)?"
+    r"npz|chrom\.sizes|report\.html|report\.png|statistics\.json|tsv\.gz(?:\.tbi)?"
     r"|heatmap\.html|heatmap\.\d+\.svg"
 )
 _INDEXES = (".tbi", ".csi")
