@@ -27,6 +27,9 @@ from pgf_genome.attribution.methods import (
     track_names,
 )
 from pgf_genome.attribution.options import Options
+from pgf_genome.effects.strand import Boundaries, Strand
+from pgf_genome.effects.substitutions import effects_of
+from pgf_genome.engine.plan import Plan
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Interval
 from pgf_genome.report.heatmap import Substituted, heat_map
@@ -118,6 +121,34 @@ def test_any_regions_in_any_tiles(model, tmp_path_factory, text, spans, tile, ne
         wanted[start : start + size] = True
     expected = np.where(wanted[:, None], whole, np.nan)
     np.testing.assert_allclose(effects_in(done), expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kept", range(1, 9))
+def test_a_sweep_that_was_stopped_at_any_tile_ends_in_the_same_bits(model, text, tmp_path, kept):
+    """As many cotangents are there as were stored; which effects are left does not follow them."""
+    ids = model.tokenize(text[:230])
+    x = model.one_hot(ids)[None]
+    strand = Strand(model, lambda start, stop: x[:, start:stop], 230, pgf.Likelihood())
+    plan, spans = Plan(230, 20), [(15, 70), (180, 195)]
+
+    def run(folder: Path, before: int | None = None) -> dict[int, np.ndarray]:
+        folder.mkdir(exist_ok=True)
+        with Boundaries.open(model, folder.joinpath, "x") as boundaries:
+            parts = effects_of(strand, plan, spans, 25, boundaries=boundaries, before=before)
+            return {part.start: part.values for part in parts}
+
+    whole = run(tmp_path / "whole")
+    (tmp_path / "part").mkdir()
+    with (
+        Boundaries.open(model, (tmp_path / "whole").joinpath, "x") as there,
+        Boundaries.open(model, (tmp_path / "part").joinpath, "x") as here,
+    ):
+        for k in range(plan.tiles - 1, plan.tiles - 1 - kept, -1):
+            here.cotangents[k] = there.cotangents[k]
+    rest = run(tmp_path / "part", before=70)
+    assert sorted(rest) == sorted(start for start in whole if start < 70)
+    for start, values in rest.items():
+        assert np.array_equal(values, whole[start], equal_nan=True)
 
 
 def test_the_objective_is_that_of_whole_segments_only(tmp_path, fasta, model, text):

@@ -78,8 +78,9 @@ def _strand(
     strand = strand_of(task, b, (task.segment.start, task.segment.stop))
     with Boundaries.open(strand.model, path, place.identity) as boundaries:
         parts = effects_of(
-            strand, plan, left, method.near, boundaries=boundaries, progress=meter.advance
-        )
+            *(strand, plan, spans, method.near),
+            boundaries=boundaries, progress=meter.advance, before=left[-1][1] if left else 0,
+        )  # fmt: skip
         _store(task, scores, b, spans, parts)
         meter.finish()
         reached = boundaries.cotangents[0]

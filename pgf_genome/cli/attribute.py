@@ -57,12 +57,11 @@ def attribute(method: str, steps: int, **options: Any) -> None:
       PREFIX.<track>.bedgraph.gz (+ .tbi)  values, 0-based half-open; bases not scored: no row
       PREFIX.<track>.bw                    the same as bigWig
       PREFIX.chrom.sizes                   names and lengths
-      PREFIX.npz                           with --format npz: sequences and hypothetical
-                                           contributions of the regions, (n, 4, w)
       PREFIX.report.html                   overview, distribution, strongest positions
       PREFIX.run.json                      versions, digests, objective values, conventions
 
-    With --bin N also PREFIX.<track>.binN.mean and .max, in the same formats.
+    With --bin N also PREFIX.<track>.binN.mean and .max, in the same formats. With --format npz also
+    PREFIX.npz: sequences and hypothetical contributions of the regions, (n, 4, w).
     """
     if method == "ig":
         method = IntegratedGradients(whole_number(steps, "steps", 1)).name

@@ -57,10 +57,10 @@ def mutagenesis(command: click.Context, near: int | None, **options: Any) -> Non
       PREFIX.<track>.bw                    the same as bigWig
       PREFIX.tsv.gz (+ .tbi)               with --tsv: a row for every base
       PREFIX.heatmap.html, .heatmap.N.svg  regions of up to 2,000 bases, with their sequence
-      PREFIX.npz                           with --format npz: sequences and hypothetical
-                                           contributions of the regions, (n, 4, w)
       PREFIX.report.html                   overview, distribution, strongest positions
       PREFIX.run.json                      versions, digests, conventions, the error of --near
+
+    With --format npz also PREFIX.npz: sequences and hypothetical contributions of the regions.
     """
     chosen = command.get_parameter_source("near") is not ParameterSource.DEFAULT
 

@@ -34,8 +34,6 @@ computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
         "pgf-genome variants genome.fa calls.vcf.gz -o calls.scored.vcf.gz",
         "pgf-genome variants genome.fa calls.vcf.gz -o calls.tsv --gff genes.gff3.gz --near 32",
         "pgf-genome variants chr1.fa chr1.vcf -o - --near exact > chr1.scored.vcf",
-        "pgf-genome variants tair10.fa snps.vcf -o snps.tsv --score masked "
-        "-m kuleshov-group/PlantCaduceus_l20",
     ),
 )
 @click.argument("fasta", type=FilePath())

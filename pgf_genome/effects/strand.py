@@ -78,6 +78,7 @@ class Strand:
         threads: int | None = None,
         boundaries: Boundaries | None = None,
         progress: Callable[[float], object] = lambda passes: None,
+        before: int | None = None,
     ) -> Iterator[Stretch]:
         """Sweep forth and back; yield what `along.stretches` does.
 
@@ -88,13 +89,15 @@ class Strand:
             temporary folder.
         progress : callable
             Called after every tile with the work on it, in forward passes of one base.
+        before : int, optional
+            As for `along.stretches`.
         """
         if boundaries is None:
             with (
                 tempfile.TemporaryDirectory(prefix="pgf-") as folder,
                 Boundaries.open(self.model, Path(folder).joinpath, "effects") as own,
             ):
-                yield from self.stretches(plan, spans, size, threads, own, progress)
+                yield from self.stretches(plan, spans, size, threads, own, progress, before)
             return
         states, cotangents = boundaries
         first = states.whole(plan.replayed)
@@ -105,7 +108,7 @@ class Strand:
             progress(plan.tile_length)
         yield from along.stretches(
             *(self.model, self.read, plan, self.objective, states, cotangents, spans),
-            *(size, threads, progress),
+            *(size, threads, progress, before),
         )
 
 

@@ -140,6 +140,7 @@ def effects_of(
     threads: int | None = None,
     boundaries: Boundaries | None = None,
     progress: Callable[[float], object] = lambda passes: None,
+    before: int | None = None,
 ) -> Iterator[Effects]:
     """Effects at the positions of spans, in parts from the last position to the first.
 
@@ -153,22 +154,31 @@ def effects_of(
         Positions whose states are in memory at a time; None is for us to choose.
     boundaries, progress
         As for `Strand.stretches`; not for ``near`` 0, which needs no states within tiles.
+    before : int, optional
+        Only positions before this one are left to be done. With ``boundaries`` of a sweep that was
+        stopped their effects are, bit for bit, those that it would have given.
     """
     spans = [span for span in spans if span[0] < span[1]]
-    if not spans:
+    left = overlaps(spans, 0, strand.length if before is None else before)
+    if not left:
         return
     if near == 0:
-        yield from _first_order(strand, plan, spans, threads)
+        yield from _first_order(strand, plan, left, threads)
         return
     length, start = strand.length, spans[0][0]
     reach = length if near is None else near
     to_the_end = start + reach >= length
     # where branches are left to first order, and the last position that one leaves from
     ends = [] if to_the_end else [Stretch.past_the_end(strand.model, length, reach)]
-    seen = [(a, b if to_the_end else min(b + reach, length)) for a, b in spans]
-    for stretch in strand.stretches(plan, seen, size, threads, boundaries, progress):
+
+    def seen(part: Span) -> Span:
+        return part[0], part[1] if to_the_end else min(part[1] + reach, length)
+
+    for stretch in strand.stretches(
+        plan, [*map(seen, spans)], size, threads, boundaries, progress, seen(left[-1])[1]
+    ):
         ends = [] if to_the_end else [stretch, *ends]
-        for first, last in reversed(overlaps(spans, stretch.start, stretch.stop)):
+        for first, last in reversed(overlaps(left, stretch.start, stretch.stop)):
             values = _near(strand, reach, stretch, ends, (first, last), threads)
             yield Effects(first, last, values, stretch.part(first, last).states.log_probs)
             progress(len("CGT") * min(reach, length - first) * (last - first))

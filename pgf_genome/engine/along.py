@@ -110,6 +110,7 @@ def stretches(
     size: int | None = None,
     threads: int | None = None,
     progress: Callable[[float], object] = lambda passes: None,
+    before: int | None = None,
 ) -> Iterator[Stretch]:
     """Sweep back over one sequence; yield the stretches that meet spans, from the last on.
 
@@ -118,8 +119,8 @@ def stretches(
     read, plan, states, threads
         As for `sweep.adjoint`.
     cotangents : StoredCotangents
-        Takes what the sweep comes to at every tile. The sweep begins as near to the last of the
-        spans as what is there already allows.
+        Takes what the sweep comes to at every tile. The sweep begins as near to the last position
+        that is needed as what is there already allows.
     spans : sequence of (start, stop)
         Positions, at least one; sorted by start and by stop. Tiles without any of them are swept as
         usual; those before the first span not at all.
@@ -127,9 +128,13 @@ def stretches(
         Positions of a stretch; None is for us to choose.
     progress : callable
         Called after every tile with the work on it, in forward passes of one base.
+    before : int, optional
+        Positions of the spans that are needed are before this one; None is all of them. Which tiles
+        are swept as usual does not depend on it, so that a stopped sweep ends in the same bits.
     """
     wanted = plan.meeting(spans)
-    top, (remaining, cotangent) = _furthest(plan, wanted[-1], cotangents, model.initial_state(1))
+    last = wanted[-1] if before is None else (before - 1) // plan.tile_length
+    top, (remaining, cotangent) = _furthest(plan, last, cotangents, model.initial_state(1))
     cut = set(wanted)
     for is_cut, run in groupby(range(top, wanted[0] - 1, -1), cut.__contains__):
         if not is_cut:
@@ -141,8 +146,8 @@ def stretches(
                 progress(SWEEP_PASSES * len(tile.gradient[0]))
             continue
         for k in run:
-            for first, end, before in _cut(model, read, plan, k, states[k], size, threads):
-                here = _stretch(model, read, (first, end), before, objective, cotangent, remaining)
+            for first, end, state in _cut(model, read, plan, k, states[k], size, threads):
+                here = _stretch(model, read, (first, end), state, objective, cotangent, remaining)
                 cotangent, remaining = here.cotangents.part(slice(0, 1)), here.remaining[0]
                 if overlaps(spans, first, end):
                     yield here

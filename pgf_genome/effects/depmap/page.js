@@ -94,7 +94,7 @@ function overlay(region) {
   for (const [from, to, name] of region.genes) {
     const start = Math.max(from - region.start, 0), stop = Math.min(to - region.start, n);
     const [low, high] = [region.start + start + 0.5, region.start + stop + 0.5];
-    shapes.push({ type: "rect", x0: low, x1: high, y0: low, y1: high, fillcolor: "rgba(0,0,0,0)",
+    shapes.push({ type: "rect", x0: low, x1: high, y0: low, y1: high, fillcolor: "transparent",
       line: { color: data.mark, width: 1.2 } });
     const seen = stop > left && start < right && stop > view.rows[0] && start < view.rows[1];
     if (!seen || (stop - start) / span < 0.02) continue;
