@@ -213,10 +213,6 @@ def test_a_region_without_end_is_refused(command, tmp_path):
 
 def test_a_bidirectional_model_is_refused_in_words(command, genome, tmp_path):
     model = MODEL.with_name("caduceus_ps_tiny")
-    if not model.is_dir():
-        model = MODEL.parents[3] / "shared" / "oracles" / "caduceus_ps_tiny"
-    if not model.is_dir():
-        pytest.skip("no bidirectional checkpoint here")
     done = command("depmap", genome, "-m", model, "-r", "one:1-20", "-o", tmp_path / "x")
     assert done.code == 2
     assert "needs a causal model; caduceus_ps_tiny is bidirectional" in done.error

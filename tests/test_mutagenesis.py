@@ -249,7 +249,11 @@ def test_long_regions_have_none_and_maps_of_an_earlier_run_go(tmp_path, fasta, m
 
 def test_a_map_of_nothing_is_still_a_map():
     drawn = Substituted(Interval("c", 5, 8), "NNN", np.full((4, 3), np.nan))
-    ElementTree.fromstring(heat_map(drawn, "nats"))
+    svg = heat_map(drawn, "nats")
+    words = [each.text or "" for each in ElementTree.fromstring(svg).iter() if each.tag == "text"]
+    assert words[0] == "\N{MINUS SIGN}0 to 0 nats; letters 0 to 0 nats"
+    assert "<title>" not in svg
+    assert "nan" not in svg
 
 
 def test_runs_of_several_contigs_are_merged_with_their_errors(tmp_path, fasta, model):

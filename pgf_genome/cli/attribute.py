@@ -14,8 +14,8 @@ from pgf_genome.attribution.methods import (
 )
 from pgf_genome.attribution.options import Options
 from pgf_genome.cli import tracks
-from pgf_genome.cli.common import Command, logged
-from pgf_genome.cli.tracks import computed, writes_tracks, written
+from pgf_genome.cli.common import Command, computed, logged, written
+from pgf_genome.cli.tracks import writes_tracks
 from pgf_genome.cli.values import CommaList, FilePath, listed
 from pgf_genome.engine.plan import HALO_SHARE, STEPS
 from pgf_genome.quantities import whole_number

@@ -11,7 +11,13 @@ from typing import Any
 import click
 
 from pgf_genome import process
-from pgf_genome.checkpoints.choices import DEFAULT_DEVICE, DEFAULT_MODEL, DEVICES
+from pgf_genome.checkpoints.choices import (
+    DEFAULT_DEVICE,
+    DEFAULT_DTYPE,
+    DEFAULT_MODEL,
+    DEVICES,
+    DTYPES,
+)
 from pgf_genome.cli.values import ModelSource, Word
 
 Function = Callable[..., Any]
@@ -61,7 +67,8 @@ class Command(click.Command):
                     formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
 
-RUNNING = "Where and how it runs"
+COMPUTED, WRITTEN, RUNNING = "What is computed", "What is written", "Where and how it runs"
+computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
 OTHER = "Log and help"
 
 
@@ -92,7 +99,7 @@ def _cores(context: click.Context, parameter: click.Parameter, threads: int) -> 
     return threads or process.usable_cores()
 
 
-with_threads = under(RUNNING)(
+with_threads = running(
     "-t",
     "--threads",
     type=click.IntRange(0, 1024),
@@ -102,12 +109,19 @@ with_threads = under(RUNNING)(
     callback=_cores,
     help="Number of threads; 0 uses all cores.",
 )
-with_device = under(RUNNING)(
+with_device = running(
     "--device",
     type=Word(DEVICES),
     default=DEFAULT_DEVICE,
     show_default=True,
     help="auto, cpu or cuda[:INDEX].",
+)
+with_dtype = running(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default=DEFAULT_DTYPE,
+    show_default=True,
+    help="bfloat16 applies to matrix products only.",
 )
 
 

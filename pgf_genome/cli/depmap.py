@@ -8,22 +8,22 @@ from typing import Any
 import click
 
 from pgf_genome import process
-from pgf_genome.checkpoints.choices import DEFAULT_DTYPE, DTYPES
 from pgf_genome.cli.common import (
-    RUNNING,
+    COMPUTED,
     Command,
+    computed,
     logged,
-    under,
+    running,
     with_device,
+    with_dtype,
     with_model,
     with_threads,
+    written,
 )
 from pgf_genome.cli.values import FilePath
 from pgf_genome.effects.depmap.settings import DEFINITIONS, Files, Settings
 from pgf_genome.effects.settings import STRANDS
 
-COMPUTED, WRITTEN = "What is computed", "What is written"
-computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
 FILES = ("out_prefix", "region", "bed", "gff", "chrom_alias", "scratch_dir")
 
 
@@ -67,8 +67,7 @@ FILES = ("out_prefix", "region", "bed", "gff", "chrom_alias", "scratch_dir")
          help="Write an HTML page with the heat maps.")  # fmt: skip
 @with_threads
 @with_device
-@running("--dtype", type=click.Choice(DTYPES), default=DEFAULT_DTYPE, show_default=True,
-         help="bfloat16 applies to matrix products only.")  # fmt: skip
+@with_dtype
 @running("--scratch-dir", type=FilePath(folder=True), help="Folder for temporary files [beside "
          "the outputs].")  # fmt: skip
 @logged

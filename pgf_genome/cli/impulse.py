@@ -10,20 +10,19 @@ import click
 from pgf_genome import process
 from pgf_genome.checkpoints.choices import DEFAULT_DTYPE, DTYPES
 from pgf_genome.cli.common import (
-    RUNNING,
+    COMPUTED,
     Command,
+    computed,
     logged,
-    under,
+    running,
     with_device,
     with_model,
     with_threads,
+    written,
 )
 from pgf_genome.cli.values import CommaList, FilePath, listed
 from pgf_genome.effects.pulses.settings import FORMATS, KINDS, STRANDS, Options
 from pgf_genome.files import output_prefix
-
-COMPUTED, WRITTEN = "What is computed", "What is written"
-computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
 
 
 @click.command(

@@ -11,8 +11,8 @@ from click.core import ParameterSource
 from pgf_genome.attribution.methods import EFFECT_TRACKS, Substitutions
 from pgf_genome.attribution.options import Options
 from pgf_genome.cli import tracks
-from pgf_genome.cli.common import Command, logged
-from pgf_genome.cli.tracks import computed, writes_tracks, written
+from pgf_genome.cli.common import Command, computed, logged, written
+from pgf_genome.cli.tracks import writes_tracks
 from pgf_genome.cli.values import CommaList, FilePath, Near, listed
 from pgf_genome.effects.settings import MUTAGENESIS_NEAR
 

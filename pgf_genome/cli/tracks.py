@@ -12,8 +12,17 @@ import click
 from pgf_genome import process
 from pgf_genome.alphabet import BASES
 from pgf_genome.attribution.options import ALL_FORMATS, OBJECTIVES, STRANDS, Arguments, Options
-from pgf_genome.checkpoints.choices import DEFAULT_DTYPE, DTYPES
-from pgf_genome.cli.common import RUNNING, Function, under, with_device, with_model, with_threads
+from pgf_genome.cli.common import (
+    COMPUTED,
+    Function,
+    computed,
+    running,
+    with_device,
+    with_dtype,
+    with_model,
+    with_threads,
+    written,
+)
 from pgf_genome.cli.values import Bytes, CommaList, FilePath, Word, listed
 from pgf_genome.engine.plan import DEFAULT_MEMORY
 from pgf_genome.files import output_prefix
@@ -22,8 +31,6 @@ from pgf_genome.quantities import size_text
 if TYPE_CHECKING:
     from pgf_genome.mamba.model import LanguageModel
 
-COMPUTED, WRITTEN = "What is computed", "What is written"
-computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
 OBJECTIVE_NAMES = [o.replace("BASE", base) for o in OBJECTIVES for base in BASES]
 
 OPTIONS: tuple[Function, ...] = (
@@ -133,13 +140,7 @@ OPTIONS: tuple[Function, ...] = (
     ),
     with_threads,
     with_device,
-    running(
-        "--dtype",
-        type=click.Choice(DTYPES),
-        default=DEFAULT_DTYPE,
-        show_default=True,
-        help="bfloat16 applies to matrix products only.",
-    ),
+    with_dtype,
     running(
         "--tile", type=int, metavar="BASES", help="Positions per tile [chosen to fit --max-memory]."
     ),

@@ -10,21 +10,20 @@ import click
 from click.core import ParameterSource
 
 from pgf_genome import process
-from pgf_genome.checkpoints.choices import DEFAULT_DTYPE, DTYPES
 from pgf_genome.cli.common import (
-    RUNNING,
+    COMPUTED,
     Command,
+    computed,
     logged,
-    under,
+    running,
     with_device,
+    with_dtype,
     with_model,
     with_threads,
+    written,
 )
 from pgf_genome.cli.values import FilePath, Near
 from pgf_genome.effects.settings import SCORES, STRANDS, Files, Scoring
-
-COMPUTED, WRITTEN = "What is computed", "What is written"
-computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
 
 
 @click.command(
@@ -66,8 +65,7 @@ computed, written, running = under(COMPUTED), under(WRITTEN), under(RUNNING)
 @written("--tsv", type=FilePath(), help="Write a table of all alleles as well.")
 @with_threads
 @with_device
-@running("--dtype", type=click.Choice(DTYPES), default=DEFAULT_DTYPE, show_default=True,
-         help="bfloat16 applies to matrix products only.")  # fmt: skip
+@with_dtype
 @running("--scratch-dir", type=FilePath(folder=True), help="Folder for temporary files [beside "
          "OUT].")  # fmt: skip
 @logged
