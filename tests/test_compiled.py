@@ -8,7 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from llvmlite.binding import get_host_cpu_features
+from numba import njit
+
+from pgf_genome.compiled import cached
 
 PACKAGE = Path(__file__).parents[1] / "pgf_genome"
 SCRIPT = """
@@ -78,3 +83,23 @@ def test_without_any_place_for_a_cache_kernels_work_and_one_line_says_so(place: 
     assert found == [3, 0]
     assert said.count("\n") == 1
     assert "set NUMBA_CACHE_DIR" in said
+
+
+def add(x, y):
+    for i in range(x.size):
+        x[i] += y[i]
+
+
+def registers_of(kernel, name: str) -> int:
+    kernel(np.zeros(100, np.float32), np.ones(100, np.float32))
+    (code,) = kernel.inspect_asm().values()
+    return code.count(f"%{name}")
+
+
+@pytest.mark.skipif(
+    not get_host_cpu_features().get("avx512f"), reason="this CPU has no vectors of 512 bits"
+)
+def test_kernels_have_vectors_as_wide_as_the_cpu_and_those_of_others_stay_as_they_are(monkeypatch):
+    monkeypatch.setattr("numba.core.dispatcher.Dispatcher.enable_caching", lambda _: None)
+    assert registers_of(cached()(add), "zmm") > 0
+    assert registers_of(njit(add), "zmm") == 0

@@ -53,6 +53,29 @@ def test_the_spool_holds_one_state_for_every_boundary_before_the_tiles_that_are_
     assert [cost.spool_bytes(Plan(50, 10, kept)) for kept in (2, 4, 5, 9)] == [300, 100, 0, 0]
 
 
+def test_a_short_sequence_has_some_tiles_for_every_thread_and_keeps_their_tapes():
+    cost = Cost(weights=0, state=0, tape_per_base=40_000)
+    lengths = (1, 1000, 4096, 4097, 16_384, 16_385, 32_768)
+    plans = [cost.plan(length) for length in lengths]
+    assert [p.tile_length for p in plans] == [1024, 1024, 1024, 1024, 2048, 4096, 4096]
+    assert [p.kept for p in plans] == [p.tiles for p in plans] == [1, 1, 4, 5, 8, 5, 8]
+
+
+def test_a_long_sequence_or_large_tapes_are_replayed_in_the_memory_of_one_tile():
+    assert Cost(0, 0, tape_per_base=40_000).plan(32_769) == Plan(32_769, 4096)
+    assert Cost(0, 0, tape_per_base=140_000).plan(16_384) == Plan(16_384, 2048)
+
+
+def test_a_plan_as_it_is_given_stays_so():
+    cost = Cost(0, 0, tape_per_base=1)
+    assert cost.plan(5000, tile_length=100) == Plan(5000, 100)
+    assert cost.plan(5000, kept=2) == Plan(5000, 1024, kept=2)
+    with pytest.raises(UsageError, match="`kept` must be at least 1, not 0"):
+        cost.plan(5000, kept=0)
+    with pytest.raises(UsageError, match="`tile_length` must be at least 1, not 0"):
+        cost.plan(5000, tile_length=0)
+
+
 def test_a_plan_that_keeps_no_tile_is_refused():
     with pytest.raises(UsageError, match="`kept` must be at least 1, not 0"):
         Plan(10, 2, kept=0)

@@ -52,8 +52,8 @@ def adjoint(
     model: LanguageModel,
     ids: Ids,
     objective: Objective | None = None,
-    tile_length: int = TILE_LENGTH,
-    kept: int = 1,
+    tile_length: int | None = None,
+    kept: int | None = None,
     threads: int | None = None,
 ) -> Adjoint:
     """Gradient of an objective with respect to every entry of the one-hot input.
@@ -66,11 +66,14 @@ def adjoint(
         itself, which need not be one-hot. For a bidirectional model all of it is one window.
     objective : Objective, optional
         Default: ``Likelihood()``, or ``PseudoLikelihood()`` for a bidirectional model.
-    tile_length : int
+    tile_length : int, optional
         Positions per tile of a causal model; the result does not depend on it, to rounding.
-    kept : int
+        Default: 1,024 to 4,096, by the length of the sequence.
+    kept : int, optional
         Tiles at the end that run forward once only, because all their tapes are kept: faster by
-        a quarter where a sequence has no others, in the memory of so many tiles.
+        a quarter where a sequence has no others, in the memory of so many tiles. Default: one;
+        where the tile length is left out too, all of a sequence of at most 32,768 bases, if their
+        tapes fit into 2 GiB.
     threads : int, optional
         Threads in all; torch's count if None. Numbers may depend on it in the last bit.
 
@@ -83,15 +86,16 @@ def adjoint(
 
     Notes
     -----
-    Cost: one primal sweep, one replay, one backward pass. Memory: one tile (two where a pipeline
-    of two threads works on a single sequence) and the result, with boundary states in a temporary
-    file; for a bidirectional model (n_layer x L x D) numbers.
+    Cost: one primal sweep, one replay, one backward pass. Memory: the kept tiles (and another
+    where a pipeline of two threads works on a single sequence) and the result, with boundary states
+    in a temporary file; for a bidirectional model (n_layer x L x D) numbers.
     """
     running = running_of(model)
     chosen: Objective = running.likelihood() if objective is None else objective
     running.check(chosen)
     read, length = reader_of(model, ids)
-    value, gradient = running.adjoint(read, Plan(length, tile_length, kept), chosen, threads)
+    plan = running.plan(length, tile_length, kept)
+    value, gradient = running.adjoint(read, plan, chosen, threads)
     return Adjoint(value, gradient.cpu().numpy(), unit_of(chosen))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pgf_genome.errors import UsageError
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 STEPS = 16  # of integrated gradients, unless another number is given
 TILE_LENGTH = 4096  # of causal models in the Python API, unless another is given
+# A sequence of up to so many of them is cut into about so many shorter ones, of which two threads
+# have some each, and whose tapes are kept if they are not larger than this.
+SHARES, SHORTEST_SHARE = 8, 1024
+KEPT_BYTES = 2 * 2**30
 # Positions times directions of one tile of tangents: longer ones outgrow the caches.
 TANGENT_ROWS = 4 * TILE_LENGTH
 # Resident memory of the process before the first tile: interpreter, torch, compiled kernels.
@@ -103,6 +107,26 @@ class Cost:
         """Peak resident bytes of an adjoint sweep, whatever the length of the sequence."""
         tapes = HOLES * max(self.batch, TAPES) * tile_length * self.tape_per_base
         return BASE_BYTES + 2 * self.weights + 4 * self.state + math.ceil(tapes)
+
+    def plan(self, length: int, tile_length: int | None = None, kept: int | None = None) -> Plan:
+        """The plan of a fast adjoint sweep over one sequence, or as it is given.
+
+        A tile whose tape is kept need not be replayed, which saves a quarter of its time. All of
+        a short sequence are kept, and one of a long sequence, whose memory is then constant.
+
+        Parameters
+        ----------
+        tile_length, kept : int, optional
+            As in `Plan`; None is for us to choose.
+        """
+        if tile_length is not None:
+            return Plan(length, tile_length, 1 if kept is None else kept)
+        share = 1 << (-(-length // SHARES) - 1).bit_length()  # a power of two
+        plan = Plan(length, min(max(share, SHORTEST_SHARE), TILE_LENGTH))
+        if kept is None:
+            short = plan.tiles <= SHARES and length * self.tape_per_base <= KEPT_BYTES
+            kept = plan.tiles if short else 1
+        return replace(plan, kept=kept)
 
     def longest_tile(self, memory: int) -> int:
         """Longest tile, a power of two, whose sweep stays within ``memory`` bytes.

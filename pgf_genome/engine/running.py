@@ -24,6 +24,7 @@ from pgf_genome.engine.plan import (
     DEFAULT_WINDOW,
     HALO_SHARE,
     TANGENT_ROWS,
+    TILE_LENGTH,
     Cost,
     Plan,
     WindowCost,
@@ -63,6 +64,11 @@ class Running(ABC):
         """Raise a UsageError if the model has no head, and so no predictions."""
         if not self.model.config.has_head:
             raise UsageError(f"{self.model.name} has no head and predicts nothing: {remedy}")
+
+    def plan(self, length: int, tile_length: int | None, kept: int | None) -> Plan:
+        """Choose what is not given of the plan of an adjoint sweep over one sequence."""
+        tile_length = TILE_LENGTH if tile_length is None else tile_length
+        return Plan(length, tile_length, 1 if kept is None else kept)
 
     @abstractmethod
     def adjoint(
@@ -125,6 +131,13 @@ class Streamed(Running):
                 "(`objective` likelihood)"
             )
 
+    def plan(self, length: int, tile_length: int | None, kept: int | None) -> Plan:
+        return self._cost(batch=1).plan(length, tile_length, kept)
+
+    def _cost(self, batch: int) -> Cost:
+        model = self.model
+        return Cost.of(model.config, _parameters(model), batch, model.dtype.itemsize)
+
     def adjoint(
         self, read: Reader, plan: Plan, objective: Objective, threads: int | None
     ) -> tuple[float, Tensor]:
@@ -180,7 +193,7 @@ class Streamed(Running):
                     f"`{name}` is for bidirectional models; {self.model.name} is causal and "
                     "streams whole contigs: leave it out"
                 )
-        cost = Cost.of(self.model.config, _parameters(self.model), batch, self.model.dtype.itemsize)
+        cost = self._cost(batch)
         memory = DEFAULT_MEMORY if max_memory is None else max_memory
         tile = tile or cost.longest_tile(memory)
         _refuse_beyond(max_memory, cost.memory(tile), "tile", tile)
