@@ -305,8 +305,8 @@ class _Parser:
             ) from None
         record.add(decoded)
         if self._is_wanted(record):
-            self._file.write(decoded.codes)
-            self._written += len(decoded.codes)
+            self._file.write(decoded.stored)
+            self._written += len(decoded.stored)
         return len(decoded.codes)
 
     def _is_wanted(self, record: _Record) -> bool:
@@ -338,8 +338,8 @@ def _fetch(
         if name not in records:
             records[name] = _Record(name, written)
         records[name].add(decoded)
-        file.write(decoded.codes)
-        written += len(decoded.codes)
+        file.write(decoded.stored)
+        written += len(decoded.stored)
         if progress is not None:
             progress(len(decoded.codes))
     return [record.contig() for record in records.values()]
