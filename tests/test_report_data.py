@@ -92,8 +92,9 @@ def test_windows_surround_the_peaks_within_the_contig_without_overlap() -> None:
 
 def test_sensitivity_ranks_the_peaks_wherever_it_stands() -> None:
     work = Gathering({"a": 10}, ("surprisal", "sensitivity"))
-    work.takers("surprisal")[0].add("a", 3, np.ones(1, np.float32))
-    work.takers("sensitivity")[0].add("a", 7, np.ones(1, np.float32))
+    for track, position in (("surprisal", 3), ("sensitivity", 7)):
+        for taker in work.takers(track):
+            taker.add("a", position, np.ones(1, np.float32))
     assert [peak.start for peak in work.result().peaks] == [7]
 
 
@@ -102,7 +103,8 @@ def test_contig_of_a_peak_is_drawn_though_it_is_short() -> None:
     work = Gathering(sizes, ("sensitivity",))
     for contig in sizes:
         values = np.full(1, 2.0 if contig == "short" else 1.0, np.float32)
-        work.takers("sensitivity")[0].add(contig, 0, values)
+        for taker in work.takers("sensitivity"):
+            taker.add(contig, 0, values)
     drawn = work.result().drawn
     assert len(drawn) == gathering.MAX_CONTIGS + 1
     assert drawn[-1] == gathering.MAX_CONTIGS

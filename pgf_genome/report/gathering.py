@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pgf_genome.intervals import Interval, merge
 from pgf_genome.report.influence import Influence, Site, TargetDistance
+from pgf_genome.report.quantiles import Spread
+from pgf_genome.runs.record import Quantiles
 from pgf_genome.runs.run import APART, PEAKS, leading
-from pgf_genome.tracks import BlockConsumer, Envelope, Summary, TrackSummary
+from pgf_genome.runs.sites import edges_of
+from pgf_genome.sequence import Genome
+from pgf_genome.tracks import BlockConsumer, Envelope, Peak, Strongest, Summary, TrackSummary
 
 # Bins of all tracks together. Each takes 16 bytes with its share of the coarser levels, and 4/3 of
 # that in base64, so the page has two megabytes of data.
 BINS = 96_000
+# Sites that are written at most; the first `PEAKS` of them are those of the page.
+SITES = 1000
 # Bases on either side of a peak that the page holds one by one.
 AROUND = 128
 MAX_CONTIGS = 200
@@ -30,6 +36,10 @@ class Gathered:
         Length of every contig in bases, in FASTA order.
     summaries : mapping of str to Summary
         The summary of each track.
+    strongest : tuple of Peak
+        The strongest positions by the leading track, strongest first.
+    quantiles : mapping of str to mapping of str to Quantiles
+        Of each track, by group of bases.
     influence : tuple of Influence
         Curves of sensitivity against the distance to the targets; empty without targets.
     outside : tuple of Site
@@ -38,6 +48,8 @@ class Gathered:
 
     sizes: Mapping[str, int]
     summaries: Mapping[str, Summary]
+    strongest: tuple[Peak, ...] = ()
+    quantiles: Mapping[str, Mapping[str, Quantiles]] = field(default_factory=dict)
     influence: tuple[Influence, ...] = ()
     outside: tuple[Site, ...] = ()
 
@@ -48,11 +60,8 @@ class Gathered:
 
     @property
     def peaks(self) -> list[Interval]:
-        """The strongest positions, one base each, strongest first."""
-        if not self.summaries:
-            return []
-        peaks = self.summaries[self.leading].peaks
-        return [Interval(peak.contig, peak.position, peak.position + 1) for peak in peaks]
+        """The strongest positions of the page, one base each, strongest first."""
+        return [Interval(p.contig, p.position, p.position + 1) for p in self.strongest[:PEAKS]]
 
     @property
     def windows(self) -> list[Interval]:
@@ -91,30 +100,48 @@ class Gathering:
         Names of the tracks.
     targets : mapping of str to sequence of (int, int), optional
         Spans that the objective counts, by contig, 0-based half-open; None if it counts all.
+    genome : Genome, optional
+        The sequence, under the names of the tracks. Without it, soft-masked bases and positions
+        beside an N are not told apart.
+    keep_edges : bool
+        Whether positions beside an N or an end of a contig can be among the strongest.
     """
 
     def __init__(
-        self, sizes: Mapping[str, int], tracks: Sequence[str], targets: Targets | None = None
+        self,
+        sizes: Mapping[str, int],
+        tracks: Sequence[str],
+        targets: Targets | None = None,
+        genome: Genome | None = None,
+        keep_edges: bool = False,
     ) -> None:
         self.sizes = dict(sizes)
         bins = max(BINS // max(len(tracks), 1), 1)
-        self._summaries = {
-            name: TrackSummary(sizes, bins, bins, PEAKS, APART, MAX_CONTIGS) for name in tracks
-        }
+        soft_masked = None if genome is None else genome.soft_masked
+        self._summaries = {name: TrackSummary(sizes, bins, bins, MAX_CONTIGS) for name in tracks}
+        self._spreads = {name: Spread(sizes, soft_masked) for name in tracks}
+        without = None if genome is None or keep_edges else edges_of(genome)
+        self._strongest = Strongest(sizes, SITES, APART, without)
+        self._leading = leading(tracks) if tracks else None
         self._distance = None
         if targets and "sensitivity" in tracks:
             self._distance = TargetDistance(sizes, targets)
 
     def takers(self, track: str) -> list[BlockConsumer]:
         """Return the consumers that have to be given the values of a track."""
-        summary = self._summaries[track]
+        takers: list[BlockConsumer] = [self._summaries[track], self._spreads[track]]
+        if track == self._leading:
+            takers.append(self._strongest)
         if self._distance is not None and track == "sensitivity":
-            return [summary, self._distance]
-        return [summary]
+            takers.append(self._distance)
+        return takers
 
     def result(self) -> Gathered:
         """Return all that was gathered; call it once, after the last value."""
         summaries = {name: summary.result() for name, summary in self._summaries.items()}
+        quantiles = {name: spread.result() for name, spread in self._spreads.items()}
+        gathered = Gathered(self.sizes, summaries, self._strongest.result(), quantiles)
         if self._distance is None:
-            return Gathered(self.sizes, summaries)
-        return Gathered(self.sizes, summaries, self._distance.result(), self._distance.sites())
+            return gathered
+        influence = self._distance.result()
+        return replace(gathered, influence=influence, outside=self._distance.sites())

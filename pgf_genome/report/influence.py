@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pgf_genome.runs.run import APART
-from pgf_genome.tracks import BlockConsumer, TrackSummary
+from pgf_genome.tracks import BlockConsumer, Strongest
 
 PER_DECADE = 8
 # Sites outside the target that are listed.
@@ -74,7 +74,7 @@ class TargetDistance(BlockConsumer):
 
     def __init__(self, sizes: Mapping[str, int], targets: Mapping[str, Any]) -> None:
         super().__init__("distance to the target", sizes)
-        self._outside = TrackSummary(sizes, 1, 1, SITES, APART)
+        self._outside = Strongest(sizes, SITES, APART)
         self._spans = {
             self._ranks[contig]: np.array(sorted(map(tuple, spans)), np.int64)
             for contig, spans in targets.items()
@@ -126,7 +126,7 @@ class TargetDistance(BlockConsumer):
     def sites(self) -> tuple[Site, ...]:
         """Return the strongest positions outside, strongest first; call it once, after `result`."""
         found = []
-        for peak in self._outside.result().peaks:
+        for peak in self._outside.result():
             spans = self._spans[self._ranks[peak.contig]]
             before, after = (each.item() for each in _distances(spans, np.array([peak.position])))
             signed = -before if before <= after else after

@@ -195,6 +195,23 @@ class Performance:
     device: str
 
 
+@dataclass(frozen=True)
+class Quantiles:
+    """Quantiles of some values of a track.
+
+    Attributes
+    ----------
+    bases : int
+        Number of the values.
+    levels, values : tuple of float
+        A part of them, and the value below which it lies.
+    """
+
+    bases: int
+    levels: tuple[float, ...]
+    values: tuple[float, ...]
+
+
 def one_after_the_other(runs: Sequence[Performance]) -> Performance:
     """Time and memory of several runs, each begun when the one before had ended."""
     seconds = sum(run.seconds for run in runs)
@@ -208,8 +225,8 @@ def one_after_the_other(runs: Sequence[Performance]) -> Performance:
     )
 
 
-def no_files(values: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The files of a whole whose parts have files of their own: none so far."""
+def none_so_far(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is made of a whole anew, such as its files."""
     return {}
 
 
@@ -243,6 +260,8 @@ class Record:
         Positions per tile of a causal model.
     halo : Halo, optional
         Windows of a bidirectional model.
+    quantiles : mapping of str to mapping of str to Quantiles
+        Of every track: of all bases, of soft-masked and of other ones, and of shuffled sequence.
     effect_errors : tuple of EffectError
         Of substitution effects that are not exact, as measured on bases of each run.
     bases : Bases
@@ -278,6 +297,9 @@ class Record:
     strand: str
     tile_length: int | None = None
     halo: Halo | None = None
+    quantiles: Mapping[str, Mapping[str, Quantiles]] = field(
+        default_factory=dict, metadata=joined_by(none_so_far)
+    )
     effect_errors: tuple[EffectError, ...] = field(default=(), metadata=joined_by(concatenated))
     bases: Bases
     context: str
@@ -287,7 +309,7 @@ class Record:
     varying: tuple[str, ...] = ()
     contigs: tuple[Contig, ...] = field(metadata=joined_by(concatenated))
     performance: Performance = field(metadata=joined_by(one_after_the_other))
-    files: Mapping[str, str] = field(default_factory=dict, metadata=joined_by(no_files))
+    files: Mapping[str, str] = field(default_factory=dict, metadata=joined_by(none_so_far))
     parts: tuple[Part, ...] = field(default=(), metadata=joined_by(concatenated))
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from pgf_genome.runs.record import Record
 from pgf_genome.runs.schema import encoded
 from pgf_genome.runs.storing import read_record
 from pgf_genome.sequence import BASES, Genome, decode_fasta
-from pgf_genome.tracks import TrackSummary
+from pgf_genome.tracks import Strongest
 from pgf_genome.tracks.cutting import cut
 from pgf_genome.tracks.reading import Piece, read_track, track_path
 
@@ -155,10 +155,10 @@ class Run:
         """
         import pandas as pd
 
-        summary = TrackSummary(self.sizes, 1, 1, PEAKS, APART)
+        strongest = Strongest(self.sizes, PEAKS, APART)
         for piece in self.pieces(leading(self.tracks)):
-            summary.add(*piece)
-        peaks = summary.result().peaks
+            strongest.add(*piece)
+        peaks = strongest.result()
         rows = [Interval(peak.contig, peak.position, peak.position + 1) for peak in peaks]
         columns: dict[str, list[Any]] = {
             "contig": [row.contig for row in rows],

@@ -14,7 +14,8 @@ from pgf_genome.tracks.bins import BinnedTrack
 from pgf_genome.tracks.blocks import BlockConsumer, TrackWriter
 from pgf_genome.tracks.formats import FORMATS, TrackFormat, track_file, track_line
 from pgf_genome.tracks.sizes import write_chrom_sizes
-from pgf_genome.tracks.summary import Envelope, HistogramBin, Peak, Summary, TrackSummary
+from pgf_genome.tracks.strongest import Mask, Peak, Strongest
+from pgf_genome.tracks.summary import Envelope, HistogramBin, Summary, TrackSummary
 
 __all__ = [
     "FORMATS",
@@ -24,7 +25,9 @@ __all__ = [
     "BlockConsumer",
     "Envelope",
     "HistogramBin",
+    "Mask",
     "Peak",
+    "Strongest",
     "Summary",
     "TrackFormat",
     "TrackSummary",

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgf_genome.tracks.blocks import BLOCK, BlockConsumer
+from pgf_genome.tracks.blocks import BlockConsumer
+from pgf_genome.tracks.histogram import LARGEST, Histogram
 
 # a float32's bit pattern shifted right by this is the number of its bin, of four to an octave
 HISTOGRAM_SHIFT = 21
-LARGEST = np.finfo(np.float32).max
-PEAK = np.dtype([("rank", "<i8"), ("position", "<i8"), ("value", "<f4")])
-NO_CELL = np.array([(-1, -1, 0)], PEAK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +54,6 @@ class HistogramBin:
 
 
 @dataclass(frozen=True, slots=True)
-class Peak:
-    """A position (0-based) whose score is the largest in magnitude around it."""
-
-    contig: str
-    position: int
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """A whole track in bounded size; ``dataclasses.asdict`` of it is ready for JSON.
 
@@ -78,10 +67,6 @@ class Summary:
         One for every contig of the genome, in FASTA order.
     histogram : tuple of HistogramBin
         Bins that hold a score, four to an octave, ascending in magnitude.
-    peaks : tuple of Peak
-        Strongest first, at least ``min_distance`` bases apart on a contig.
-    min_distance : int
-        As given to `TrackSummary`.
     """
 
     scored: int
@@ -90,8 +75,6 @@ class Summary:
     mean: float | None
     envelopes: tuple[Envelope, ...]
     histogram: tuple[HistogramBin, ...]
-    peaks: tuple[Peak, ...]
-    min_distance: int
 
 
 class TrackSummary(BlockConsumer):
@@ -107,17 +90,6 @@ class TrackSummary(BlockConsumer):
     longest : int, optional
         Number of contigs, the longest ones, that share the bins by length; the others have one
         bin each. All contigs share them if None.
-    peaks : int
-        Number of peaks to keep.
-    min_distance : int
-        Fewest bases between two peaks of a contig, a power of two up to `BLOCK`. Peaks are the
-        strongest scores of cells of this width; of two in neighbouring cells that are closer than
-        this, the weaker is dropped.
-
-    Raises
-    ------
-    ValueError
-        If ``min_distance`` does not divide `BLOCK`.
     """
 
     def __init__(
@@ -125,12 +97,8 @@ class TrackSummary(BlockConsumer):
         sizes: Mapping[str, int],
         bins_per_contig: int = 2000,
         bins: int = 12_000,
-        peaks: int = 50,
-        min_distance: int = 128,
         longest: int | None = None,
     ) -> None:
-        if min_distance < 1 or BLOCK % min_distance:
-            raise ValueError(f"min_distance must divide {BLOCK}, got {min_distance}")
         super().__init__("summary", sizes)
         lengths = np.array(list(sizes.values()), np.int64)
         share = np.zeros(len(lengths), np.int64)
@@ -144,18 +112,12 @@ class TrackSummary(BlockConsumer):
         self._sum = np.zeros(total)
         self._minimum = np.full(total, np.nan, np.float32)
         self._maximum = np.full(total, np.nan, np.float32)
-        self._histogram = np.zeros(2 ** (32 - HISTOGRAM_SHIFT), np.int64)
-        self._limit = peaks
-        self._min_distance = min_distance
-        self._peaks = np.zeros(0, PEAK)
-        self._cells = NO_CELL
+        self._histogram = Histogram()
 
     def _consume(self, rank: int, start: int, block: np.ndarray) -> None:
         scored = ~np.isnan(block)
         self._add_to_bins(rank, start, block, scored)
-        bits = block[scored].view(np.uint32)
-        self._histogram += np.bincount(bits >> HISTOGRAM_SHIFT, minlength=len(self._histogram))
-        self._add_cells(rank, start, np.where(scored, block, 0))
+        self._histogram.add(block[scored])
 
     def _add_to_bins(self, rank: int, start: int, block: np.ndarray, scored: np.ndarray) -> None:
         width = int(self._widths[rank])
@@ -169,43 +131,9 @@ class TrackSummary(BlockConsumer):
         self._minimum[at] = np.fmin(self._minimum[at], np.fmin.reduceat(block, edges))
         self._maximum[at] = np.fmax(self._maximum[at], np.fmax.reduceat(block, edges))
 
-    def _add_cells(self, rank: int, start: int, scores: np.ndarray) -> None:
-        """Reduce the block to the strongest score of each cell and settle all but the last."""
-        width = self._min_distance
-        padded = np.zeros(-(-len(scores) // width) * width, np.float32)
-        padded[: len(scores)] = scores
-        cells = padded.reshape(-1, width)
-        strongest = np.abs(cells).argmax(axis=1)
-        candidates = np.zeros(len(cells), PEAK)
-        candidates["rank"] = rank
-        candidates["position"] = start + np.arange(len(cells)) * width + strongest
-        candidates["value"] = cells[np.arange(len(cells)), strongest]
-        self._settle(candidates)
-
-    def _settle(self, candidates: np.ndarray) -> None:
-        """Keep the cells that no close neighbour beats; the last waits for its right neighbour."""
-        # the first cell is settled already and is here as a left neighbour only
-        cells = np.concatenate([self._cells, candidates])
-        height = np.abs(cells["value"])
-        near = (np.diff(cells["rank"]) == 0) & (np.diff(cells["position"]) < self._min_distance)
-        beaten = height == 0
-        # of equal neighbours the first stays
-        beaten[1:] |= near & (height[:-1] >= height[1:])
-        beaten[:-1] |= near & (height[1:] > height[:-1])
-        self._peaks = np.concatenate([self._peaks, cells[1:-1][~beaten[1:-1]]])
-        if len(self._peaks) > 4 * self._limit:
-            self._peaks = self._strongest()
-        self._cells = cells[-2:]
-
-    def _strongest(self) -> np.ndarray:
-        peaks = self._peaks
-        order = np.lexsort((peaks["position"], peaks["rank"], -np.abs(peaks["value"])))
-        return peaks[order[: self._limit]]
-
     def result(self) -> Summary:
         """Return the summary of everything added; call it once, after the last `add`."""
         self._flush()
-        self._settle(NO_CELL)
         contigs = list(self.sizes)
         scored = int(self._count.sum())
         return Summary(
@@ -215,11 +143,6 @@ class TrackSummary(BlockConsumer):
             mean=float(self._sum.sum() / scored) if scored else None,
             envelopes=tuple(self._envelope(rank, contig) for rank, contig in enumerate(contigs)),
             histogram=self._histogram_bins(),
-            peaks=tuple(
-                Peak(contigs[rank], position, value)
-                for rank, position, value in self._strongest().tolist()
-            ),
-            min_distance=self._min_distance,
         )
 
     def _envelope(self, rank: int, contig: str) -> Envelope:
@@ -238,7 +161,8 @@ class TrackSummary(BlockConsumer):
         )
 
     def _histogram_bins(self) -> tuple[HistogramBin, ...]:
-        magnitudes = len(self._histogram) // 2
+        counts = self._histogram.coarse(HISTOGRAM_SHIFT)
+        magnitudes = len(counts) // 2
         patterns = np.arange(magnitudes + 1, dtype=np.uint32) << HISTOGRAM_SHIFT
         edges = np.fmin(patterns.view(np.float32), LARGEST)
         return tuple(
@@ -246,9 +170,9 @@ class TrackSummary(BlockConsumer):
                 negative=bool(i >= magnitudes),
                 low=float(edges[i % magnitudes]),
                 high=float(edges[i % magnitudes + 1]),
-                count=int(self._histogram[i]),
+                count=int(counts[i]),
             )
-            for i in np.flatnonzero(self._histogram).tolist()
+            for i in np.flatnonzero(counts).tolist()
         )
 
 
