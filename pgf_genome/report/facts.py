@@ -43,8 +43,9 @@ def facts_section(record: Record, took: bool) -> str:
 
 
 def _groups(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Heading and table of each group."""
+    """Heading and table of each group; arguments that were not given are left out."""
     rest = {key: value for key, value in facts.items() if key not in APART}
+    rest["arguments"] = {k: v for k, v in rest["arguments"].items() if v not in (None, [])}
     kinds = {key: _is_group(value) for key, value in rest.items()}
     if not all(kinds.values()):
         yield "In general", facts_table({key: rest[key] for key in rest if not kinds[key]})

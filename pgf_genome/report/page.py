@@ -100,8 +100,9 @@ def render(
         "glyphs": GLYPHS,
     }
     main = Template(_asset("main.html")).substitute(
-        overview=_overview(gathered, contigs) if contigs else "",
+        overview=_overview(gathered, contigs) if contigs else _asset("nothing.html"),
         peaks=peaks_section(record, gathered, around),
+        distribution=_asset("distribution.html") if _any_drawn(gathered) else "",
         statistics=_statistics(record, gathered.summaries),
         influence=_influence(gathered, genes_in),
         facts=facts_section(record, took),
@@ -161,6 +162,11 @@ def _track_data(record: Record, name: str, summary: Summary) -> dict[str, Any]:
         "histogram": [_side(summary, shown, negative) for negative in (False, True)],
         "range": _visible_decades(shown, summary.scored),
     }
+
+
+def _any_drawn(gathered: Gathered) -> bool:
+    """Whether a value differs from zero, so that there is a histogram."""
+    return any(summary.minimum or summary.maximum for summary in gathered.summaries.values())
 
 
 def _side(summary: Summary, shown: Sequence[HistogramBin], negative: bool) -> dict[str, Any]:

@@ -190,7 +190,8 @@ function tell(contig, level) {
   const finest = contig.levels[0].width;
   const seen = singleBasesSeen(level) ? windowsIn(view.index, view.low, view.high) : [];
   const bins = `In view: bins of ${digits.format(level.width)} bases`;
-  const text = [`${digits.format(contig.length)} bases, ${digits.format(contig.scored)} scored.`];
+  const bases = contig.length === 1 ? "base" : "bases";
+  const text = [`${digits.format(contig.length)} ${bases}, ${digits.format(contig.scored)} scored.`];
   if (level.width === 1) {
     text.push("In view: one value per base.");
   } else if (seen.some((w) => w.start <= view.low && w.stop >= view.high)) {

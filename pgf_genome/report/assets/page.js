@@ -1,7 +1,7 @@
 /* Drawing everything once, and then whenever something asks for it. */
 function draw() {
   if (data.contigs.length) drawOverview();
-  if (data.tracks.length) drawDistribution();
+  if (distributed.length) drawDistribution();
   if (data.influence.length) drawInfluence();
 }
 
