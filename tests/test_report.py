@@ -250,7 +250,7 @@ class Chromosome:
                 full = tuple(rng.standard_normal(len(envelope.mean)).tolist())
                 for name in ("minimum", "maximum", "mean"):
                     object.__setattr__(envelope, name, full)
-                object.__setattr__(envelope, "count", (envelope.bin_width,) * len(full))
+                object.__setattr__(envelope, "count", (envelope.bins.width,) * len(full))
 
     def values_in(self, windows: Sequence[Interval]) -> list[np.ndarray]:
         count = len(self.gathered.summaries)
@@ -261,7 +261,7 @@ class Chromosome:
     "sizes",
     [
         {"chr1": 250_000_000},
-        {"fits": gathering.BINS // len(ALL), "short": 5000},
+        {"fits": 2 * gathering.BINS // len(ALL) - 5000, "short": 5000},
         {f"a_long_name_of_scaffold_{i}": 3000 + i for i in range(700)},
     ],
     ids=["250 Mb", "base resolution", "700 contigs"],

@@ -123,7 +123,7 @@ def _write_tracks(
     options, tracks = plan.options, plan.options.track_names
     files: dict[str, Path] = {}
     formats = options.track_formats
-    gathering = Gathering(plan.genome.lengths, tracks, plan.targets)
+    gathering = Gathering(plan.genome.lengths, tracks, plan.targets, plan.spans)
     with ExitStack() as stack:
         takers = []
         for track in tracks:
@@ -220,6 +220,7 @@ def _contigs(plan: Prepared, results: Iterable[Result]) -> Iterator[Contig]:
             sums.setdefault(contig, []).append(result.completeness)
     values = {contig: value for contig, value in values.items() if not isnan(value)}
     for each in plan.genome.contigs:
+        spans = plan.spans[each.name]
         yield Contig(
             contig=each.name,
             length=each.length,
@@ -230,6 +231,7 @@ def _contigs(plan: Prepared, results: Iterable[Result]) -> Iterator[Contig]:
             sha256=each.digest,
             fasta_contig=plan.old_names.get(each.name),
             targets=None if plan.targets is None else tuple(plan.targets.get(each.name, ())),
+            written=None if spans == ((0, each.length),) else spans,
         )
 
 

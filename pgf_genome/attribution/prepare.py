@@ -44,12 +44,16 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A planned run: its segments, how they are cut, and what they cost."""
+    """A planned run: its segments, how they are cut, and what they cost.
+
+    ``spans`` are those to write, by contig.
+    """
 
     model: LanguageModel
     genome: Genome
     options: Options
     segments: list[Segment]
+    spans: Mapping[str, tuple[Span, ...]]
     targets: Mapping[str, tuple[Span, ...]] | None
     layout: Layout
     old_names: Mapping[str, str]
@@ -271,7 +275,8 @@ def planned(
     segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
     threads = options.threads or torch.get_num_threads()
     return Prepared(
-        *(model, genome, options, segments, chosen.targets, layout, old_names, threads),
+        *(model, genome, options, segments, chosen.write, chosen.targets),
+        *(layout, old_names, threads),
         chosen.regions,
     )
 

@@ -19,7 +19,9 @@ APART = {
 }  # fmt: skip
 # Paths tell more about the machine than about the run, and pages are often passed on.
 PRIVATE = {"path"}
-TARGETS_SHOWN = 5
+# Keys whose values are spans of a contig, and how many of them are written out.
+SPANS = ("targets", "written")
+SPANS_SHOWN = 5
 
 
 def facts_section(record: Record, took: bool) -> str:
@@ -85,9 +87,9 @@ def _records(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(key: str, value: Any) -> str:
-    if key != "targets" or not value:
+    if key not in SPANS or not value:
         return fact(value, key)
-    spans = [f"{start + 1:,}\N{EN DASH}{stop:,}" for start, stop in value[:TARGETS_SHOWN]]
+    spans = [f"{start + 1:,}\N{EN DASH}{stop:,}" for start, stop in value[:SPANS_SHOWN]]
     more = len(value) - len(spans)
     return ", ".join(spans) + (f" and {more:,} more" if more else "")
 

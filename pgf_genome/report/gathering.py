@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from pgf_genome.intervals import Interval, merge
+from pgf_genome.report.bins import planned
 from pgf_genome.report.influence import Influence, Site, TargetDistance
 from pgf_genome.report.quantiles import Spread
 from pgf_genome.runs.record import Quantiles
@@ -74,19 +76,22 @@ class Gathered:
         return merge(sorted(around, key=lambda each: ranks[each.contig]))
 
     @property
-    def drawn(self) -> list[int]:
-        """Ranks of the contigs with an overview: the longest ones, and those that have a peak."""
+    def drawn(self) -> list[str]:
+        """The contigs with an overview: the longest ones, and those that have a peak."""
         if not self.summaries:
             return []
-        envelopes = self.summaries[self.leading].envelopes
-        scored = [rank for rank, envelope in enumerate(envelopes) if envelope.scored]
-        longest = sorted(scored, key=lambda rank: -envelopes[rank].length)[:MAX_CONTIGS]
-        with_peak = {peak.contig for peak in self.peaks}
-        return sorted({*longest, *(r for r in scored if envelopes[r].contig in with_peak)})
+        scored = [each for each in self.summaries[self.leading].envelopes if each.scored]
+        longest = sorted(scored, key=lambda each: -each.length)[:MAX_CONTIGS]
+        shown = {each.contig for each in longest} | {peak.contig for peak in self.peaks}
+        return [each.contig for each in scored if each.contig in shown]
 
-    def envelopes(self, rank: int) -> list[Envelope]:
+    def envelopes(self, contig: str) -> list[Envelope]:
         """The envelopes of one contig, in the order of the tracks."""
-        return [summary.envelopes[rank] for summary in self.summaries.values()]
+        return [each[contig] for each in self._by_contig]
+
+    @cached_property
+    def _by_contig(self) -> list[dict[str, Envelope]]:
+        return [{e.contig: e for e in summary.envelopes} for summary in self.summaries.values()]
 
 
 class Gathering:
@@ -105,6 +110,8 @@ class Gathering:
         beside an N are not told apart.
     keep_edges : bool
         Whether positions beside an N or an end of a contig can be among the strongest.
+    written : mapping of str to sequence of (int, int), optional
+        Spans that were written, likewise; None if all were.
     """
 
     def __init__(
@@ -114,11 +121,14 @@ class Gathering:
         targets: Targets | None = None,
         genome: Genome | None = None,
         keep_edges: bool = False,
+        written: Targets | None = None,
     ) -> None:
         self.sizes = dict(sizes)
-        bins = max(BINS // max(len(tracks), 1), 1)
+        if written is None:
+            written = {contig: ((0, length),) for contig, length in sizes.items()}
+        bins = planned(written, max(BINS // max(len(tracks), 1), 1), MAX_CONTIGS)
         soft_masked = None if genome is None else genome.soft_masked
-        self._summaries = {name: TrackSummary(sizes, bins, bins, MAX_CONTIGS) for name in tracks}
+        self._summaries = {name: TrackSummary(sizes, bins) for name in tracks}
         self._spreads = {name: Spread(sizes, soft_masked) for name in tracks}
         without = None if genome is None or keep_edges else edges_of(genome)
         self._strongest = Strongest(sizes, SITES, APART, without)

@@ -6,7 +6,7 @@ import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from itertools import accumulate, chain
+from itertools import accumulate, chain, compress
 from math import log2, log10
 from string import Template
 from typing import Any
@@ -87,13 +87,12 @@ def render(
     """Make the text of the report; see `write_report`."""
     windows = gathered.windows
     around = details(windows, values_in(windows), codes_at)
-    drawn, names = gathered.drawn, list(gathered.sizes)
-    contigs = [names[rank] for rank in drawn]
+    contigs = gathered.drawn
     data = {
         "tracks": [_track_data(record, name, each) for name, each in gathered.summaries.items()],
         "leading": list(gathered.summaries).index(gathered.leading) if contigs else 0,
-        "contigs": [_contig_data(gathered.envelopes(rank), codes_at) for rank in drawn],
-        "bins": [_bins(summary, drawn) for summary in gathered.summaries.values()],
+        "contigs": [_contig_data(gathered.envelopes(contig), codes_at) for contig in contigs],
+        "bins": [_bins(each) for each in zip(*map(gathered.envelopes, contigs), strict=True)],
         "inView": IN_VIEW,
         **_details_data(gathered, around, contigs),
         "influence": [_curve_data(curve) for curve in gathered.influence],
@@ -190,33 +189,38 @@ def _visible_decades(shown: Sequence[HistogramBin], scored: int) -> list[float]:
 
 
 def _contig_data(envelopes: Sequence[Envelope], codes_at: CodesAt | None) -> dict[str, Any]:
-    first = envelopes[0]
-    bases = None
-    if codes_at is not None and first.bin_width == 1:
-        bases = letters(codes_at, first.contig, 0, first.length)
+    first, bases = envelopes[0], None
+    stretches = first.bins.stretches
+    if codes_at is not None and first.bins.width == 1:
+        bases = "".join(letters(codes_at, first.contig, *each) for each in stretches)
     return {
         "name": first.contig,
         "length": first.length,
         "scored": max(envelope.scored for envelope in envelopes),
-        "levels": [[level.width, len(level)] for level in levels(first)],
+        "stretches": stretches,
+        "levels": [[level.bins.width, len(level)] for level in levels(first)],
         "bases": bases,
     }
 
 
-def _bins(summary: Summary, drawn: Iterable[int]) -> str:
-    """All levels of the drawn contigs, finest first, as float32 in base64."""
-    every: Iterable[Level] = chain.from_iterable(levels(summary.envelopes[rank]) for rank in drawn)
+def _bins(envelopes: Iterable[Envelope]) -> str:
+    """All levels of the contigs of a track, finest first, as float32 in base64."""
+    every: Iterable[Level] = chain.from_iterable(map(levels, envelopes))
     return _base64([level.numbers() for level in every])
 
 
 def _details_data(gathered: Gathered, around: Details, names: Sequence[str]) -> dict[str, Any]:
-    """The single bases around the peaks: places, letters and, for each track, values."""
+    """The single bases around the peaks: places, letters and, for each track, values.
+
+    Contigs whose bins are single bases hold them already.
+    """
     order = {name: i for i, name in enumerate(names)}
-    values = [_base64([each[i] for each in around.values]) for i in range(len(gathered.summaries))]
+    coarse = [gathered.envelopes(w.contig)[0].bins.width > 1 for w in around.windows]
+    windows, values = list(compress(around.windows, coarse)), list(compress(around.values, coarse))
     return {
-        "windows": [[order[w.contig], w.start, w.stop] for w in around.windows],
-        "letters": around.bases,
-        "details": values,
+        "windows": [[order[w.contig], w.start, w.stop] for w in windows],
+        "letters": around.bases and list(compress(around.bases, coarse)),
+        "details": [_base64([each[i] for each in values]) for i in range(len(gathered.summaries))],
         "peaks": [[order[peak.contig], peak.start] for peak in gathered.peaks],
         "around": AROUND,
     }

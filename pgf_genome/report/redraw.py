@@ -75,7 +75,7 @@ def redraw(
 
 def _gathered(run: Run) -> Gathered:
     """Read every track once and gather the data of the report."""
-    gathering = Gathering(run.sizes, run.tracks, run.record.targets)
+    gathering = Gathering(run.sizes, run.tracks, run.record.targets, run.record.written)
     for track in run.tracks:
         takers = gathering.takers(track)
         for piece in run.pieces(track):

@@ -78,6 +78,8 @@ class Contig:
         Spans that the objective counts, 0-based half-open; None if it counts all.
     attributed, baseline : float, optional
         Of integrated gradients: the sum of the attributions, and the objective of the baseline.
+    written : tuple of (int, int), optional
+        Spans that were to be written, 0-based half-open; None if all of it was.
     """
 
     contig: str
@@ -89,13 +91,14 @@ class Contig:
     targets: tuple[Span, ...] | None = None
     attributed: float | None = None
     baseline: float | None = None
+    written: tuple[Span, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.length < 0:
             raise ValueError(f"contig {self.contig} has {self.length} bases")
-        for start, stop in self.targets or ():
+        for start, stop in (*(self.targets or ()), *(self.written or ())):
             if not 0 <= start < stop <= self.length:
-                raise ValueError(f"contig {self.contig}: no target is from {start} to {stop}")
+                raise ValueError(f"contig {self.contig} has no bases from {start} to {stop}")
 
 
 class Gap(NamedTuple):
@@ -339,6 +342,14 @@ class Record:
     def fasta_names(self) -> dict[str, str]:
         """Name of every contig in the FASTA -> its name in the tracks."""
         return {each.fasta_contig or each.contig: each.contig for each in self.contigs}
+
+    @property
+    def written(self) -> dict[str, tuple[Span, ...]]:
+        """Spans that were written, by contig, 0-based half-open."""
+        return {
+            each.contig: ((0, each.length),) if each.written is None else each.written
+            for each in self.contigs
+        }
 
     @property
     def targets(self) -> dict[str, tuple[Span, ...]] | None:

@@ -79,11 +79,7 @@ function rangeOf(values) {
 function ringTrace(place) {
   const near = data.peaks.map(([index, position], rank) => ({ index, position, rank }))
     .filter((p) => p.index === view.index && p.position >= view.low && p.position < view.high);
-  const height = near.map(({ position }) => {
-    const held = windows.find((w) => w.contig === view.index
-      && w.start <= position && position < w.stop);
-    return details[data.leading][held.at + position - held.start];
-  });
+  const height = near.map((p) => valueAt(view.index, data.leading, p.position));
   return {
     ...place, type: "scatter", mode: "markers", x: near.map((p) => p.position + 1), y: height,
     marker: { symbol: "circle-open", size: 7, color: color("--mark"), line: { width: 1.3 } },
@@ -138,15 +134,22 @@ function addTrack(row, level, traces, layout, domain) {
   }));
 }
 
-/* The whole contig, with what is in view marked; a drag here chooses a stretch. */
+/* All that was written of a contig, in words. */
+function wholeInWords(index) {
+  const { stretches, length } = data.contigs[index], [low, high] = extent(index);
+  if (low === 0 && high === length) return "whole contig";
+  return stretches.length > 1 ? "all regions" : "whole region";
+}
+
+/* All that was written of the contig, with what is in view marked; a drag here chooses a stretch. */
 function addStrip(traces, layout, domain) {
   const contig = data.contigs[view.index], count = data.tracks.length, tint = lineColor(data.leading);
   const level = contig.levels[contig.levels.length - 1];
-  const values = valuesOf(view.index, data.leading, level, 0, contig.length);
+  const [low, high] = extent(view.index), values = valuesOf(view.index, data.leading, level, low, high);
   const place = { xaxis: "x2", yaxis: `y${count + 1}` };
   traces.push(bandTrace(values, tint, place));
   layout.xaxis2 = {
-    domain: [0, 1], anchor: place.yaxis, range: [0.5, contig.length + 0.5], showgrid: false,
+    domain: [0, 1], anchor: place.yaxis, range: [low + 0.5, high + 0.5], showgrid: false,
     showticklabels: false, zeroline: false, showline: true, mirror: true,
     linecolor: color("--rule"),
   };
@@ -155,12 +158,12 @@ function addStrip(traces, layout, domain) {
     zeroline: false, showline: true, mirror: true, linecolor: color("--rule"),
   };
   layout.shapes.push({
-    type: "rect", xref: "x2", yref: `${place.yaxis} domain`, x0: view.low + 0.5,
-    x1: view.high + 0.5, y0: 0, y1: 1, line: { width: 1.2, color: color("--mark") },
-    fillcolor: color("--mark") + (view.high - view.low < contig.length ? "18" : "00"),
+    type: "rect", xref: "x2", yref: `${place.yaxis} domain`, x0: Math.max(view.low, low) + 0.5,
+    x1: Math.min(view.high, high) + 0.5, y0: 0, y1: 1, line: { width: 1.2, color: color("--mark") },
+    fillcolor: color("--mark") + (view.high - view.low < high - low ? "18" : "00"),
   });
   layout.annotations.push({
-    text: "whole contig", xref: "paper", yref: "paper", x: 0, y: (domain[0] + domain[1]) / 2,
+    text: wholeInWords(view.index), xref: "paper", yref: "paper", x: 0, y: (domain[0] + domain[1]) / 2,
     xanchor: "right", xshift: -8, showarrow: false, font: { size: 11, color: color("--quiet") },
   });
 }
@@ -179,7 +182,7 @@ function drawOverview() {
   layout.xaxis = axis("Position (bp, 1-based)", {
     anchor: "y" + (count > 1 ? count : ""), range: [view.low + 0.5, view.high + 0.5],
     tickformat: ",", hoverformat: ",d", showspikes: true, spikemode: "across", spikedash: "dot",
-    spikethickness: 1, spikecolor: color("--quiet"), spikesnap: "hovered data",
+    ...(view.high - view.low < 12 ? { dtick: 1 } : {}), spikethickness: 1, spikecolor: color("--quiet"), spikesnap: "hovered data",
   });
   Plotly.react("overview", traces, layout, overviewOptions);
   tell(contig, level);
@@ -204,11 +207,13 @@ function tell(contig, level) {
   } else {
     text.push(`${bins}; this page holds no finer ones here.`);
   }
-  text.push(finest === 1 ? "Every base of this contig is in this page."
+  text.push(finest === 1 ? "Every value of this contig is in this page."
     : `Base resolution ends ${digits.format(data.around)} bases from the listed positions: `
       + `elsewhere the finest bins are of ${digits.format(finest)} bases. The track files hold `
       + "every base.");
   document.getElementById("resolution").textContent = text.join(" ");
+  const whole = wholeInWords(view.index);
+  document.getElementById("whole").textContent = whole[0].toUpperCase() + whole.slice(1);
   document.getElementById("contig").value = String(view.index);
   document.getElementById("region").value = `${contig.name}:`
     + `${digits.format(Math.floor(view.low) + 1)}-${digits.format(Math.ceil(view.high))}`;
@@ -224,5 +229,5 @@ function show(index, low, high) {
 }
 
 function showWhole(index) {
-  show(index, 0, data.contigs[index].length);
+  show(index, ...extent(index));
 }

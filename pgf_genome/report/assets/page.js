@@ -8,7 +8,7 @@ function draw() {
 /* What the region field says: a contig, NAME:START-STOP, START-STOP or a position; 1-based. */
 function regionOf(text) {
   const named = data.contigs.findIndex((contig) => contig.name === text.trim());
-  if (named >= 0) return [named, 0, data.contigs[named].length];
+  if (named >= 0) return [named, ...extent(named)];
   const match = /^\s*(?:(.*):)?\s*([\d,]+)\s*(?:[-–]\s*([\d,]+)\s*)?$/.exec(text);
   if (!match) return null;
   const index = match[1] === undefined ? view.index
@@ -52,7 +52,7 @@ function watchZoom() {
   });
 }
 
-if (data.contigs.length) view.high = data.contigs[0].length;
+if (data.contigs.length) [view.low, view.high] = extent(0);
 keepDrawn(draw);
 if (data.contigs.length) {
   watchRegion();
