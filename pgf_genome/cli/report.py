@@ -24,9 +24,19 @@ written = under("What is written")
 @written("-o", "--output", type=FilePath(), help="File for the page [PREFIX.report.html].")
 @written("--fasta", type=FilePath(), help="The run's sequence, for the logos [the path that the "
          "run read].")  # fmt: skip
+@written("--title", help="Title of the page [that of the run].")
+@written("--genome", metavar="NAME", help="The assembly's name at UCSC, such as hg38, for links to "
+         "its browser.")  # fmt: skip
 @written("--png", is_flag=True, help="Also draw the overview as an image; needs kaleido.")
 @logged
-def report(prefix: str, output: str | None, fasta: str | None, png: bool) -> None:
+def report(
+    prefix: str,
+    output: str | None,
+    fasta: str | None,
+    title: str | None,
+    genome: str | None,
+    png: bool,
+) -> None:
     """Draw the report of a finished `attribute` run again, from its files alone.
 
     Reads PREFIX.run.json and the tracks (bigWig if present, else bedGraph); the model is not
@@ -40,5 +50,5 @@ def report(prefix: str, output: str | None, fasta: str | None, png: bool) -> Non
     """
     from pgf_genome.report.redraw import redraw
 
-    written = redraw(prefix, output, fasta, png)
+    written = redraw(prefix, output, fasta, png, title, genome)
     logging.getLogger("pgf_genome").info("wrote %s", ", ".join(map(str, written)))

@@ -31,7 +31,7 @@ def planned(
     longest : int, optional
         Contigs, those with most to show, that share the bins; each stretch of the others is one.
     """
-    stretches = _joined({contig: each for contig, each in spans.items() if _bases(each)})
+    stretches = joined({contig: each for contig, each in spans.items() if _bases(each)})
     bases = {contig: _bases(each) for contig, each in stretches.items()}
     sharing = set(sorted(bases, key=lambda contig: -bases[contig])[:longest])
     shared = sum(bases[contig] for contig in sharing)
@@ -46,8 +46,8 @@ def _bases(spans: Sequence[Span]) -> int:
     return sum(stop - start for start, stop in spans)
 
 
-def _joined(spans: Mapping[str, Sequence[Span]]) -> dict[str, tuple[Span, ...]]:
-    """Close all gaps between spans but the `STRETCHES` widest."""
+def joined(spans: Mapping[str, Sequence[Span]]) -> dict[str, tuple[Span, ...]]:
+    """Close all gaps between the spans of contigs but the `STRETCHES` widest; none are empty."""
     gaps = np.array([after[0] - before[1] for each in spans.values()
                      for before, after in pairwise(each)], np.int64)  # fmt: skip
     kept = np.zeros(len(gaps), bool)

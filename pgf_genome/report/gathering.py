@@ -46,6 +46,8 @@ class Gathered:
         Curves of sensitivity against the distance to the targets; empty without targets.
     outside : tuple of Site
         The most sensitive positions outside the targets, strongest first; empty without targets.
+    inside : float, optional
+        Mean sensitivity inside the targets; None without targets, or if it is zero.
     """
 
     sizes: Mapping[str, int]
@@ -54,6 +56,7 @@ class Gathered:
     quantiles: Mapping[str, Mapping[str, Quantiles]] = field(default_factory=dict)
     influence: tuple[Influence, ...] = ()
     outside: tuple[Site, ...] = ()
+    inside: float | None = None
 
     @property
     def leading(self) -> str:
@@ -105,13 +108,13 @@ class Gathering:
         Names of the tracks.
     targets : mapping of str to sequence of (int, int), optional
         Spans that the objective counts, by contig, 0-based half-open; None if it counts all.
+    written : mapping of str to sequence of (int, int), optional
+        Spans that were written, likewise; None if all were.
     genome : Genome, optional
         The sequence, under the names of the tracks. Without it, soft-masked bases and positions
         beside an N are not told apart.
     keep_edges : bool
         Whether positions beside an N or an end of a contig can be among the strongest.
-    written : mapping of str to sequence of (int, int), optional
-        Spans that were written, likewise; None if all were.
     """
 
     def __init__(
@@ -119,9 +122,9 @@ class Gathering:
         sizes: Mapping[str, int],
         tracks: Sequence[str],
         targets: Targets | None = None,
+        written: Targets | None = None,
         genome: Genome | None = None,
         keep_edges: bool = False,
-        written: Targets | None = None,
     ) -> None:
         self.sizes = dict(sizes)
         if written is None:
@@ -153,5 +156,10 @@ class Gathering:
         gathered = Gathered(self.sizes, summaries, self._strongest.result(), quantiles)
         if self._distance is None:
             return gathered
-        influence = self._distance.result()
-        return replace(gathered, influence=influence, outside=self._distance.sites())
+        curves = self._distance.result()  # the rest is known after it
+        return replace(
+            gathered,
+            influence=curves,
+            outside=self._distance.sites(),
+            inside=self._distance.inside,
+        )

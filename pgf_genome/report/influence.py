@@ -88,6 +88,7 @@ class TargetDistance(BlockConsumer):
         self._sum = np.zeros(shape)
         self._distance = np.zeros(shape)
         self._maximum = np.zeros(shape)
+        self._inside = np.zeros(2)
 
     def _consume(self, rank: int, start: int, block: np.ndarray) -> None:
         spans = self._spans.get(rank)
@@ -98,6 +99,8 @@ class TargetDistance(BlockConsumer):
         side = (after < before).astype(np.int64)
         distance = np.minimum(before, after)
         outside = distance > 0
+        inside = block[at][~outside]
+        self._inside[:] += len(inside), inside.sum(dtype=np.float64)
         masked = np.full_like(block, np.nan)
         masked[at[outside]] = block[at[outside]]
         self._outside.add(list(self.sizes)[rank], start, masked)
@@ -122,6 +125,12 @@ class TargetDistance(BlockConsumer):
                 columns = (middle, mean, self._maximum[side, filled])
                 curves.append(Influence(label, *(tuple(c.tolist()) for c in columns)))
         return tuple(curves)
+
+    @property
+    def inside(self) -> float | None:
+        """Mean inside the targets, after `result`; None if nothing is scored or all of it is 0."""
+        count, total = self._inside.tolist()
+        return total / count if count and total else None
 
     def sites(self) -> tuple[Site, ...]:
         """Return the strongest positions outside, strongest first; call it once, after `result`."""

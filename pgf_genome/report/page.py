@@ -17,10 +17,12 @@ from pgf_genome.files import atomic_write_text
 from pgf_genome.intervals import Interval
 from pgf_genome.pages import figures
 from pgf_genome.pages.frame import asset, html_page
+from pgf_genome.report.bins import joined
 from pgf_genome.report.facts import facts_section
 from pgf_genome.report.gathering import AROUND, Gathered
 from pgf_genome.report.influence import Influence
-from pgf_genome.report.logo import GLYPHS
+from pgf_genome.report.legend import legend
+from pgf_genome.report.logo import GLYPHS, glyph_definitions
 from pgf_genome.report.outside import GenesIn, sites_table
 from pgf_genome.report.peaks import CodesAt, Details, details, letters, peaks_section
 from pgf_genome.report.pyramid import IN_VIEW, Level, levels
@@ -44,6 +46,7 @@ def write_report(
     codes_at: CodesAt | None = None,
     took: bool = False,
     genes_in: GenesIn | None = None,
+    assembly: str | None = None,
 ) -> None:
     """Write the report of a run as one HTML file that needs no network.
 
@@ -67,13 +70,15 @@ def write_report(
     genes_in : callable, optional
         Maps an interval to start, stop and name of the genes that overlap it. Without it sites
         outside the target have no genes.
+    assembly : str, optional
+        Name of the assembly at UCSC, such as hg38; with it the page links to that browser.
 
     Raises
     ------
     ResourceError
         If the file cannot be written.
     """
-    atomic_write_text(path, render(record, gathered, values_in, codes_at, took, genes_in))
+    atomic_write_text(path, render(record, gathered, values_in, codes_at, took, genes_in, assembly))
 
 
 def render(
@@ -83,6 +88,7 @@ def render(
     codes_at: CodesAt | None = None,
     took: bool = False,
     genes_in: GenesIn | None = None,
+    assembly: str | None = None,
 ) -> str:
     """Make the text of the report; see `write_report`."""
     windows = gathered.windows
@@ -96,15 +102,21 @@ def render(
         "inView": IN_VIEW,
         **_details_data(gathered, around, contigs),
         "influence": [_curve_data(curve) for curve in gathered.influence],
+        "inside": gathered.inside and _rounded(gathered.inside),
+        "targets": [joined(record.targets or {}).get(contig, ()) for contig in contigs],
+        "assembly": assembly,
         "glyphs": GLYPHS,
     }
     main = Template(_asset("main.html")).substitute(
-        overview=_overview(gathered, contigs) if contigs else _asset("nothing.html"),
+        overview=_overview(record, gathered, codes_at is not None)
+        if contigs
+        else _asset("nothing.html"),
         peaks=peaks_section(record, gathered, around),
         distribution=_asset("distribution.html") if _any_drawn(gathered) else "",
         statistics=_statistics(record, gathered.summaries),
         influence=_influence(gathered, genes_in),
         facts=facts_section(record, took),
+        glyphs=glyph_definitions() if codes_at is not None else "",
     )
     return html_page(
         "report",
@@ -138,16 +150,31 @@ def _key_facts(record: Record, gathered: Gathered) -> str:
     )
 
 
-def _overview(gathered: Gathered, contigs: Sequence[str]) -> str:
-    options = "".join(
-        f'<option value="{i}">{escape(name)}</option>' for i, name in enumerate(contigs)
-    )
+def _overview(record: Record, gathered: Gathered, lettered: bool) -> str:
+    contigs = gathered.drawn
+    options = "".join(_options(i, gathered.envelopes(name)[0]) for i, name in enumerate(contigs))
     hidden = len(gathered.sizes) - len(contigs)
     verb = "is" if hidden == 1 else "are"
     note = f" {counted(hidden, 'contig')} {verb} not listed here (no score, or among the shortest)."
     return Template(_asset("overview.html")).substitute(
-        options=options, hidden=note if hidden else ""
+        options=options,
+        hidden=note if hidden else "",
+        legend=legend(record, gathered.summaries, lettered),
+        target=" Shaded: the target, which the objective counts." if record.targets else "",
     )
+
+
+def _options(index: int, envelope: Envelope) -> str:
+    """Entries of the list of contigs: the contig and, if there are several, its stretches."""
+    made = f'<option value="{index}">{escape(envelope.contig)}</option>'
+    stretches = envelope.bins.stretches
+    if len(stretches) > 1:
+        made += "".join(
+            f'<option value="{index}.{which}">{escape(envelope.contig)}:{start + 1:,}-{stop:,}'
+            "</option>"
+            for which, (start, stop) in enumerate(stretches)
+        )
+    return made
 
 
 def _track_data(record: Record, name: str, summary: Summary) -> dict[str, Any]:

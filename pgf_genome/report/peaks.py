@@ -10,7 +10,7 @@ import numpy as np
 
 from pgf_genome.intervals import Interval
 from pgf_genome.report.gathering import Gathered
-from pgf_genome.report.logo import LETTERS, glyph_definitions, logo
+from pgf_genome.report.logo import LETTERS, logo
 from pgf_genome.report.text import NO_BREAK, counted, short
 from pgf_genome.runs.record import Record
 from pgf_genome.runs.run import APART, SIGNED
@@ -82,7 +82,7 @@ def peaks_section(record: Record, gathered: Gathered, around: Details) -> str:
     rows = "".join(_rows(gathered, around, drawn))
     return (
         '<section aria-labelledby="h-peaks"><h2 id="h-peaks">Strongest positions</h2>'
-        f'<p class="note">{_note(gathered, drawn)}</p>{glyph_definitions() if drawn else ""}'
+        f'<p class="note">{_note(gathered, drawn)}</p>'
         '<div class="scroll tall" tabindex="0" role="region" aria-labelledby="h-peaks">'
         f'<table id="peaks"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
         "</section>"

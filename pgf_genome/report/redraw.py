@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def redraw(
     output: str | os.PathLike[str] | None = None,
     fasta: str | os.PathLike[str] | None = None,
     png: bool = False,
+    title: str | None = None,
+    assembly: str | None = None,
 ) -> list[Path]:
     """Draw the report of a finished run again, with its time and memory, in constant memory.
 
@@ -41,6 +44,10 @@ def redraw(
         The run's sequence, for the logos; default: the path at which the run read it.
     png : bool
         Whether to write the overview as an image too, beside the page.
+    title : str, optional
+        Title of the page; default: that of the run.
+    assembly : str, optional
+        Name of the assembly at UCSC, such as hg38, for links to that browser.
 
     Returns
     -------
@@ -58,6 +65,7 @@ def redraw(
         If there is no finished run, or a file of it is damaged.
     """
     run = open_run(prefix)
+    record = replace(run.record, title=title or run.record.title)
     page = Path(f"{os.fspath(prefix)}.report.html" if output is None else output)
     require_folder(page.parent, "output")
     gathered = _gathered(run)
@@ -65,11 +73,11 @@ def redraw(
         genome = _genome(run, fasta, stack)
         codes_at = None if genome is None else genome.codes
         values_in = partial(_values, run)
-        write_report(page, run.record, gathered, values_in, codes_at, took=True)
+        write_report(page, record, gathered, values_in, codes_at, took=True, assembly=assembly)
     if not png:
         return [page]
     image = page.with_suffix(".png")
-    write_image(image, run.record, gathered)
+    write_image(image, record, gathered)
     return [page, image]
 
 

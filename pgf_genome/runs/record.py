@@ -47,11 +47,14 @@ class Track:
     unit : str
     meaning : str
         What a value is, given the method, the objective and the strand that made it.
+    positive : str
+        What a value above zero says, for tracks whose values are heights of letters.
     """
 
     title: str
     unit: str
     meaning: str
+    positive: str = ""
 
     def __str__(self) -> str:
         return f"{self.meaning} [{self.unit}]"

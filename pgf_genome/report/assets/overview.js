@@ -63,6 +63,24 @@ function shown(value) {
   return Number.isNaN(value) ? "not scored" : String(+value.toPrecision(4)).replace("-", "−");
 }
 
+const hasTargets = data.targets.some((spans) => spans.length);
+
+/* Whether the axis of a track is logarithmic: it is asked for, and no value is negative. */
+function isLogarithmic(track) {
+  return document.getElementById("logarithmic").checked && !track.letters
+    && !track.histogram.some((side) => side.negative && side.share.length);
+}
+
+/* The range in view in powers of ten; zeros have no place in it. */
+function decadesOf(values) {
+  const seen = values.start.map((start, i) => i).filter((i) => values.maximum[i] > 0
+    && values.start[i] < view.high && values.stop[i] > view.low);
+  if (!seen.length) return [-1, 1];
+  const high = Math.log10(Math.max(...seen.map((i) => values.maximum[i])));
+  const low = Math.log10(Math.min(...seen.map((i) => values.minimum[i] || values.maximum[i])));
+  return [Math.max(low, high - 12) - 0.1, high + 0.1];
+}
+
 /* The largest range in view, zero included: letters and bands stand on it. */
 function rangeOf(values) {
   let low = 0, high = 0;
@@ -104,6 +122,16 @@ function letterShapes(values, yref) {
   return shapes;
 }
 
+/* The target, which the objective counts, behind a panel. */
+function targetShapes(yref) {
+  return data.targets[view.index]
+    .filter(([start, stop]) => stop > view.low && start < view.high)
+    .map(([start, stop]) => ({
+      type: "rect", xref: "x", yref: `${yref} domain`, x0: start + 0.5, x1: stop + 0.5, y0: 0, y1: 1,
+      layer: "below", line: { width: 0.6, color: color("--faint") }, fillcolor: color("--grid"),
+    }));
+}
+
 /* Whether windows of single bases are worth drawing: bins are wider, and bases not too narrow. */
 function singleBasesSeen(level) {
   return level.width > 1 && view.high - view.low <= data.inView;
@@ -118,6 +146,10 @@ function addTrack(row, level, traces, layout, domain) {
   const to = Math.min(Math.ceil(view.high + span / 4), length);
   const fine = singleBasesSeen(level) ? windowsIn(view.index, from, to) : [];
   const values = valuesOf(view.index, row, level, from, to, fine);
+  const logarithmic = isLogarithmic(track);
+  const range = logarithmic ? decadesOf(values) : rangeOf(values);
+  if (logarithmic) values.minimum = values.minimum.map((value) => Math.max(value, 10 ** range[0]));
+  layout.shapes.push(...targetShapes(place.yaxis));
   const letters = track.letters && span <= LETTERS_IN_VIEW ? letterShapes(values, place.yaxis) : [];
   layout.shapes.push(...letters);
   if (values.start.some((start, i) => values.stop[i] - start > 1)) {
@@ -127,7 +159,7 @@ function addTrack(row, level, traces, layout, domain) {
   if (row === data.leading) traces.push(ringTrace(place));
   layout["yaxis" + suffix] = axis(track.unit, {
     domain, anchor: "x", nticks: 5, exponentformat: "power", fixedrange: true,
-    range: rangeOf(values), zeroline: true,
+    range, zeroline: true, type: logarithmic ? "log" : "linear",
   });
   layout.annotations.push(heading(track.title, tint, {
     xref: "paper", yref: "paper", x: 0, y: domain[1],
@@ -214,9 +246,23 @@ function tell(contig, level) {
   document.getElementById("resolution").textContent = text.join(" ");
   const whole = wholeInWords(view.index);
   document.getElementById("whole").textContent = whole[0].toUpperCase() + whole.slice(1);
-  document.getElementById("contig").value = String(view.index);
+  const which = contig.stretches.length > 1 ? contig.stretches.findIndex(([start, stop]) => (
+    start <= view.low && view.high <= stop)) : -1;
+  document.getElementById("contig").value = which < 0 ? view.index : `${view.index}.${which}`;
   document.getElementById("region").value = `${contig.name}:`
     + `${digits.format(Math.floor(view.low) + 1)}-${digits.format(Math.ceil(view.high))}`;
+  linkElsewhere(`${contig.name}:${Math.floor(view.low) + 1}-${Math.ceil(view.high)}`);
+}
+
+/* IGV desktop listens on a port of this machine; UCSC has to know the assembly. */
+function linkElsewhere(region) {
+  const place = encodeURIComponent(region), ucsc = document.getElementById("ucsc");
+  document.getElementById("igv").href = `http://localhost:60151/goto?locus=${place}`;
+  ucsc.hidden = !data.assembly;
+  if (data.assembly) {
+    ucsc.href = "https://genome.ucsc.edu/cgi-bin/hgTracks"
+      + `?db=${encodeURIComponent(data.assembly)}&position=${place}`;
+  }
 }
 
 /* Show a stretch, at least a few bases of it and within the contig. */

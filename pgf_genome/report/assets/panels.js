@@ -73,5 +73,15 @@ function drawInfluence() {
       type: "log", exponentformat: "power", dtick: 1, fixedrange: true,
     }),
   });
+  if (data.inside !== null) {
+    layout.shapes.push({
+      type: "line", xref: "paper", x0: 0, x1: 1, y0: data.inside, y1: data.inside,
+      line: { width: 1.2, dash: "dash", color: color("--mark") },
+    });
+    layout.annotations.push({
+      text: "mean inside the target", xref: "paper", x: 1, xanchor: "right", yanchor: "bottom",
+      y: Math.log10(data.inside), showarrow: false, font: { size: 11, color: color("--mark") },
+    });
+  }
   Plotly.react("influence", traces, layout, plainOptions);
 }
