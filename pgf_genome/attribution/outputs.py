@@ -84,6 +84,7 @@ def write_outputs(
             lambda windows: cut(windows, _pieces(plan, results), tracks),
             plan.genome.codes,
             genes_in=None if plan.annotation is None else plan.genes_in,
+            plotly=plan.options.plotly,
         )
         files |= _heat_maps(plan, results, prefix, record)
     files["run"] = record_path(prefix)
@@ -173,7 +174,7 @@ def _record(plan: Prepared, results: Iterable[Result], fasta: str, started: floa
     layout = plan.layout.settings()
     has_halos = "halo" in layout and not runs_again(plan.method)
     return Record(
-        title=f"{method_of(options.method).title} of {name}",
+        title=options.title or f"{method_of(options.method).title} of {name}",
         version=__version__,
         model={
             "name": model.name,

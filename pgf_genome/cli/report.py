@@ -6,7 +6,7 @@ import logging
 
 import click
 
-from pgf_genome.cli.common import Command, logged, under
+from pgf_genome.cli.common import Command, logged, shares_plotly, under
 from pgf_genome.cli.values import FilePath, RunPrefix
 
 written = under("What is written")
@@ -17,7 +17,8 @@ written = under("What is written")
     short_help="Draw the report of a finished run again.",
     examples=(
         "pgf-genome report out/chr1",
-        "pgf-genome report out/chr1 --fasta chr1.fa.gz -o pages/chr1.html",
+        "pgf-genome report out/chr1 --fasta chr1.fa.gz -o pages/chr1.html --plotly shared",
+        'pgf-genome report out/chr1 --genome hg38 --title "Chromosome 1"',
     ),
 )
 @click.argument("prefix", type=RunPrefix())
@@ -27,6 +28,7 @@ written = under("What is written")
 @written("--title", help="Title of the page [that of the run].")
 @written("--genome", metavar="NAME", help="The assembly's name at UCSC, such as hg38, for links to "
          "its browser.")  # fmt: skip
+@shares_plotly(written)
 @written("--png", is_flag=True, help="Also draw the overview as an image; needs kaleido.")
 @logged
 def report(
@@ -35,6 +37,7 @@ def report(
     fasta: str | None,
     title: str | None,
     genome: str | None,
+    plotly: str,
     png: bool,
 ) -> None:
     """Draw the report of a finished `attribute` run again, from its files alone.
@@ -50,5 +53,5 @@ def report(
     """
     from pgf_genome.report.redraw import redraw
 
-    written = redraw(prefix, output, fasta, png, title, genome)
+    written = redraw(prefix, output, fasta, png, title, genome, plotly)
     logging.getLogger("pgf_genome").info("wrote %s", ", ".join(map(str, written)))

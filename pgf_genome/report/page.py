@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from itertools import accumulate, chain, compress
 from math import log2, log10
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from pgf_genome.files import atomic_write_text
 from pgf_genome.intervals import Interval
 from pgf_genome.pages import figures
-from pgf_genome.pages.frame import asset, html_page
+from pgf_genome.pages.frame import PLOTLY, asset, html_page
 from pgf_genome.report.bins import joined
 from pgf_genome.report.facts import facts_section
 from pgf_genome.report.gathering import AROUND, Gathered
@@ -47,6 +48,7 @@ def write_report(
     took: bool = False,
     genes_in: GenesIn | None = None,
     assembly: str | None = None,
+    plotly: str = PLOTLY[0],
 ) -> None:
     """Write the report of a run as one HTML file that needs no network.
 
@@ -72,13 +74,18 @@ def write_report(
         outside the target have no genes.
     assembly : str, optional
         Name of the assembly at UCSC, such as hg38; with it the page links to that browser.
+    plotly : str
+        Where plotly.js is: "inline", or "shared", in one file for all pages of the folder.
 
     Raises
     ------
     ResourceError
         If the file cannot be written.
     """
-    atomic_write_text(path, render(record, gathered, values_in, codes_at, took, genes_in, assembly))
+    if plotly == "shared":
+        figures.write_shared(Path(path).parent)
+    text = render(record, gathered, values_in, codes_at, took, genes_in, assembly, plotly)
+    atomic_write_text(path, text)
 
 
 def render(
@@ -89,6 +96,7 @@ def render(
     took: bool = False,
     genes_in: GenesIn | None = None,
     assembly: str | None = None,
+    plotly: str = PLOTLY[0],
 ) -> str:
     """Make the text of the report; see `write_report`."""
     windows = gathered.windows
@@ -124,7 +132,8 @@ def render(
         main,
         lead=f'<dl class="key-facts">{_key_facts(record, gathered)}</dl>',
         styles=[_asset("report.css")],
-        scripts=figures.scripts(*map(_asset, SCRIPTS), data=data),
+        scripts=figures.scripts(*map(_asset, SCRIPTS), data=data, plotly=plotly),
+        beside=plotly == "shared",
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from pgf_genome.errors import PgfError
 from pgf_genome.files import require_folder
 from pgf_genome.intervals import Interval
+from pgf_genome.pages.frame import PLOTLY
 from pgf_genome.report.gathering import Gathered, Gathering
 from pgf_genome.report.image import write_image
 from pgf_genome.report.page import write_report
@@ -31,6 +32,7 @@ def redraw(
     png: bool = False,
     title: str | None = None,
     assembly: str | None = None,
+    plotly: str = PLOTLY[0],
 ) -> list[Path]:
     """Draw the report of a finished run again, with its time and memory, in constant memory.
 
@@ -48,6 +50,8 @@ def redraw(
         Title of the page; default: that of the run.
     assembly : str, optional
         Name of the assembly at UCSC, such as hg38, for links to that browser.
+    plotly : str
+        Where the page has plotly.js: "inline", or "shared" with other pages of its folder.
 
     Returns
     -------
@@ -73,7 +77,9 @@ def redraw(
         genome = _genome(run, fasta, stack)
         codes_at = None if genome is None else genome.codes
         values_in = partial(_values, run)
-        write_report(page, record, gathered, values_in, codes_at, took=True, assembly=assembly)
+        write_report(
+            page, record, gathered, values_in, codes_at, took=True, assembly=assembly, plotly=plotly
+        )
     if not png:
         return [page]
     image = page.with_suffix(".png")

@@ -72,13 +72,20 @@ function isLogarithmic(track) {
 }
 
 /* The range in view in powers of ten; zeros have no place in it. */
-function decadesOf(values) {
+function decadesOf(values, from, to) {
   const seen = values.start.map((start, i) => i).filter((i) => values.maximum[i] > 0
-    && values.start[i] < view.high && values.stop[i] > view.low);
+    && values.start[i] < to && values.stop[i] > from);
   if (!seen.length) return [-1, 1];
   const high = Math.log10(Math.max(...seen.map((i) => values.maximum[i])));
   const low = Math.log10(Math.min(...seen.map((i) => values.minimum[i] || values.maximum[i])));
   return [Math.max(low, high - 12) - 0.1, high + 0.1];
+}
+
+/* A logarithmic axis, on whose lower end the bands stand that reach below it. */
+function logarithmic(values, from, to) {
+  const range = decadesOf(values, from, to);
+  values.minimum = values.minimum.map((value) => Math.max(value, 10 ** range[0]));
+  return { type: "log", range };
 }
 
 /* The largest range in view, zero included: letters and bands stand on it. */
@@ -146,9 +153,8 @@ function addTrack(row, level, traces, layout, domain) {
   const to = Math.min(Math.ceil(view.high + span / 4), length);
   const fine = singleBasesSeen(level) ? windowsIn(view.index, from, to) : [];
   const values = valuesOf(view.index, row, level, from, to, fine);
-  const logarithmic = isLogarithmic(track);
-  const range = logarithmic ? decadesOf(values) : rangeOf(values);
-  if (logarithmic) values.minimum = values.minimum.map((value) => Math.max(value, 10 ** range[0]));
+  const scale = isLogarithmic(track) ? logarithmic(values, view.low, view.high)
+    : { type: "linear", range: rangeOf(values) };
   layout.shapes.push(...targetShapes(place.yaxis));
   const letters = track.letters && span <= LETTERS_IN_VIEW ? letterShapes(values, place.yaxis) : [];
   layout.shapes.push(...letters);
@@ -159,7 +165,7 @@ function addTrack(row, level, traces, layout, domain) {
   if (row === data.leading) traces.push(ringTrace(place));
   layout["yaxis" + suffix] = axis(track.unit, {
     domain, anchor: "x", nticks: 5, exponentformat: "power", fixedrange: true,
-    range, zeroline: true, type: logarithmic ? "log" : "linear",
+    ...scale, zeroline: true,
   });
   layout.annotations.push(heading(track.title, tint, {
     xref: "paper", yref: "paper", x: 0, y: domain[1],
@@ -179,6 +185,7 @@ function addStrip(traces, layout, domain) {
   const level = contig.levels[contig.levels.length - 1];
   const [low, high] = extent(view.index), values = valuesOf(view.index, data.leading, level, low, high);
   const place = { xaxis: "x2", yaxis: `y${count + 1}` };
+  const scale = isLogarithmic(data.tracks[data.leading]) ? logarithmic(values, low, high) : {};
   traces.push(bandTrace(values, tint, place));
   layout.xaxis2 = {
     domain: [0, 1], anchor: place.yaxis, range: [low + 0.5, high + 0.5], showgrid: false,
@@ -186,7 +193,7 @@ function addStrip(traces, layout, domain) {
     linecolor: color("--rule"),
   };
   layout[`yaxis${count + 1}`] = {
-    domain, anchor: "x2", fixedrange: true, showticklabels: false, showgrid: false,
+    ...scale, domain, anchor: "x2", fixedrange: true, ticks: "", showticklabels: false, showgrid: false,
     zeroline: false, showline: true, mirror: true, linecolor: color("--rule"),
   };
   layout.shapes.push({
