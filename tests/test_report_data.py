@@ -15,6 +15,7 @@ from pgf_genome.report.bins import planned
 from pgf_genome.report.influence import Site, TargetDistance
 from pgf_genome.report.outside import sites_table
 from pgf_genome.report.pyramid import Level, levels
+from pgf_genome.sequence.parts import Parts, Places
 from pgf_genome.tracks import TrackSummary
 from pgf_genome.tracks.cutting import cut
 
@@ -214,14 +215,13 @@ def test_sites_outside_the_target_are_the_strongest_with_their_signed_distance()
 def test_table_of_sites_names_their_genes_if_these_are_known() -> None:
     sites = [Site("a<", 899, 1400, 5.0), Site("a<", 99, -300, 3.0)]
 
-    def genes_in(window: Interval) -> list[tuple[int, int, str]]:
-        return [(890, 950, "lac<Z")] if window == Interval("a<", 899, 900) else []
-
-    named = sites_table(sites, genes_in)
-    for text in ("a&lt;", ">900<", ">1,400<", ">\N{MINUS SIGN}300<", "lac&lt;Z", "Gene"):
+    places = Places({"a<": [Parts("lac<Z", "CDS", "-", ((890, 950),), "g")]})
+    named = sites_table(sites, places)
+    for text in ("a&lt;", ">900<", ">1,400<", ">\N{MINUS SIGN}300<", "lac&lt;Z, CDS<", "Gene"):
         assert text in named
+    assert "lac&lt;Z, 791\N{NO-BREAK SPACE}downstream<" in named
     assert "Gene" not in sites_table(sites, None)
-    assert sites_table([], genes_in) == ""
+    assert sites_table([], places) == ""
 
 
 def test_there_is_no_influence_without_a_target() -> None:

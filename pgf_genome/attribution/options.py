@@ -30,7 +30,7 @@ ALL_FORMATS = (*FORMATS, "npz")
 # merged.
 VARYING = (
     "region", "bed", "contig", "formats", "compress", "track_line", "tsv", "report", "gff",
-    "title", "plotly", "max_memory",
+    "title", "plotly", "keep_edges", "max_memory",
 )  # fmt: skip
 STRANDS = {"+": "+", "-": "-", "both": "+-"}
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
@@ -92,8 +92,11 @@ class Options:
     plotly : str
         Where the report has plotly.js: inline, or shared with other reports of the folder.
     gff : path, optional
-        GFF3 or GTF file of the genes that are drawn in heat maps, and named beside the sites
-        outside the target in the report.
+        GFF3 or GTF file: a table of its features, and its genes in the report, in heat maps and as
+        names of the strongest positions.
+    keep_edges : bool
+        Whether positions beside an N or an end of a contig, where values are often large for no
+        other reason, can be among the strongest; they are marked then.
     tile : int, optional
         Positions per tile of a causal model; chosen to fit ``max_memory`` if None.
     window, halo : int, optional
@@ -129,6 +132,7 @@ class Options:
     title: str | None = None
     plotly: str = PLOTLY[0]
     gff: str | Path | None = None
+    keep_edges: bool = False
     tile: int | None = None
     window: int | None = None
     halo: int | None = None

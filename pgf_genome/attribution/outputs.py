@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from math import isnan
@@ -30,9 +30,11 @@ from pgf_genome.process import peak_memory
 from pgf_genome.report import Gathered, Gathering, write_report
 from pgf_genome.report.heatmap import Substituted, write_heat_maps
 from pgf_genome.report.peaks import letters
+from pgf_genome.report.tables import write_tables
 from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
 from pgf_genome.runs.run import Run
 from pgf_genome.runs.storing import record_path, remove_left_over, withdraw, write_record
+from pgf_genome.sequence.parts import Places
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 from pgf_genome.tracks.cutting import cut
 
@@ -60,7 +62,7 @@ def write_outputs(
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
     error = effect_error(plan)
-    record = _record(plan, results, fasta, started)
+    record = replace(_record(plan, results, fasta, started), quantiles=gathered.quantiles)
     if record.gap is not None:
         log.info("%s", record.gap)
     if error is not None:
@@ -74,16 +76,21 @@ def write_outputs(
         files["npz"] = Path(f"{prefix}.npz")
         hypothetical = _pieces(plan, results, hypothetical=True)
         write_arrays(files["npz"], plan.regions, hypothetical, plan.genome, results.folder)
+    places = None if plan.annotation is None else Places(plan.annotation.parts)
+
+    def values_in(windows: Sequence[Interval]) -> list[np.ndarray]:
+        return cut(windows, _pieces(plan, results), len(plan.options.track_names))
+
+    files |= write_tables(prefix, gathered, values_in, plan.genome, places)
     if plan.options.report:
         files["report"] = Path(f"{prefix}.report.html")
-        tracks = len(plan.options.track_names)
         write_report(
             files["report"],
             record,
             gathered,
-            lambda windows: cut(windows, _pieces(plan, results), tracks),
+            values_in,
             plan.genome.codes,
-            genes_in=None if plan.annotation is None else plan.genes_in,
+            places=places,
             plotly=plan.options.plotly,
         )
         files |= _heat_maps(plan, results, prefix, record)
@@ -124,7 +131,15 @@ def _write_tracks(
     options, tracks = plan.options, plan.options.track_names
     files: dict[str, Path] = {}
     formats = options.track_formats
-    gathering = Gathering(plan.genome.lengths, tracks, plan.targets, plan.spans)
+    gathering = Gathering(
+        plan.genome.lengths,
+        tracks,
+        plan.targets,
+        plan.spans,
+        plan.genome,
+        options.keep_edges,
+        None if plan.annotation is None else plan.annotation.parts,
+    )
     with ExitStack() as stack:
         takers = []
         for track in tracks:

@@ -36,7 +36,7 @@ from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.intervals import Interval, Stranded
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.record import Track
-from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths, new_names
+from pgf_genome.sequence import Genome, counterparts, decode_fasta, indexed_lengths, new_names
 from pgf_genome.sequence.annotation import Annotation, read_annotation
 
 log = logging.getLogger("pgf_genome")
@@ -228,8 +228,10 @@ def _annotation(
 ) -> Annotation | None:
     if options.gff is None:
         return None
-    names = {old: new for new, old in old_names.items()} | {name: name for name in genome.lengths}
-    return read_annotation(options.gff, genome.lengths, names.get)
+    alias = options.chrom_alias
+    names = counterparts(alias, genome.lengths) if alias is not None else {}
+    names |= {old: new for new, old in old_names.items()} | {name: name for name in genome.lengths}
+    return read_annotation(options.gff, genome.lengths, names.get, parts=True)
 
 
 def checked_layout(model: LanguageModel, options: Options) -> Layout:

@@ -131,7 +131,12 @@ OPTIONS: tuple[Function, ...] = (
     written(
         "--gff",
         type=FilePath(),
-        help="GFF3 or GTF: its genes in heat maps, and at sites outside the target.",
+        help="GFF3 or GTF: write PREFIX.genes.tsv, and name genes in report, peaks and heat maps.",
+    ),
+    written(
+        "--keep-edges",
+        is_flag=True,
+        help="Also list positions beside an N or an end of a contig among the strongest, marked.",
     ),
     written(
         "--report/--no-report",

@@ -10,10 +10,12 @@ from pgf_genome.intervals import Interval, merge
 from pgf_genome.report.bins import planned
 from pgf_genome.report.influence import Influence, Site, TargetDistance
 from pgf_genome.report.quantiles import Spread
+from pgf_genome.runs.genes import Measured, OnFeatures
 from pgf_genome.runs.record import Quantiles
-from pgf_genome.runs.run import APART, PEAKS, leading
+from pgf_genome.runs.run import APART, PEAKS, leading, shown
 from pgf_genome.runs.sites import edges_of
 from pgf_genome.sequence import Genome
+from pgf_genome.sequence.parts import Parts
 from pgf_genome.tracks import BlockConsumer, Envelope, Peak, Strongest, Summary, TrackSummary
 
 # Bins of all tracks together. Each takes 16 bytes with its share of the coarser levels, and 4/3 of
@@ -42,6 +44,8 @@ class Gathered:
         The strongest positions by the leading track, strongest first.
     quantiles : mapping of str to mapping of str to Quantiles
         Of each track, by group of bases.
+    measured : mapping of str to sequence of Measured
+        Features with the values of each track; empty without features.
     influence : tuple of Influence
         Curves of sensitivity against the distance to the targets; empty without targets.
     outside : tuple of Site
@@ -54,6 +58,7 @@ class Gathered:
     summaries: Mapping[str, Summary]
     strongest: tuple[Peak, ...] = ()
     quantiles: Mapping[str, Mapping[str, Quantiles]] = field(default_factory=dict)
+    measured: Mapping[str, Sequence[Measured]] = field(default_factory=dict)
     influence: tuple[Influence, ...] = ()
     outside: tuple[Site, ...] = ()
     inside: float | None = None
@@ -115,6 +120,8 @@ class Gathering:
         beside an N are not told apart.
     keep_edges : bool
         Whether positions beside an N or an end of a contig can be among the strongest.
+    features : mapping of str to sequence of Parts, optional
+        Features to measure, by contig.
     """
 
     def __init__(
@@ -125,6 +132,7 @@ class Gathering:
         written: Targets | None = None,
         genome: Genome | None = None,
         keep_edges: bool = False,
+        features: Mapping[str, Sequence[Parts]] | None = None,
     ) -> None:
         self.sizes = dict(sizes)
         if written is None:
@@ -136,6 +144,14 @@ class Gathering:
         without = None if genome is None or keep_edges else edges_of(genome)
         self._strongest = Strongest(sizes, SITES, APART, without)
         self._leading = leading(tracks) if tracks else None
+        self._features = {}
+        if features is not None:
+            self._features = {
+                name: OnFeatures(
+                    sizes, features, written, genome if name == self._leading else None
+                )
+                for name in shown(tracks)
+            }
         self._distance = None
         if targets and "sensitivity" in tracks:
             self._distance = TargetDistance(sizes, targets)
@@ -145,6 +161,8 @@ class Gathering:
         takers: list[BlockConsumer] = [self._summaries[track], self._spreads[track]]
         if track == self._leading:
             takers.append(self._strongest)
+        if track in self._features:
+            takers.append(self._features[track])
         if self._distance is not None and track == "sensitivity":
             takers.append(self._distance)
         return takers
@@ -153,7 +171,8 @@ class Gathering:
         """Return all that was gathered; call it once, after the last value."""
         summaries = {name: summary.result() for name, summary in self._summaries.items()}
         quantiles = {name: spread.result() for name, spread in self._spreads.items()}
-        gathered = Gathered(self.sizes, summaries, self._strongest.result(), quantiles)
+        measured = {name: features.result() for name, features in self._features.items()}
+        gathered = Gathered(self.sizes, summaries, self._strongest.result(), quantiles, measured)
         if self._distance is None:
             return gathered
         curves = self._distance.result()  # the rest is known after it

@@ -24,12 +24,13 @@ from pgf_genome.report.gathering import AROUND, Gathered
 from pgf_genome.report.influence import Influence
 from pgf_genome.report.legend import legend
 from pgf_genome.report.logo import GLYPHS, glyph_definitions
-from pgf_genome.report.outside import GenesIn, sites_table
+from pgf_genome.report.outside import sites_table
 from pgf_genome.report.peaks import CodesAt, Details, details, letters, peaks_section
 from pgf_genome.report.pyramid import IN_VIEW, Level, levels
 from pgf_genome.report.text import counted, short, table
 from pgf_genome.runs.record import Record
 from pgf_genome.runs.run import SIGNED
+from pgf_genome.sequence.parts import Places
 from pgf_genome.tracks import Envelope, HistogramBin, Summary
 
 # share of the positions, the faintest, that the histogram does not show at first
@@ -46,7 +47,7 @@ def write_report(
     values_in: ValuesIn,
     codes_at: CodesAt | None = None,
     took: bool = False,
-    genes_in: GenesIn | None = None,
+    places: Places | None = None,
     assembly: str | None = None,
     plotly: str = PLOTLY[0],
 ) -> None:
@@ -69,9 +70,8 @@ def write_report(
         and no logos.
     took : bool
         Whether to state time and memory, which differ between repetitions of a run.
-    genes_in : callable, optional
-        Maps an interval to start, stop and name of the genes that overlap it. Without it sites
-        outside the target have no genes.
+    places : Places, optional
+        What lies where, for the genes beside positions.
     assembly : str, optional
         Name of the assembly at UCSC, such as hg38; with it the page links to that browser.
     plotly : str
@@ -84,7 +84,7 @@ def write_report(
     """
     if plotly == "shared":
         figures.write_shared(Path(path).parent)
-    text = render(record, gathered, values_in, codes_at, took, genes_in, assembly, plotly)
+    text = render(record, gathered, values_in, codes_at, took, places, assembly, plotly)
     atomic_write_text(path, text)
 
 
@@ -94,7 +94,7 @@ def render(
     values_in: ValuesIn,
     codes_at: CodesAt | None = None,
     took: bool = False,
-    genes_in: GenesIn | None = None,
+    places: Places | None = None,
     assembly: str | None = None,
     plotly: str = PLOTLY[0],
 ) -> str:
@@ -119,10 +119,10 @@ def render(
         overview=_overview(record, gathered, codes_at is not None)
         if contigs
         else _asset("nothing.html"),
-        peaks=peaks_section(record, gathered, around),
+        peaks=peaks_section(record, gathered, around, places),
         distribution=_asset("distribution.html") if _any_drawn(gathered) else "",
         statistics=_statistics(record, gathered.summaries),
-        influence=_influence(gathered, genes_in),
+        influence=_influence(gathered, places),
         facts=facts_section(record, took),
         glyphs=glyph_definitions() if codes_at is not None else "",
     )
@@ -295,8 +295,8 @@ def _statistics(record: Record, summaries: Mapping[str, Summary]) -> str:
     return table(head, rows, frozenset(range(1, 5)))
 
 
-def _influence(gathered: Gathered, genes_in: GenesIn | None) -> str:
+def _influence(gathered: Gathered, places: Places | None) -> str:
     if not gathered.influence:
         return ""
-    sites = sites_table(gathered.outside, genes_in)
+    sites = sites_table(gathered.outside, places)
     return Template(_asset("influence.html")).substitute(sites=sites)

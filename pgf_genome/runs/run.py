@@ -43,6 +43,12 @@ def leading(tracks: Iterable[str]) -> str:
     return first_of(LEADING, tracks)
 
 
+def shown(tracks: Iterable[str]) -> list[str]:
+    """Tracks with a column of a table: without those of each base, which would fill the page."""
+    known = list(tracks)
+    return [track for track in known if track == leading(known) or "." not in track]
+
+
 def first_of(names: Iterable[str], tracks: Iterable[str]) -> str:
     """The first of some names that is a track, or else the first track."""
     known = list(tracks)

@@ -8,7 +8,7 @@ score, strand, signalValue, pValue, qValue, and the summit, counted from start. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def edges_of(genome: Genome) -> Mask:
 
 
 def sites_around(
-    peaks: Iterable[Peak], sizes: dict[str, int], values_in: ValuesIn, is_edge: Mask | None
+    peaks: Iterable[Peak], sizes: Mapping[str, int], values_in: ValuesIn, is_edge: Mask | None
 ) -> list[Site]:
     """Find the sites of peaks, in the order of the contigs.
 
@@ -83,7 +83,7 @@ def sites_around(
     ----------
     peaks : iterable of Peak
         More than twice `FLANK` bases apart.
-    sizes : dict of str to int
+    sizes : mapping of str to int
         Length of every contig in bases, in order.
     is_edge : callable, optional
         See `edges_of`; without it no site is marked.
