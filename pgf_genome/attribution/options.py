@@ -30,13 +30,21 @@ ALL_FORMATS = (*FORMATS, "npz")
 # merged.
 VARYING = (
     "region", "bed", "contig", "formats", "compress", "track_line", "tsv", "report", "gff",
-    "title", "plotly", "keep_edges", "max_memory",
+    "title", "plotly", "keep_edges", "shuffled", "max_memory",
 )  # fmt: skip
 STRANDS = {"+": "+", "-": "-", "both": "+-"}
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
 WIDEST_BIN = 2**31 - 1  # longer than any sequence in a bigWig
 # the least that options with whole numbers may be
-LEAST = {"context": 0, "gap_length": 1, "tile": 1, "window": 1, "halo": 0, "threads": 1}
+LEAST = {
+    "context": 0,
+    "gap_length": 1,
+    "tile": 1,
+    "window": 1,
+    "halo": 0,
+    "threads": 1,
+    "shuffled": 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +105,10 @@ class Options:
     keep_edges : bool
         Whether positions beside an N or an end of a contig, where values are often large for no
         other reason, can be among the strongest; they are marked then.
+    shuffled : int, optional
+        Bases of shuffled sequence with the same dinucleotides, whose quantiles are told beside
+        those of the run; 2 % of the bases written, 131,072 at most, if None. There are none with
+        ``target``.
     tile : int, optional
         Positions per tile of a causal model; chosen to fit ``max_memory`` if None.
     window, halo : int, optional
@@ -133,6 +145,7 @@ class Options:
     plotly: str = PLOTLY[0]
     gff: str | Path | None = None
     keep_edges: bool = False
+    shuffled: int | None = None
     tile: int | None = None
     window: int | None = None
     halo: int | None = None

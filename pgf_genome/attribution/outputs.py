@@ -24,12 +24,14 @@ from pgf_genome.attribution.regions import ARRAYS, write_arrays
 from pgf_genome.attribution.sampling import effect_error
 from pgf_genome.attribution.segment import Result, Results
 from pgf_genome.attribution.selection import objective_name, objective_text
+from pgf_genome.attribution.shuffled import shuffled_quantiles
 from pgf_genome.attribution.table import write_table
 from pgf_genome.intervals import Interval
 from pgf_genome.process import peak_memory
 from pgf_genome.report import Gathered, Gathering, write_report
 from pgf_genome.report.heatmap import Substituted, write_heat_maps
 from pgf_genome.report.peaks import letters
+from pgf_genome.report.quantiles import SHUFFLED, quantiles_in_words
 from pgf_genome.report.tables import write_tables
 from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
 from pgf_genome.runs.run import Run
@@ -62,7 +64,14 @@ def write_outputs(
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
     error = effect_error(plan)
-    record = replace(_record(plan, results, fasta, started), quantiles=gathered.quantiles)
+    record = _record(plan, results, fasta, started)
+    shuffled = shuffled_quantiles(plan, results.folder)
+    quantiles = {
+        track: {**groups, **({SHUFFLED: shuffled[track]} if track in shuffled else {})}
+        for track, groups in gathered.quantiles.items()
+    }
+    record = replace(record, quantiles=quantiles)
+    log.info("%s", quantiles_in_words(record, gathered.leading))
     if record.gap is not None:
         log.info("%s", record.gap)
     if error is not None:

@@ -134,6 +134,13 @@ OPTIONS: tuple[Function, ...] = (
         help="GFF3 or GTF: write PREFIX.genes.tsv, and name genes in report, peaks and heat maps.",
     ),
     written(
+        "--shuffled",
+        type=int,
+        metavar="BASES",
+        help="Bases of dinucleotide-shuffled sequence, to compare quantiles with; 0 for none "
+        "[2 % of those written].",
+    ),
+    written(
         "--keep-edges",
         is_flag=True,
         help="Also list positions beside an N or an end of a contig among the strongest, marked.",

@@ -27,6 +27,7 @@ from pgf_genome.report.logo import GLYPHS, glyph_definitions
 from pgf_genome.report.outside import sites_table
 from pgf_genome.report.peaks import CodesAt, Details, details, letters, peaks_section
 from pgf_genome.report.pyramid import IN_VIEW, Level, levels
+from pgf_genome.report.quantiles import quantiles_table
 from pgf_genome.report.text import counted, short, table
 from pgf_genome.runs.record import Record
 from pgf_genome.runs.run import SIGNED
@@ -121,7 +122,7 @@ def render(
         else _asset("nothing.html"),
         peaks=peaks_section(record, gathered, around, places),
         distribution=_asset("distribution.html") if _any_drawn(gathered) else "",
-        statistics=_statistics(record, gathered.summaries),
+        statistics=_statistics(record, gathered.summaries) + quantiles_table(record),
         influence=_influence(gathered, places),
         facts=facts_section(record, took),
         glyphs=glyph_definitions() if codes_at is not None else "",
