@@ -22,6 +22,7 @@ from pgf_genome.report.bins import joined
 from pgf_genome.report.facts import facts_section
 from pgf_genome.report.gathering import AROUND, Gathered
 from pgf_genome.report.influence import Influence
+from pgf_genome.report.lane import lanes
 from pgf_genome.report.legend import legend
 from pgf_genome.report.logo import GLYPHS, glyph_definitions
 from pgf_genome.report.outside import sites_table
@@ -36,7 +37,11 @@ from pgf_genome.tracks import Envelope, HistogramBin, Summary
 
 # share of the positions, the faintest, that the histogram does not show at first
 FAINTEST = 0.005
-SCRIPTS = ("data.js", "look.js", "overview.js", "panels.js", "table.js", "page.js")
+SCRIPTS = ("data.js", "look.js", "overview.js", "genes.js", "panels.js", "table.js", "page.js")
+
+GENES = (
+    " Under the tracks: genes, those of the + strand above; a gene's name in the field goes there."
+)
 
 ValuesIn = Callable[[Sequence[Interval]], Sequence[np.ndarray]]
 
@@ -113,11 +118,12 @@ def render(
         "influence": [_curve_data(curve) for curve in gathered.influence],
         "inside": gathered.inside and _rounded(gathered.inside),
         "targets": [joined(record.targets or {}).get(contig, ()) for contig in contigs],
+        "genes": lanes(places, contigs),
         "assembly": assembly,
         "glyphs": GLYPHS,
     }
     main = Template(_asset("main.html")).substitute(
-        overview=_overview(record, gathered, codes_at is not None)
+        overview=_overview(record, gathered, codes_at is not None, places is not None)
         if contigs
         else _asset("nothing.html"),
         peaks=peaks_section(record, gathered, around, places),
@@ -160,7 +166,7 @@ def _key_facts(record: Record, gathered: Gathered) -> str:
     )
 
 
-def _overview(record: Record, gathered: Gathered, lettered: bool) -> str:
+def _overview(record: Record, gathered: Gathered, lettered: bool, genes: bool) -> str:
     contigs = gathered.drawn
     options = "".join(_options(i, gathered.envelopes(name)[0]) for i, name in enumerate(contigs))
     hidden = len(gathered.sizes) - len(contigs)
@@ -170,6 +176,7 @@ def _overview(record: Record, gathered: Gathered, lettered: bool) -> str:
         options=options,
         hidden=note if hidden else "",
         legend=legend(record, gathered.summaries, lettered),
+        genes=GENES if genes else "",
         target=" Shaded: the target, which the objective counts." if record.targets else "",
     )
 

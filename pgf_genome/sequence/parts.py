@@ -72,15 +72,15 @@ class Places:
     """
 
     def __init__(self, parts: Mapping[str, Iterable[Parts]]) -> None:
-        self._parts = parts
+        self.parts = parts
 
     @cached_property
     def _all_parts(self) -> dict[str, Overlaps[Parts]]:
-        return by_contig(_spans_of(self._parts, genic_only=False))
+        return by_contig(_spans_of(self.parts, genic_only=False))
 
     @cached_property
     def _genic_parts(self) -> dict[str, Overlaps[Parts]]:
-        return by_contig(_spans_of(self._parts, genic_only=True))
+        return by_contig(_spans_of(self.parts, genic_only=True))
 
     def near(self, contig: str, position: int) -> Near | None:
         """Find the smallest feature at a position, or else the nearest one of a gene.

@@ -209,7 +209,8 @@ function addStrip(traces, layout, domain) {
 
 function drawOverview() {
   const contig = data.contigs[view.index], count = data.tracks.length;
-  const height = TOP + STRIP + count * (SPACE + PANEL) + BOTTOM;
+  const lane = hasGenes ? SPACE + LANE : 0;
+  const height = TOP + STRIP + count * (SPACE + PANEL) + lane + BOTTOM;
   const inner = height - TOP - BOTTOM, layout = baseLayout("overview", height), traces = [];
   layout.margin = { ...layout.margin, t: TOP, b: BOTTOM };
   const level = levelFor(contig, view.low, view.high);
@@ -218,8 +219,9 @@ function drawOverview() {
     addTrack(row, level, traces, layout, [Math.max(top - PANEL, 0) / inner, top / inner]);
   });
   addStrip(traces, layout, [(inner - STRIP) / inner, 1]);
+  if (hasGenes) addGenes(traces, layout, count + 2, [0, LANE / inner]);
   layout.xaxis = axis("Position (bp, 1-based)", {
-    anchor: "y" + (count > 1 ? count : ""), range: [view.low + 0.5, view.high + 0.5],
+    anchor: "y" + (hasGenes ? count + 2 : count > 1 ? count : ""), range: [view.low + 0.5, view.high + 0.5],
     tickformat: ",", hoverformat: ",d", showspikes: true, spikemode: "across", spikedash: "dot",
     ...(view.high - view.low < 12 ? { dtick: 1 } : {}), spikethickness: 1, spikecolor: color("--quiet"), spikesnap: "hovered data",
   });

@@ -5,10 +5,12 @@ function draw() {
   if (data.influence.length) drawInfluence();
 }
 
-/* What the region field says: a contig, NAME:START-STOP, START-STOP or a position; 1-based. */
+/* What the region field says: a contig, a gene, NAME:START-STOP, START-STOP or a position; 1-based. */
 function regionOf(text) {
   const named = data.contigs.findIndex((contig) => contig.name === text.trim());
   if (named >= 0) return [named, ...extent(named)];
+  const gene = geneNamed(text);
+  if (gene) return gene;
   const match = /^\s*(?:(.*):)?\s*([\d,]+)\s*(?:[-–]\s*([\d,]+)\s*)?$/.exec(text);
   if (!match) return null;
   const index = match[1] === undefined ? view.index
