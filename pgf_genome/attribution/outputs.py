@@ -90,7 +90,7 @@ def write_outputs(
     def values_in(windows: Sequence[Interval]) -> list[np.ndarray]:
         return cut(windows, _pieces(plan, results), len(plan.options.track_names))
 
-    files |= write_tables(prefix, gathered, values_in, plan.genome, places)
+    files |= write_tables(prefix, gathered, values_in, places)
     if plan.options.report:
         files["report"] = Path(f"{prefix}.report.html")
         write_report(

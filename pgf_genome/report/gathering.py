@@ -42,6 +42,9 @@ class Gathered:
         The summary of each track.
     strongest : tuple of Peak
         The strongest positions by the leading track, strongest first.
+    edges : frozenset of (str, int), optional
+        Contig and position of those of them that are beside an N or an end of the contig; None if
+        there can be none, for such positions are left out.
     quantiles : mapping of str to mapping of str to Quantiles
         Of each track, by group of bases.
     measured : mapping of str to sequence of Measured
@@ -57,6 +60,7 @@ class Gathered:
     sizes: Mapping[str, int]
     summaries: Mapping[str, Summary]
     strongest: tuple[Peak, ...] = ()
+    edges: frozenset[tuple[str, int]] | None = frozenset()
     quantiles: Mapping[str, Mapping[str, Quantiles]] = field(default_factory=dict)
     measured: Mapping[str, Sequence[Measured]] = field(default_factory=dict)
     influence: tuple[Influence, ...] = ()
@@ -141,7 +145,9 @@ class Gathering:
         soft_masked = None if genome is None else genome.soft_masked
         self._summaries = {name: TrackSummary(sizes, bins) for name in tracks}
         self._spreads = {name: Spread(sizes, soft_masked) for name in tracks}
-        without = None if genome is None or keep_edges else edges_of(genome)
+        self._edges = None if genome is None else edges_of(genome)
+        self._left_out = self._edges is not None and not keep_edges
+        without = self._edges if self._left_out else None
         self._strongest = Strongest(sizes, SITES, APART, without)
         self._leading = leading(tracks) if tracks else None
         self._features = {}
@@ -172,7 +178,9 @@ class Gathering:
         summaries = {name: summary.result() for name, summary in self._summaries.items()}
         quantiles = {name: spread.result() for name, spread in self._spreads.items()}
         measured = {name: features.result() for name, features in self._features.items()}
-        gathered = Gathered(self.sizes, summaries, self._strongest.result(), quantiles, measured)
+        strongest = self._strongest.result()
+        edges = None if self._left_out else self._edges_among(strongest)
+        gathered = Gathered(self.sizes, summaries, strongest, edges, quantiles, measured)
         if self._distance is None:
             return gathered
         curves = self._distance.result()  # the rest is known after it
@@ -181,4 +189,14 @@ class Gathering:
             influence=curves,
             outside=self._distance.sites(),
             inside=self._distance.inside,
+        )
+
+    def _edges_among(self, peaks: Sequence[Peak]) -> frozenset[tuple[str, int]]:
+        """Contig and position of the peaks that are beside an edge."""
+        if self._edges is None:
+            return frozenset()
+        return frozenset(
+            (peak.contig, peak.position)
+            for peak in peaks
+            if self._edges(peak.contig, peak.position, peak.position + 1)[0]
         )

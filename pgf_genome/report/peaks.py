@@ -14,6 +14,7 @@ from pgf_genome.report.logo import LETTERS, logo
 from pgf_genome.report.text import NO_BREAK, counted, in_words, short
 from pgf_genome.runs.record import Record
 from pgf_genome.runs.run import APART, SIGNED, shown
+from pgf_genome.runs.sites import EDGE
 from pgf_genome.sequence.parts import Places
 
 FLANK = 20
@@ -108,6 +109,13 @@ def _note(gathered: Gathered, drawn: str | None) -> str:
         "</span> Positions are 1-based, as browsers print them (the track files are "
         "0-based, half-open). "
     )
+    if gathered.edges is None:
+        text += (
+            f"Left out: positions within {EDGE} bases of an N or of an end of their contig, where "
+            "values are large for no other reason. "
+        )
+    elif gathered.edges:
+        text += f"Marked *: an N or an end of the contig is within {EDGE} bases. "
     if drawn is None:
         return text + (
             "The sequence was not at hand, so there are no logos; <code>pgf-genome report PREFIX "
@@ -129,7 +137,8 @@ def _rows(
         which, at = around.at(peak)
         values = around.values[which]
         cells = [_cell(rank + 1, str(rank + 1)), _cell(None, escape(peak.contig))]
-        name = f"{peak.start + 1:,}"
+        mark = "*" if (peak.contig, peak.start) in (gathered.edges or ()) else ""
+        name = f"{peak.start + 1:,}{mark}"
         place = f'<button type="button" class="go" aria-label="{name}, show">{name}</button>'
         cells.append(_cell(peak.start, place))
         if around.bases is not None:

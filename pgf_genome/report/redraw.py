@@ -100,7 +100,7 @@ def redraw(
         codes_at = None if genome is None else genome.codes
         written = [page]
         if genome is not None:
-            tables = write_tables(_stem(prefix, output), gathered, values_in, genome, places)
+            tables = write_tables(_stem(prefix, output), gathered, values_in, places)
             written += tables.values()
             if output is None:
                 names = {kind: path.name for kind, path in tables.items()}

@@ -12,8 +12,7 @@ from pgf_genome.intervals import Interval
 from pgf_genome.report.gathering import Gathered
 from pgf_genome.runs.genes import write_genes
 from pgf_genome.runs.run import LEADING
-from pgf_genome.runs.sites import Site, edges_of, sites_around, write_peaks
-from pgf_genome.sequence import Genome
+from pgf_genome.runs.sites import Site, sites_around, write_peaks
 from pgf_genome.sequence.parts import Places
 
 # Values of all tracks, (tracks, length) each, in windows in FASTA order without overlap.
@@ -24,7 +23,6 @@ def write_tables(
     prefix: str | os.PathLike[str],
     gathered: Gathered,
     values_in: ValuesIn,
-    genome: Genome | None = None,
     places: Places | None = None,
 ) -> dict[str, Path]:
     """Write ``PREFIX.peaks.bed``, and ``PREFIX.genes.tsv`` if features were measured.
@@ -35,8 +33,6 @@ def write_tables(
     ----------
     values_in : callable
         As in `write_report`.
-    genome : Genome, optional
-        The sequence. Without it no site is marked as beside an edge.
     places : Places, optional
         What lies where, for the names of sites.
 
@@ -57,7 +53,7 @@ def write_tables(
             gathered.strongest,
             gathered.sizes,
             lambda windows: [each[row] for each in values_in(windows)],
-            None if genome is None else edges_of(genome),
+            gathered.edges or (),
         )
         files["peaks"] = Path(f"{os.fspath(prefix)}.peaks.bed")
         write_peaks(files["peaks"], sites, None if places is None else _names(places))

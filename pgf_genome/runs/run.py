@@ -19,9 +19,10 @@ from pgf_genome.intervals import Interval, parse_region
 from pgf_genome.runs.logo import logo_figure
 from pgf_genome.runs.record import Record
 from pgf_genome.runs.schema import encoded
+from pgf_genome.runs.sites import read_summits
 from pgf_genome.runs.storing import read_record
 from pgf_genome.sequence import BASES, Genome, decode_fasta
-from pgf_genome.tracks import Strongest
+from pgf_genome.tracks import Peak, Strongest
 from pgf_genome.tracks.cutting import cut
 from pgf_genome.tracks.reading import Piece, read_track, track_path
 
@@ -144,6 +145,9 @@ class Run:
     def peaks(self) -> pd.DataFrame:
         """Find the strongest positions: at most `PEAKS`, at least `APART` bases apart.
 
+        They are those of the run's file ``peaks``, if it has one: without positions beside an N or
+        an end of a contig, unless these were asked for.
+
         Returns
         -------
         DataFrame
@@ -157,15 +161,11 @@ class Run:
 
         Notes
         -----
-        One track is read from end to end, in constant memory.
+        Without that file, one track is read from end to end, in constant memory.
         """
         import pandas as pd
 
-        strongest = Strongest(self.sizes, PEAKS, APART)
-        for piece in self.pieces(leading(self.tracks)):
-            strongest.add(*piece)
-        peaks = strongest.result()
-        rows = [Interval(peak.contig, peak.position, peak.position + 1) for peak in peaks]
+        rows = [Interval(p.contig, p.position, p.position + 1) for p in self._summits()]
         columns: dict[str, list[Any]] = {
             "contig": [row.contig for row in rows],
             "start": [row.start for row in rows],
@@ -174,6 +174,15 @@ class Run:
         for track in self.tracks:
             columns[track] = [float(each[0]) for each in self.values_in(rows, track)]
         return pd.DataFrame(columns)
+
+    def _summits(self) -> Sequence[Peak]:
+        file = self.files.get("peaks")
+        if file is not None and file.is_file():
+            return read_summits(file)[:PEAKS]
+        strongest = Strongest(self.sizes, PEAKS, APART)
+        for piece in self.pieces(leading(self.tracks)):
+            strongest.add(*piece)
+        return strongest.result()
 
     def logo(
         self,

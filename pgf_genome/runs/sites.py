@@ -8,12 +8,13 @@ score, strand, signalValue, pValue, qValue, and the summit, counted from start. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from pgf_genome.errors import IntegrityError
 from pgf_genome.files import atomic_write_text
 from pgf_genome.intervals import Interval, merge
 from pgf_genome.sequence import N_CODE, Genome
@@ -72,7 +73,10 @@ def edges_of(genome: Genome) -> Mask:
 
 
 def sites_around(
-    peaks: Iterable[Peak], sizes: Mapping[str, int], values_in: ValuesIn, is_edge: Mask | None
+    peaks: Iterable[Peak],
+    sizes: Mapping[str, int],
+    values_in: ValuesIn,
+    edges: Collection[tuple[str, int]] = (),
 ) -> list[Site]:
     """Find the sites of peaks, in the order of the contigs.
 
@@ -85,8 +89,8 @@ def sites_around(
         More than twice `FLANK` bases apart.
     sizes : mapping of str to int
         Length of every contig in bases, in order.
-    is_edge : callable, optional
-        See `edges_of`; without it no site is marked.
+    edges : collection of (str, int)
+        Contig and position of the peaks that are beside an edge, see `edges_of`.
     """
     rank = {contig: i for i, contig in enumerate(sizes)}
     ordered = sorted(peaks, key=lambda peak: (rank[peak.contig], peak.position))
@@ -100,8 +104,7 @@ def sites_around(
         at = peak.position - window.start
         left, right = _reach(beside[:at][::-1]), _reach(beside[at + 1 :])
         span = Interval(peak.contig, peak.position - left, peak.position + right + 1)
-        here = peak.contig, peak.position, peak.position + 1
-        edge = is_edge is not None and bool(is_edge(*here)[0])
+        edge = (peak.contig, peak.position) in edges
         sites.append(Site(span, peak.position, peak.value, edge))
     return sites
 
@@ -158,3 +161,21 @@ def write_peaks(path: Path, sites: Sequence[Site], name_of: Callable[[Site], str
         )
         lines.append("\t".join(map(str, columns)) + "\n")
     atomic_write_text(path, "".join(lines))
+
+
+def read_summits(path: Path) -> list[Peak]:
+    """Read the summits of a file that `write_peaks` wrote, strongest first.
+
+    Raises
+    ------
+    IntegrityError
+        If it cannot be read, or is no such file.
+    """
+    try:
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+        found = [Peak(row[0], int(row[1]) + int(row[9]), float(row[6])) for row in rows]
+    except (OSError, ValueError, IndexError) as error:
+        raise IntegrityError(
+            f"{path}: cannot be read ({error}); pgf-genome report writes it again"
+        ) from error
+    return sorted(found, key=lambda peak: -abs(peak.value))
