@@ -12,6 +12,7 @@ from finished import record
 from test_report import Tracks, codes_at
 
 from pgf_genome.report import gathering, write_report
+from pgf_genome.sequence.parts import Parts, Places
 
 LENGTH = 60_000
 SUMMIT = 41_234
@@ -33,14 +34,20 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"one|<b>": [(30_000, 30_100)]},
         )
     facts = record(tracks.gathered.sizes, tracks.tracks, title="A & B")
-    write_report(path, facts, tracks.gathered, tracks.values_in, codes_at)
+    genes = [
+        Parts("thr<A>", "CDS", "-", ((2000, 2800),), "a"),
+        Parts("far", "CDS", "+", ((8, 9),), "b"),
+    ]
+    places = Places({"one|<b>": genes[:1], "two:2": genes[1:]})
+    write_report(path, facts, tracks.gathered, tracks.values_in, codes_at, places=places)
     return path
 
 
-# for every panel: the range of its axis, and first and last position drawn in it
+# for every panel but that of genes: the range of its axis, and first and last position drawn in it
 PANELS = """() => {
   const plot = document.getElementById("overview");
-  return [...new Set(plot.data.filter((t) => t.xaxis === "x").map((t) => t.yaxis))].map((y) => {
+  return [...new Set(plot.data.filter((t) => t.xaxis === "x").map((t) => t.yaxis))]
+    .filter((y) => y !== plot.layout.xaxis.anchor).map((y) => {
     const x = plot.data.filter((t) => t.yaxis === y && t.text).flatMap((t) => t.x);
     return [...plot._fullLayout.xaxis.range, Math.min(...x), Math.max(...x)];
   });
@@ -170,6 +177,25 @@ def test_row_shows_its_position_with_letters(page: Path) -> None:
     assert letters > 100
 
 
+def test_lane_shows_the_genes_in_view_with_their_names(page: Path) -> None:
+    def look(tab: Any) -> list[Any]:
+        tab.locator("#region").fill("thr<A>")
+        tab.locator("#region").press("Enter")
+        return tab.evaluate("""() => {
+          const plot = document.getElementById("overview");
+          const lane = plot.data.filter((t) => t.yaxis === plot.layout.xaxis.anchor);
+          return lane.map((t) => [t.mode, t.x.filter((x) => x).length, (t.text || [])[0]]);
+        }""")
+
+    visit = run_page(page, look)
+    assert visit.errors == []
+    other, bar, name, hover = visit.result
+    assert other == ["lines", 0, None]
+    assert bar == ["lines", 6, None]  # an arrow
+    assert name == ["text", 1, "thr&lt;A>"]
+    assert hover[2] == "<b>thr&lt;A></b> (strand \N{MINUS SIGN}) 2,001\N{EN DASH}2,800"
+
+
 def test_region_field_understands_what_it_shows(page: Path) -> None:
     expected = {
         "two:2:11-20": "two:2:11-20",
@@ -177,6 +203,8 @@ def test_region_field_understands_what_it_shows(page: Path) -> None:
         "1-100,000": "two:2:1-900",
         "one|<b>:500": "one|<b>:440-560",
         "one|<b>": "one|<b>:1-60,000",
+        "THR<a>": "one|<b>:1,901-2,900",
+        "far": "two:2:1-121",
         "nowhere:1-5": None,
         "20-10": None,
         "<img src=x>": None,
