@@ -7,6 +7,7 @@ not there. The stretches are drawn by a generator seeded with the digest of the 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from pgf_genome.report.quantiles import Spread
 from pgf_genome.runs.record import Quantiles
 from pgf_genome.sequence import N_CODE, store_codes
 from pgf_genome.sequence.shuffle import dinucleotide_shuffle
+
+log = logging.getLogger("pgf_genome")
 
 # Part of the written bases that is shuffled by default, most of them and least, and bases of one
 # stretch at least where there are several.
@@ -53,6 +56,10 @@ def shuffled_quantiles(plan: Prepared, folder: Path) -> dict[str, Quantiles]:
     Time is that of as many bases of the run.
     """
     drawn = _stretches(plan)
+    if drawn:
+        log.info(
+            "running %s bases of shuffled sequence, to compare with", f"{sum(map(len, drawn)):,}"
+        )
     sizes = {f"shuffled{i}": len(codes) for i, codes in enumerate(drawn)}
     spreads = {track: Spread(sizes) for track in plan.options.track_names}
     options = replace(
