@@ -23,8 +23,8 @@ from pgf_genome.report.tables import write_tables
 from pgf_genome.runs.record import Quantiles
 from pgf_genome.runs.run import Run, open_run
 from pgf_genome.runs.storing import write_record
-from pgf_genome.sequence import Genome, counterparts
-from pgf_genome.sequence.annotation import Annotation, read_annotation
+from pgf_genome.sequence import Genome
+from pgf_genome.sequence.annotation import Annotation
 from pgf_genome.sequence.parts import Places
 
 Quantiled = Mapping[str, Mapping[str, Quantiles]]
@@ -156,14 +156,11 @@ def _annotation(
     run: Run, gff: str | os.PathLike[str] | None, chrom_alias: str | os.PathLike[str] | None
 ) -> Annotation | None:
     """Read the genes; None if there are none, or those of the run cannot be read again."""
-    given = run.record.arguments
-    source, alias = gff or given.get("gff"), chrom_alias or given.get("chrom_alias")
+    source = gff or run.record.arguments.get("gff")
     if source is None:
         return None
     try:
-        names = {} if alias is None else counterparts(alias, run.sizes)
-        names |= run.record.fasta_names | {name: name for name in run.sizes}
-        return read_annotation(Path(source), run.sizes, names.get, parts=True)
+        return run.annotation(source, chrom_alias)
     except PgfError as error:
         if gff is not None:
             raise

@@ -21,7 +21,8 @@ from pgf_genome.runs.record import Record
 from pgf_genome.runs.schema import encoded
 from pgf_genome.runs.sites import read_summits
 from pgf_genome.runs.storing import read_record
-from pgf_genome.sequence import BASES, Genome, decode_fasta
+from pgf_genome.sequence import BASES, Genome, counterparts, decode_fasta
+from pgf_genome.sequence.annotation import Annotation, read_annotation
 from pgf_genome.tracks import Peak, Strongest
 from pgf_genome.tracks.cutting import cut
 from pgf_genome.tracks.reading import Piece, read_track, track_path
@@ -245,6 +246,28 @@ class Run:
             genome = whole.only(names).renamed(names)
             self._require_same(genome, names.values(), source)
             yield genome
+
+    def annotation(
+        self, gff: str | os.PathLike[str], chrom_alias: str | os.PathLike[str] | None = None
+    ) -> Annotation:
+        """Read genes and other features, with all parts, under the run's names of contigs.
+
+        Parameters
+        ----------
+        gff : path-like
+            A GFF3 or GTF file.
+        chrom_alias : path-like, optional
+            Table by which its contigs are those of the run; default: that of the run.
+
+        Raises
+        ------
+        SequenceError
+            If a file cannot be read, or none of its contigs is one of the run.
+        """
+        alias = chrom_alias or self.record.arguments.get("chrom_alias")
+        names = {} if alias is None else counterparts(alias, self.sizes)
+        names |= self.record.fasta_names | {name: name for name in self.sizes}
+        return read_annotation(Path(gff), self.sizes, names.get, parts=True)
 
     def _require_same(
         self, genome: Genome, names: Iterable[str], fasta: str | os.PathLike[str]

@@ -94,7 +94,7 @@ def decode_fasta(
             kept = _fetch(indexed_pieces(Path(source), wanted, block), file, progress)
         else:
             parser = _Parser("standard input" if source == "-" else os.fspath(source), file, wanted)
-            for data in _blocks(source, block):
+            for data in fasta_bytes(source, block):
                 bases = parser.feed(data)
                 if progress is not None:
                     progress(bases)
@@ -142,7 +142,7 @@ def _opened(source: str | os.PathLike[str]) -> Iterator[io.BufferedReader[Any]]:
         stdin.detach()
 
 
-def _blocks(source: str | os.PathLike[str], block: int) -> Iterator[bytes]:
+def fasta_bytes(source: str | os.PathLike[str], block: int = _BLOCK) -> Iterator[bytes]:
     """The decompressed bytes of a source, without a byte order mark."""
     where = "standard input" if source == "-" else os.fspath(source)
     try:
