@@ -12,6 +12,7 @@ from finished import record
 from test_report import Tracks, codes_at
 
 from pgf_genome.report import gathering, write_report
+from pgf_genome.runs.record import Contig
 from pgf_genome.sequence.parts import Parts, Places
 
 LENGTH = 60_000
@@ -33,7 +34,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"one|<b>": first, "two:2": rng.standard_exponential(900)},
             {"one|<b>": [(30_000, 30_100)]},
         )
-    facts = record(tracks.gathered.sizes, tracks.tracks, title="A & B")
+    sizes, aims = tracks.gathered.sizes, {"one|<b>": ((30_000, 30_100),)}
+    contigs = tuple(Contig(name, n, 1, 0.0, targets=aims.get(name)) for name, n in sizes.items())
+    facts = record(sizes, tracks.tracks, title="A & B", contigs=contigs)
     genes = [
         Parts("thr<A>", "CDS", "-", ((2000, 2800),), "a"),
         Parts("far", "CDS", "+", ((8, 9),), "b"),
@@ -253,3 +256,45 @@ def test_page_prints_in_light_colours_within_the_paper_and_then_is_as_before(
 def test_narrow_window_has_no_sideways_scroll(page: Path) -> None:
     script = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert run_page(page, script, size=(700, 900)).result <= 0
+
+
+def test_address_opens_a_region_which_the_links_and_the_copy_have_too(page: Path) -> None:
+    def look(tab: Any) -> list[Any]:
+        # as a browser without rights to the clipboard
+        tab.evaluate(
+            "() => { navigator.clipboard.writeText = async (t) => { window.copied = t; }; }"
+        )
+        tab.locator("#copy").click()
+        return [tab.evaluate("window.copied"), tab.locator("#igv").get_attribute("href"),
+                tab.locator("#ucsc").is_visible()]  # fmt: skip
+
+    visit = run_page(f"{page.resolve().as_uri()}#two%3A2:11-20", look)
+    assert visit.errors == []
+    place = "two%3A2%3A11-20"
+    assert visit.result == ["two:2:11-20", f"http://localhost:60151/goto?locus={place}", False]
+
+
+def test_target_is_shaded_on_a_logarithmic_axis(page: Path) -> None:
+    script = """() => {
+      const { layout } = document.getElementById("overview");
+      document.getElementById("logarithmic").click();
+      const after = document.getElementById("overview").layout.yaxis.type;
+      return [layout.shapes.filter((s) => s.x0 === 30000.5 && s.x1 === 30100.5).length,
+        layout.yaxis.type, after];
+    }"""
+    assert run_page(page, script).result == [3, "log", "linear"]
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["there", "missing"])
+def test_page_with_shared_plotly_draws_or_says_what_is_missing(
+    tmp_path: Path, beside: bool
+) -> None:
+    tracks = Tracks(("sensitivity",), {"a": np.arange(50)})
+    facts = record({"a": 50}, ["sensitivity"])
+    write_report(tmp_path / "r.html", facts, tracks.gathered, tracks.values_in, plotly="shared")
+    if not beside:
+        next(tmp_path.glob("*.js")).unlink()
+    script = """() => [document.querySelector("#overview .main-svg") !== null,
+      document.body.innerText]"""
+    drawn, text = run_page(tmp_path / "r.html", script).result
+    assert (drawn, "The figures of this page need plotly-" in text) == (beside, not beside)
