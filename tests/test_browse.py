@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import gzip
 import json
 import os
 import struct
@@ -13,14 +14,22 @@ from xml.etree import ElementTree
 import pysam
 import pytest
 from Bio.bgzf import BgzfBlocks
-from finished import LENGTHS, PEAK, write_fasta, write_run
+from finished import LENGTHS, PEAK, sequence, write_fasta, write_run
 
 from pgf_genome.browser import read_scene, write_sessions
 from pgf_genome.browser.reference import open_reference
 from pgf_genome.errors import IntegrityError, ResourceError, SequenceError, UsageError
+from pgf_genome.pages.palette import LIGHT, numbers
 from pgf_genome.tracks.bedgraph.bgzf import END_OF_FILE
 
-GFF = "##gff-version 3\nc1\tx\tgene\t11\t90\t.\t+\t.\tID=g1;Name=first\n"
+GFF = """##gff-version 3
+c1\tx\tregion\t1\t3000\t.\t+\t.\tID=c1:1..3000;Name=ANONYMOUS
+c1\tx\tgene\t11\t90\t.\t-\t.\tID=g1;Name=first gene
+c1\tx\tmRNA\t11\t90\t.\t-\t.\tID=t1;Parent=g1
+c1\tx\tCDS\t21\t30\t.\t-\t0\tID=cds1;Parent=t1;Name=NP_414542.1
+c1\tx\tCDS\t51\t60\t.\t-\t0\tID=cds1;Parent=t1;Name=NP_414542.1
+c1\tx\trepeat_region\t5\t8\t.\t.\t.\tID=r1
+"""
 
 
 @pytest.fixture
@@ -81,7 +90,7 @@ def test_paths_are_relative_and_lead_to_the_files(tmp_path: Path) -> None:
     gff = tmp_path / "genomes" / "g.gff3"
     gff.write_text(GFF)
     prefix = write_run(tmp_path / "runs", fasta=fasta)
-    write_sessions(read_scene(prefix, gff=gff, genome="hg38"))
+    write_sessions(read_scene(prefix, gff=gff, genome="hg38", email="a@b.org"))
     written = {path.name: path.read_text() for path in (tmp_path / "runs").glob("run.*.*") if
                path.suffix in (".json", ".xml", ".ini", ".txt")}  # fmt: skip
     assert {"run.igv.json", "run.igv.xml", "run.genome.json", "run.jbrowse.json", "run.tracks.ini",
@@ -170,30 +179,61 @@ def test_renamed_contigs_are_aliases_of_those_in_the_fasta(tmp_path: Path) -> No
 
 def test_equal_runs_give_equal_bytes(tmp_path: Path, prefix: Path) -> None:
     suffixes = ("igv.json", "igv.xml", "jbrowse.json", "tracks.ini", "hub.txt", "genome.json")
-    texts = [[session(prefix, suffix, genome="hg38") for suffix in suffixes] for _ in range(2)]
+    texts = [
+        [session(prefix, suffix, genome="hg38", email="a@b.org") for suffix in suffixes]
+        for _ in range(2)
+    ]
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize(
-    ("name", "adapter", "place"),
-    [
-        ("g.gff3", "Gff3Adapter", "gffLocation"),
-        ("g.gff3.gz", "Gff3TabixAdapter", "gffGzLocation"),
-        ("g.gtf", "GtfAdapter", "gtfLocation"),
-        ("g.bed", "BedAdapter", "bedLocation"),
-    ],
-)
-def test_annotation_is_in_the_sessions_with_its_index(
-    tmp_path: Path, prefix: Path, name: str, adapter: str, place: str
+def test_genes_are_one_lane_of_names_in_every_session(tmp_path: Path, prefix: Path) -> None:
+    gff = tmp_path / "g.gff3.gz"
+    gff.write_bytes(gzip.compress(GFF.encode()))
+    assert igv(prefix, gff=gff)["tracks"][-1] == {
+        "name": "g.gff3.gz", "type": "annotation", "format": "bed", "url": "run.genes.bed",
+        "displayMode": "EXPANDED", "indexed": False,
+    }  # fmt: skip
+    assert Path(f"{prefix}.genes.bed").read_text().splitlines() == [
+        "c1\t4\t8\tr1\t0\t.\t4\t8\t0\t1\t4\t0",
+        "c1\t10\t90\tfirst_gene\t0\t-\t20\t60\t0\t4\t10,10,10,30\t0,10,40,50",
+    ]
+    adapter = json.loads(session(prefix, "jbrowse.json", gff=gff))["tracks"][-1]["adapter"]
+    assert (adapter["type"], adapter["bedLocation"]["uri"]) == ("BedAdapter", "run.genes.bed")
+    assert 'type="bed"' in session(prefix, "igv.xml", gff=gff)
+    ini = configparser.ConfigParser(strict=False)
+    ini.read_string(session(prefix, "tracks.ini", gff=gff))
+    assert dict(ini["genes"])["file"] == "run.genes.bed"
+
+
+def test_bed_is_shown_as_it_is_with_its_index(tmp_path: Path, prefix: Path) -> None:
+    bed = tmp_path / "g.bed.gz"
+    bed.touch()
+    Path(f"{bed}.tbi").touch()
+    assert igv(prefix, gff=bed)["tracks"][-1]["indexURL"] == "g.bed.gz.tbi"
+    adapter = json.loads(session(prefix, "jbrowse.json", gff=bed))["tracks"][-1]["adapter"]
+    assert (adapter["type"], adapter["bedGzLocation"]["uri"]) == ("BedTabixAdapter", "g.bed.gz")
+
+
+def test_genes_of_other_contigs_are_an_error_that_names_both_sides(
+    tmp_path: Path, prefix: Path
 ) -> None:
-    gff = tmp_path / name
-    gff.write_text(GFF)
-    if name.endswith(".gz"):
-        Path(f"{gff}.tbi").touch()
-    found = json.loads(session(prefix, "jbrowse.json", gff=gff))["tracks"][-1]["adapter"]
-    assert (found["type"], found[place]["uri"]) == (adapter, name)
-    assert ("index" in found) == name.endswith(".gz")
-    assert igv(prefix, gff=gff)["tracks"][-1]["url"] == name
+    gff = tmp_path / "g.gff3"
+    gff.write_text(GFF.replace("c1\t", "chr1\t"))
+    with pytest.raises(SequenceError, match=r"none of its contigs \(chr1\) .*\(c1, c2\)"):
+        read_scene(prefix, gff=gff)
+    alias = tmp_path / "alias.tsv"
+    alias.write_text("c1\tchr1\n")
+    assert igv(prefix, gff=gff, chrom_alias=alias)["tracks"][-1]["url"] == "run.genes.bed"
+
+
+def test_tracks_have_the_colours_of_the_report(prefix: Path) -> None:
+    colours = [LIGHT.line(rank) for rank in range(3)]
+    assert [t["color"] for t in igv(prefix)["tracks"]] == [f"rgb({numbers(c)})" for c in colours]
+    root = ElementTree.fromstring(session(prefix, "igv.xml").encode())
+    assert [t.get("color") for t in root.iter("Track")] == list(map(numbers, colours))
+    ini = configparser.ConfigParser(strict=False)
+    ini.read_string(session(prefix, "tracks.ini"))
+    assert [ini[name]["color"] for name in ini.sections() if "color" in ini[name]] == colours
 
 
 def test_igv_desktop_session_is_xml_with_dynseq(prefix: Path) -> None:
@@ -214,9 +254,9 @@ def stanzas(text: str) -> list[dict[str, str]]:
 
 
 def test_hub_is_one_file_of_bigwigs_with_a_logo(prefix: Path) -> None:
-    hub, genome, *tracks = stanzas(session(prefix, "hub.txt", genome="hg38"))
+    hub, genome, *tracks = stanzas(session(prefix, "hub.txt", genome="hg38", email="a@b.org"))
     assert set(hub) == {"hub", "shortLabel", "longLabel", "useOneFile", "email"}
-    assert hub["useOneFile"] == "on"
+    assert (hub["useOneFile"], hub["email"]) == ("on", "a@b.org")
     assert genome == {"genome": "hg38"}
     assert [track["bigDataUrl"] for track in tracks] == [
         "run.contribution.bw",
@@ -227,9 +267,12 @@ def test_hub_is_one_file_of_bigwigs_with_a_logo(prefix: Path) -> None:
     assert all(len(track["shortLabel"]) <= 17 for track in tracks)
 
 
-def test_without_an_assembly_there_is_no_hub(prefix: Path) -> None:
+def test_without_an_assembly_or_an_address_there_is_no_hub(prefix: Path, command) -> None:
     written = write_sessions(read_scene(prefix))
     assert f"{prefix}.hub.txt" not in map(str, written)
+    assert "give yours with --email" in command("browse", prefix, "--genome", "hg38").err
+    assert not Path(f"{prefix}.hub.txt").exists()
+    assert "goes with --genome" in command("browse", prefix, "--email", "a@b.org").error
 
 
 def test_names_are_escaped_everywhere(tmp_path: Path) -> None:
@@ -241,7 +284,7 @@ def test_names_are_escaped_everywhere(tmp_path: Path) -> None:
     assert unquote(tracks[0]["url"]) == f"{name}.contribution.bw"
     root = ElementTree.fromstring(session(prefix, "igv.xml").encode())
     assert next(root.iter("Resource")).get("path") == f"{name}.contribution.bw"
-    hub = stanzas(session(prefix, "hub.txt", genome="hg38"))[2]
+    hub = stanzas(session(prefix, "hub.txt", genome="hg38", email="a@b.org"))[2]
     assert unquote(hub["bigDataUrl"]) == f"{name}.contribution.bw"
     assert hub["track"].replace("_", "").isalnum()
 
@@ -265,12 +308,47 @@ def test_a_run_that_was_renamed_is_found(tmp_path: Path, prefix: Path) -> None:
     assert igv(tmp_path / "new")["tracks"][0]["url"] == "new.contribution.bw"
 
 
-def test_summaries_in_bins_are_left_to_other_programs(prefix: Path) -> None:
+def test_summaries_in_bins_follow_their_track(prefix: Path) -> None:
     path = Path(f"{prefix}.run.json")
     facts = json.loads(path.read_text())
-    facts["files"]["contribution.bin50.max.bigwig"] = "run.contribution.bin50.max.bw"
+    for kind in ("mean", "max"):
+        facts["files"][f"contribution.bin50.{kind}.bigwig"] = f"run.contribution.bin50.{kind}.bw"
+        Path(f"{prefix}.contribution.bin50.{kind}.bw").touch()
     path.write_text(json.dumps(facts))
-    assert len(igv(prefix)["tracks"]) == 3
+    first, mean, most, *rest = igv(prefix)["tracks"]
+    assert [first["name"], mean["name"], most["name"], len(rest)] == [
+        "contribution", "contribution.bin50.mean", "contribution.bin50.max", 2,
+    ]  # fmt: skip
+    assert mean["description"].startswith("mean of bins of 50 bases: signed <letter>")
+    assert ("graphType" in first, "graphType" in mean) == (True, False)
+    labels = [s["shortLabel"] for s in
+              stanzas(session(prefix, "hub.txt", genome="hg38", email="a@b.org"))[2:]]  # fmt: skip
+    assert len(set(labels)) == len(labels)
+
+
+def test_sessions_open_at_the_strongest_site_of_the_run(prefix: Path) -> None:
+    path = Path(f"{prefix}.run.json")
+    facts = json.loads(path.read_text())
+    facts["files"]["peaks"] = "run.peaks.bed"
+    path.write_text(json.dumps(facts))
+    row = "c2\t{}\t{}\tx\t0\t.\t{}\t-1\t-1\t1\n"
+    Path(f"{prefix}.peaks.bed").write_text(row.format(99, 102, 5) + row.format(299, 302, 7))
+    assert igv(prefix)["locus"] == "c2:251-350"
+
+
+def test_fasta_in_plain_gzip_is_copied_to_bgzip_beside_the_run(
+    tmp_path: Path, prefix: Path
+) -> None:
+    packed = tmp_path / "g.fa.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "g.fa").read_bytes()))
+    reference = igv(prefix, fasta=packed)["reference"]
+    assert reference["fastaURL"] == "run.fasta.gz"
+    assert reference["compressedIndexURL"] == "run.fasta.gzi"
+    with pysam.FastaFile(f"{prefix}.fasta.gz") as fasta:
+        assert fasta.fetch("c2", 100, 160) == sequence("c2")[100:160]
+    before = Path(f"{prefix}.fasta.gz").stat().st_mtime_ns
+    igv(prefix, fasta=packed)
+    assert Path(f"{prefix}.fasta.gz").stat().st_mtime_ns == before
 
 
 def test_the_other_format_stands_in_for_a_deleted_file(prefix: Path) -> None:
@@ -317,7 +395,7 @@ def test_unknown_fasta_asks_for_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x1f\x8b\x08\x00" + bytes(20), "plain gzip cannot be read by position; recompress it"),
+        (b"\x1f\x8b\x08\x00" + bytes(20), "the gzip data is"),
         (b">c1\nACGT\nA\nACGT\n", "cannot be indexed"),
         (b">c1\nACGT\n", "4 bases where the run has contig c1 with 3,000 bases"),
         (b">x\nACGT\n", "no such contig where the run has contig c1"),

@@ -15,7 +15,8 @@ from pgf_genome.effects.consequence import Consequences, edit_of
 from pgf_genome.effects.reference import BLOCK, Reference
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.sequence import decode_fasta
-from pgf_genome.sequence.annotation import Annotation, CodingSequence, Overlaps, read_annotation
+from pgf_genome.sequence.annotation import Annotation, CodingSequence, read_annotation
+from pgf_genome.sequence.overlaps import Overlaps, between
 
 
 class Letters:
@@ -192,7 +193,10 @@ def test_overlaps_are_those_of_a_search_through_all(spans, start, length):
         expected = {s for s in given_spans if s[0] < stop and start < s[1]}
     else:
         expected = {s for s in given_spans if s[0] < start < s[1]}
-    assert set(Overlaps(given_spans).of(start, stop)) == expected
+    overlaps = Overlaps(given_spans)
+    assert set(overlaps.of(start, stop)) == expected
+    nearest, distances = overlaps.nearest(start), [between(each, start) for each in given_spans]
+    assert (nearest and between(nearest, start)) == min(distances, default=None)
 
 
 GFF = """\
@@ -248,7 +252,9 @@ def test_the_stop_codon_of_gtf_belongs_to_the_coding_sequence(tmp_path):
 
 
 def test_an_annotation_of_another_genome_is_refused(tmp_path):
-    with pytest.raises(SequenceError, match="there is no contig 'c1'; did you mean 'chr1'"):
+    with pytest.raises(
+        SequenceError, match=r"none of its contigs \(c1, c2\) is one of the genome \(chr1\)"
+    ):
         annotated(tmp_path / "a.gff", GFF.replace("chr", "c"))
     with pytest.raises(SequenceError, match="gene from 101 to 140 is not within chr1"):
         annotated(tmp_path / "a.gff", GFF.replace("1\t40", "101\t140"))

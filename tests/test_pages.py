@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zlib
+from base64 import b64encode
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 from browser import run_page
 
 from pgf_genome.pages import figures
-from pgf_genome.pages.frame import html_page
+from pgf_genome.pages.frame import asset, html_page, script
 from pgf_genome.pages.palette import DARK, LIGHT, Palette, channels, numbers, twins
 
 ROOT = Path(__file__).parents[1]
@@ -258,3 +261,21 @@ def test_page_without_programs_is_dark_where_the_reader_has_it_so(tmp_path: Path
     visits = {scheme: run_page(path, script, scheme=scheme) for scheme in ("light", "dark")}
     assert visits["light"].result == expected(LIGHT)["body"]
     assert visits["dark"].result == expected(DARK)["body"]
+
+
+def test_what_zlib_packs_the_page_unpacks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = ["", "a", "abc" * 5000, "".join(map(chr, rng.integers(32, 127, 70_000).tolist()))]
+    packed = []
+    for text in texts:
+        for level in (0, 1, 9):
+            packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+            packed.append(
+                [b64encode(packer.compress(text.encode()) + packer.flush()).decode(), text]
+            )
+    program = asset("pgf_genome.pages", "inflate.js")
+    path = tmp_path / "p.html"
+    path.write_text(html_page("test", "t", "", scripts=[script(program)]))
+    check = f"""() => {json.dumps(packed)}.map(([held, text]) => text === new TextDecoder().decode(
+      inflated(Uint8Array.from(atob(held), (c) => c.charCodeAt(0)), text.length)))"""
+    assert run_page(path, check).result == [True] * len(packed)

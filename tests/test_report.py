@@ -23,7 +23,7 @@ from pgf_genome.tracks.cutting import cut
 
 HOSTILE = 'chr|<script>alert("x")</script><!--\u2028'
 ALL = ("sensitivity", "contribution", *(f"tism.{base}" for base in "ACGT"), "surprisal")
-LIMIT = 8_000_000
+LIMIT = 6_000_000
 
 
 class Page(HTMLParser):
@@ -51,8 +51,8 @@ class Page(HTMLParser):
 
     @property
     def data(self) -> dict:
-        """What the page draws; its scripts are theme, plotly, data, program."""
-        return json.loads(self.scripts[2])
+        """What the page draws; its scripts are theme, plotly, what unpacks it, data, program."""
+        return json.loads(self.scripts[3])
 
 
 def codes_at(contig: str, start: int, stop: int) -> np.ndarray:
@@ -63,11 +63,15 @@ class Tracks:
     """Tracks of one contig each, and what a report needs of them."""
 
     def __init__(
-        self, tracks: Sequence[str], values: dict[str, np.ndarray], targets: dict | None = None
+        self,
+        tracks: Sequence[str],
+        values: dict[str, np.ndarray],
+        targets: dict | None = None,
+        written: dict | None = None,
     ) -> None:
         self.values = {name: np.asarray(each, np.float32) for name, each in values.items()}
         sizes = {name: len(each) for name, each in values.items()}
-        work = Gathering(sizes, tracks, targets)
+        work = Gathering(sizes, tracks, targets, written)
         self.tracks = tracks
         for track in tracks:
             for contig, each in self.values.items():
@@ -99,7 +103,7 @@ def hostile() -> Page:
 
 
 def test_names_and_paths_stay_text(hostile: Page) -> None:
-    assert len(hostile.scripts) == 4
+    assert len(hostile.scripts) == 5
     assert "img" not in hostile.tags
     assert 'alert("x")' not in "".join(hostile.scripts)
     for text in (HOSTILE, "<b>mine</b>", "/tmp/<img src=x>.fa", "positive & raising"):
@@ -107,7 +111,7 @@ def test_names_and_paths_stay_text(hostile: Page) -> None:
 
 
 def test_data_cannot_end_or_open_a_script(hostile: Page) -> None:
-    assert not set("<\u2028\u2029") & set(hostile.scripts[2])
+    assert not set("<\u2028\u2029") & set(hostile.scripts[3])
     assert hostile.data["contigs"][0]["name"] == HOSTILE
 
 
@@ -250,7 +254,7 @@ class Chromosome:
                 full = tuple(rng.standard_normal(len(envelope.mean)).tolist())
                 for name in ("minimum", "maximum", "mean"):
                     object.__setattr__(envelope, name, full)
-                object.__setattr__(envelope, "count", (envelope.bin_width,) * len(full))
+                object.__setattr__(envelope, "count", (envelope.bins.width,) * len(full))
 
     def values_in(self, windows: Sequence[Interval]) -> list[np.ndarray]:
         count = len(self.gathered.summaries)
@@ -261,7 +265,7 @@ class Chromosome:
     "sizes",
     [
         {"chr1": 250_000_000},
-        {"fits": gathering.BINS // len(ALL), "short": 5000},
+        {"fits": 2 * gathering.BINS // len(ALL) - 5000, "short": 5000},
         {f"a_long_name_of_scaffold_{i}": 3000 + i for i in range(700)},
     ],
     ids=["250 Mb", "base resolution", "700 contigs"],
@@ -297,3 +301,61 @@ def test_table_of_peaks_leaves_the_effects_of_bases_to_the_overview() -> None:
     assert "RankContigPositionBasesensitivityContributionsurprisalLogo" in text
     text = Tracks(ALL[2:4], {"a": np.arange(300)}).page().text
     assert "RankContigPositionBaseTism.a" in text
+
+
+def test_page_opens_on_what_was_written_and_names_its_regions() -> None:
+    values = np.full(9000, np.nan)
+    values[2000:2100] = values[7000:7050] = 1.5
+    written = {"a": ((2000, 2100), (7000, 7050)), "b": ()}
+    tracks = Tracks(("sensitivity",), {"a": values, "b": np.full(9, np.nan)}, None, written)
+    page = tracks.page()
+    (contig,) = page.data["contigs"]
+    assert contig["stretches"] == [[2000, 2100], [7000, 7050]]
+    assert contig["levels"] == [[1, 150]]
+    assert "a:2,001-2,100a:7,001-7,050" in page.text
+
+
+@pytest.mark.parametrize(
+    ("track", "strand", "tile", "said", "side"),
+    [
+        ("contribution", "+", 64, "A letter stands upright where this base helps; it", "right"),
+        ("contribution", "-", 64, "A letter stands upright where this base helps; it", "left"),
+        ("contribution", "-", None, "A letter stands upright where this", "left and right"),
+        ("sensitivity", "both", 64, "Sensitivity: its length. A value is in nats; F is", None),
+    ],
+)
+def test_legend_is_three_sentences_on_sign_unit_and_strand(
+    track: str, strand: str, tile: int | None, said: str, side: str | None
+) -> None:
+    tracks = {track: Track(track.capitalize(), "nats", "its length", "this base helps")}
+    made = Tracks((track,), {"a": np.arange(99)})
+    page = made.page(tracks=tracks, strand=strand, tile_length=tile, objective="entropy")
+    assert said in page.text
+    assert "F is the objective, entropy, of everything that was read." in page.text
+    labels = {value for tag, name, value in page.attributes if name == "aria-label"}
+    assert (f"A base acts on what lies to its {side}" in labels) == (side is not None)
+
+
+def test_target_is_in_the_data_with_its_mean() -> None:
+    page = Tracks(("sensitivity",), {"a": np.arange(99)}, {"a": [(40, 50)]}).page(
+        contigs=(Contig("a", 99, 1, 0.0, targets=((40, 50),)),)
+    )
+    assert (page.data["targets"], page.data["inside"]) == ([[[40, 50]]], 44.5)
+    assert "Shaded: the target" in page.text
+
+
+def test_reports_of_a_folder_share_a_copy_of_plotly_if_asked_to(tmp_path: Path) -> None:
+    tracks = Tracks(("sensitivity",), {"a": np.arange(50)})
+    facts = record({"a": 50}, ["sensitivity"])
+    for name in ("1.html", "2.html"):
+        write_report(tmp_path / name, facts, tracks.gathered, tracks.values_in, plotly="shared")
+    (library,) = tmp_path.glob("*.js")
+    page = Page((tmp_path / "1.html").read_text())
+    assert ("script", "src", library.name) in page.attributes
+    assert library.stat().st_size > 1_000_000 > (tmp_path / "1.html").stat().st_size
+
+
+def test_all_n_has_no_figures_and_says_why() -> None:
+    page = Tracks(("sensitivity",), {"n": np.full(10, np.nan)}).page()
+    assert "No base has a score" in page.text
+    assert not {"overview", "distribution"} & {v for _, name, v in page.attributes if name == "id"}

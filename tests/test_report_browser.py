@@ -12,6 +12,8 @@ from finished import record
 from test_report import Tracks, codes_at
 
 from pgf_genome.report import gathering, write_report
+from pgf_genome.runs.record import Contig
+from pgf_genome.sequence.parts import Parts, Places
 
 LENGTH = 60_000
 SUMMIT = 41_234
@@ -32,15 +34,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"one|<b>": first, "two:2": rng.standard_exponential(900)},
             {"one|<b>": [(30_000, 30_100)]},
         )
-    facts = record(tracks.gathered.sizes, tracks.tracks, title="A & B")
-    write_report(path, facts, tracks.gathered, tracks.values_in, codes_at)
+    sizes, aims = tracks.gathered.sizes, {"one|<b>": ((30_000, 30_100),)}
+    contigs = tuple(Contig(name, n, 1, 0.0, targets=aims.get(name)) for name, n in sizes.items())
+    facts = record(sizes, tracks.tracks, title="A & B", contigs=contigs)
+    genes = [
+        Parts("thr<A>", "CDS", "-", ((2000, 2800),), "a"),
+        Parts("far", "CDS", "+", ((8, 9),), "b"),
+    ]
+    places = Places({"one|<b>": genes[:1], "two:2": genes[1:]})
+    write_report(path, facts, tracks.gathered, tracks.values_in, codes_at, places=places)
     return path
 
 
-# for every panel: the range of its axis, and first and last position drawn in it
+# for every panel but that of genes: the range of its axis, and first and last position drawn in it
 PANELS = """() => {
   const plot = document.getElementById("overview");
-  return [...new Set(plot.data.filter((t) => t.xaxis === "x").map((t) => t.yaxis))].map((y) => {
+  return [...new Set(plot.data.filter((t) => t.xaxis === "x").map((t) => t.yaxis))]
+    .filter((y) => y !== plot.layout.xaxis.anchor).map((y) => {
     const x = plot.data.filter((t) => t.yaxis === y && t.text).flatMap((t) => t.x);
     return [...plot._fullLayout.xaxis.range, Math.min(...x), Math.max(...x)];
   });
@@ -170,6 +180,25 @@ def test_row_shows_its_position_with_letters(page: Path) -> None:
     assert letters > 100
 
 
+def test_lane_shows_the_genes_in_view_with_their_names(page: Path) -> None:
+    def look(tab: Any) -> list[Any]:
+        tab.locator("#region").fill("thr<A>")
+        tab.locator("#region").press("Enter")
+        return tab.evaluate("""() => {
+          const plot = document.getElementById("overview");
+          const lane = plot.data.filter((t) => t.yaxis === plot.layout.xaxis.anchor);
+          return lane.map((t) => [t.mode, t.x.filter((x) => x).length, (t.text || [])[0]]);
+        }""")
+
+    visit = run_page(page, look)
+    assert visit.errors == []
+    other, bar, name, hover = visit.result
+    assert other == ["lines", 0, None]
+    assert bar == ["lines", 6, None]  # an arrow
+    assert name == ["text", 1, "thr&lt;A>"]
+    assert hover[2] == "<b>thr&lt;A></b> (strand \N{MINUS SIGN}) 2,001\N{EN DASH}2,800"
+
+
 def test_region_field_understands_what_it_shows(page: Path) -> None:
     expected = {
         "two:2:11-20": "two:2:11-20",
@@ -177,6 +206,8 @@ def test_region_field_understands_what_it_shows(page: Path) -> None:
         "1-100,000": "two:2:1-900",
         "one|<b>:500": "one|<b>:440-560",
         "one|<b>": "one|<b>:1-60,000",
+        "THR<a>": "one|<b>:1,901-2,900",
+        "far": "two:2:1-121",
         "nowhere:1-5": None,
         "20-10": None,
         "<img src=x>": None,
@@ -225,3 +256,45 @@ def test_page_prints_in_light_colours_within_the_paper_and_then_is_as_before(
 def test_narrow_window_has_no_sideways_scroll(page: Path) -> None:
     script = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert run_page(page, script, size=(700, 900)).result <= 0
+
+
+def test_address_opens_a_region_which_the_links_and_the_copy_have_too(page: Path) -> None:
+    def look(tab: Any) -> list[Any]:
+        # as a browser without rights to the clipboard
+        tab.evaluate(
+            "() => { navigator.clipboard.writeText = async (t) => { window.copied = t; }; }"
+        )
+        tab.locator("#copy").click()
+        return [tab.evaluate("window.copied"), tab.locator("#igv").get_attribute("href"),
+                tab.locator("#ucsc").is_visible()]  # fmt: skip
+
+    visit = run_page(f"{page.resolve().as_uri()}#two%3A2:11-20", look)
+    assert visit.errors == []
+    place = "two%3A2%3A11-20"
+    assert visit.result == ["two:2:11-20", f"http://localhost:60151/goto?locus={place}", False]
+
+
+def test_target_is_shaded_on_a_logarithmic_axis(page: Path) -> None:
+    script = """() => {
+      const { layout } = document.getElementById("overview");
+      document.getElementById("logarithmic").click();
+      const after = document.getElementById("overview").layout.yaxis.type;
+      return [layout.shapes.filter((s) => s.x0 === 30000.5 && s.x1 === 30100.5).length,
+        layout.yaxis.type, after];
+    }"""
+    assert run_page(page, script).result == [3, "log", "linear"]
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["there", "missing"])
+def test_page_with_shared_plotly_draws_or_says_what_is_missing(
+    tmp_path: Path, beside: bool
+) -> None:
+    tracks = Tracks(("sensitivity",), {"a": np.arange(50)})
+    facts = record({"a": 50}, ["sensitivity"])
+    write_report(tmp_path / "r.html", facts, tracks.gathered, tracks.values_in, plotly="shared")
+    if not beside:
+        next(tmp_path.glob("*.js")).unlink()
+    script = """() => [document.querySelector("#overview .main-svg") !== null,
+      document.body.innerText]"""
+    drawn, text = run_page(tmp_path / "r.html", script).result
+    assert (drawn, "The figures of this page need plotly-" in text) == (beside, not beside)

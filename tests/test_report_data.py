@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 
 from pgf_genome.intervals import Interval
 from pgf_genome.report import Gathering, gathering, pyramid
+from pgf_genome.report.bins import planned
 from pgf_genome.report.influence import Site, TargetDistance
 from pgf_genome.report.outside import sites_table
 from pgf_genome.report.pyramid import Level, levels
+from pgf_genome.sequence.parts import Parts, Places
 from pgf_genome.tracks import TrackSummary
 from pgf_genome.tracks.cutting import cut
 
 
 def pyramid_of(values: np.ndarray, bins: int) -> list[Level]:
-    summary = TrackSummary({"a": len(values)}, bins, bins)
+    summary = TrackSummary({"a": len(values)}, planned({"a": [(0, len(values))]}, bins))
     summary.add("a", 0, values)
     return list(levels(summary.result().envelopes[0]))
 
@@ -44,9 +46,9 @@ def test_every_level_bounds_the_scores_below_it(
     assert len(found[-1]) <= in_view
     assert all(len(finer) > in_view for finer in found[:-1])
     for level in found:
-        assert len(level) == -(-length // level.width)
+        assert len(level) == -(-length // level.bins.width)
         for i in range(len(level)):
-            inside = values[i * level.width : (i + 1) * level.width]
+            inside = values[i * level.bins.width : (i + 1) * level.bins.width]
             inside = inside[~np.isnan(inside)]
             extremes = (level.minimum[i], level.maximum[i])
             if len(inside):
@@ -58,8 +60,48 @@ def test_every_level_bounds_the_scores_below_it(
 
 def test_levels_grow_by_a_fixed_factor_from_single_bases() -> None:
     found = pyramid_of(np.arange(20_000, dtype=np.float32), 20_000)
-    assert [level.width for level in found] == [1, 4, 16]
+    assert [level.bins.width for level in found] == [1, 4, 16]
     assert [len(level.numbers()) for level in found] == [20_000, 3 * 5000, 3 * 1250]
+
+
+def test_single_bases_are_held_up_to_twice_the_number_of_bins() -> None:
+    assert planned({"a": [(0, 2000)]}, 1000)["a"].width == 1
+    assert planned({"a": [(0, 2001)]}, 1000)["a"].width == 3
+
+
+def test_bins_are_spent_where_something_was_written() -> None:
+    bins = planned({"a": [(10, 500), (4_000_000, 4_000_400)], "none": [], "b": [(0, 30)]}, 500)
+    assert list(bins) == ["a", "b"]
+    assert bins["a"].stretches == ((10, 500), (4_000_000, 4_000_400))
+    assert bins["a"].width == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    lengths=st.lists(st.lists(st.integers(1, 900), max_size=9), min_size=1, max_size=9),
+    bins=st.integers(1, 400),
+    kept=st.integers(0, 12),
+    longest=st.integers(1, 9),
+)
+def test_bins_cover_what_was_written_in_bounded_number(
+    lengths: list[list[int]], bins: int, kept: int, longest: int
+) -> None:
+    spans = {}
+    for i, each in enumerate(lengths):
+        ends = np.cumsum([1 + n for n in each])
+        spans[f"c{i}"] = [(stop - n, stop) for stop, n in zip(ends.tolist(), each, strict=True)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pgf_genome.report.bins.STRETCHES", kept)
+        found = planned(spans, bins, longest)
+    assert list(found) == [name for name, each in spans.items() if each]
+    stretches = sum(len(each.stretches) for each in found.values())
+    assert stretches <= len(found) + kept
+    for name, each in found.items():
+        for start, stop in spans[name]:
+            assert any(a <= start and stop <= b for a, b in each.stretches)
+    coarse = sum(sum(each.counts) for each in found.values() if each.width > 1)
+    assert coarse <= bins + stretches
+    assert sum(sum(each.counts) for each in found.values()) <= 2 * bins + stretches
 
 
 def gathered(values: np.ndarray, *tracks: str, targets: dict | None = None):
@@ -92,8 +134,9 @@ def test_windows_surround_the_peaks_within_the_contig_without_overlap() -> None:
 
 def test_sensitivity_ranks_the_peaks_wherever_it_stands() -> None:
     work = Gathering({"a": 10}, ("surprisal", "sensitivity"))
-    work.takers("surprisal")[0].add("a", 3, np.ones(1, np.float32))
-    work.takers("sensitivity")[0].add("a", 7, np.ones(1, np.float32))
+    for track, position in (("surprisal", 3), ("sensitivity", 7)):
+        for taker in work.takers(track):
+            taker.add("a", position, np.ones(1, np.float32))
     assert [peak.start for peak in work.result().peaks] == [7]
 
 
@@ -102,10 +145,11 @@ def test_contig_of_a_peak_is_drawn_though_it_is_short() -> None:
     work = Gathering(sizes, ("sensitivity",))
     for contig in sizes:
         values = np.full(1, 2.0 if contig == "short" else 1.0, np.float32)
-        work.takers("sensitivity")[0].add(contig, 0, values)
+        for taker in work.takers("sensitivity"):
+            taker.add(contig, 0, values)
     drawn = work.result().drawn
     assert len(drawn) == gathering.MAX_CONTIGS + 1
-    assert drawn[-1] == gathering.MAX_CONTIGS
+    assert drawn[-1] == "short"
 
 
 @settings(max_examples=30, deadline=None)
@@ -171,14 +215,13 @@ def test_sites_outside_the_target_are_the_strongest_with_their_signed_distance()
 def test_table_of_sites_names_their_genes_if_these_are_known() -> None:
     sites = [Site("a<", 899, 1400, 5.0), Site("a<", 99, -300, 3.0)]
 
-    def genes_in(window: Interval) -> list[tuple[int, int, str]]:
-        return [(890, 950, "lac<Z")] if window == Interval("a<", 899, 900) else []
-
-    named = sites_table(sites, genes_in)
-    for text in ("a&lt;", ">900<", ">1,400<", ">\N{MINUS SIGN}300<", "lac&lt;Z", "Gene"):
+    places = Places({"a<": [Parts("lac<Z", "CDS", "-", ((890, 950),), "g")]})
+    named = sites_table(sites, places)
+    for text in ("a&lt;", ">900<", ">1,400<", ">\N{MINUS SIGN}300<", "lac&lt;Z, CDS<", "Gene"):
         assert text in named
+    assert "lac&lt;Z, 791\N{NO-BREAK SPACE}downstream<" in named
     assert "Gene" not in sites_table(sites, None)
-    assert sites_table([], genes_in) == ""
+    assert sites_table([], places) == ""
 
 
 def test_there_is_no_influence_without_a_target() -> None:

@@ -129,6 +129,16 @@ def test_image_is_written_where_kaleido_is_present(command, run) -> None:
     assert Path(f"{run}.report.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_title_and_assembly_are_those_that_are_given(command, run, tmp_path) -> None:
+    page = tmp_path / "p.html"
+    options = ["--title", "Mine <1>", "--genome", "hg38", "--plotly", "shared", "-o", page]
+    assert command("report", run, *options).code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "<title>Mine &lt;1&gt;</title>" in text
+    assert '"assembly":"hg38"' in text
+    assert list(tmp_path.glob("plotly-*.min.js"))
+
+
 def test_report_needs_no_torch(run) -> None:
     code = (
         "import sys; from pgf_genome.report.redraw import redraw; "

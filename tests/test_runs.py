@@ -71,7 +71,7 @@ def test_facts_of_later_versions_are_ignored() -> None:
         (["contigs", 1, "length"], True, r"contigs\[1\].length is a bool, not int"),
         (["contigs", 0, "length"], -1, "contig a has -1 bases"),
         (["contigs", 0, "targets"], [[0, 2, 4]], r"contigs\[0\].targets\[0\] has 3 items, not 2"),
-        (["contigs", 0, "targets"], [[5, 10]], "contig a: no target is from 5 to 10"),
+        (["contigs", 0, "targets"], [[5, 10]], "contig a has no bases from 5 to 10"),
         (["contigs", 1, "contig"], "a", "contig a is listed twice"),
         (["contigs"], None, "contigs is a NoneType, not list"),
         (["tracks", "x"], [], "tracks.x is a list, not dict"),

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pysam
 import pytest
 from Bio import bgzf
 from hypothesis import given, settings
@@ -147,6 +148,18 @@ def test_contigs_count_their_n_and_ambiguous_codes(decode):
         ]
         assert counts == [(5, 0, 3, 2), (2, 5, 0, 0)]
         assert genome.path.read_bytes() == bytes([0, 1, 4, 4, 4, 0, 1])
+
+
+@pytest.mark.parametrize("contigs", [None, ["y"]])  # read through, and by the index
+def test_lower_case_is_kept_beside_the_codes(tmp_path, contigs):
+    (source := tmp_path / "a.fa").write_bytes(b">x\nACGT\n>y\nacGTnNrR\n")
+    pysam.faidx(str(source))
+    with decode_fasta(source, tmp_path / "codes", contigs, block=3) as genome:
+        assert genome.codes("y", 0, 8).tolist() == [0, 1, 2, 3, 4, 4, 4, 4]
+        lower = [True, True, False, False, True, False, True, False]
+        assert genome.soft_masked("y", 0, 8).tolist() == lower
+        assert genome.soft_masked("y", 1, 3).tolist() == lower[1:3]
+        assert genome.contig("y").ambiguous == 2
 
 
 def test_the_digest_tells_sequences_and_names_apart(decode):

@@ -22,6 +22,7 @@ from pgf_genome.errors import IntegrityError, ResourceError, SequenceError, Usag
 from pgf_genome.tracks import (
     BedGraphWriter,
     BigWigWriter,
+    Bins,
     TrackSummary,
     TrackWriter,
     write_chrom_sizes,
@@ -170,7 +171,7 @@ def test_output_does_not_depend_on_how_the_track_is_cut(seed: int, cut: int) -> 
     data = {contig: scores(seed + i, n) for i, (contig, n) in enumerate(SIZES.items())}
     outputs = []
     for cuts in (0, cut):
-        summary = TrackSummary(SIZES, bins_per_contig=37)
+        summary = TrackSummary(SIZES, {name: Bins(((0, n),), 7) for name, n in SIZES.items() if n})
         with tempfile.TemporaryDirectory() as folder:
             names = [Path(folder, name) for name in ("x.bw", "x.bedgraph.gz")]
             with BigWigWriter(names[0], SIZES) as binary, BedGraphWriter(names[1], SIZES) as text:

@@ -219,6 +219,9 @@ def test_snakemake_makes_its_report(finished, snakemake):
     page = (finished / "report.html").read_text()
     assert "Sensitivity of genome first" in page
     assert "One row for every genome" in page
+    done = snakemake(finished, "--report", "report.zip")
+    assert done.returncode == 0, done.stdout
+    assert (finished / "report.zip").stat().st_size < 8_000_000
 
 
 def process_of(parent: int) -> psutil.Process | None:

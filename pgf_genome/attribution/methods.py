@@ -111,11 +111,14 @@ class Gradient(Method):
     ----------
     quantity : str
         What it makes of the gradient, in words.
+    positive : str
+        What it says of the observed base where it is above zero.
     apply : callable
         Maps the gradient, (n, 4), to that quantity, (n, 4).
     """
 
     quantity: str
+    positive: str
     apply: Callable[[np.ndarray], np.ndarray]
 
     title = "Sensitivity"
@@ -128,7 +131,7 @@ class Gradient(Method):
             return Track("Sensitivity", unit, f"length of the {self.quantity}; >= 0")
         if track == "contribution":
             meaning = f"{self.quantity} at the observed base; signed letter height"
-            return Track("Contribution of the observed base", unit, meaning)
+            return Track("Contribution of the observed base", unit, meaning, self.positive)
         base = track.removeprefix("tism.")
         meaning = f"first-order change of F when the base becomes {base}"
         return Track(f"Effect of {base}", unit, meaning)
@@ -169,7 +172,8 @@ class Substitutions(Method):
     def _describe(self, track: str, unit: str, mean: str) -> Track:
         if track == "importance":
             meaning = f"minus the mean effect of the three other bases{mean}; {self.how}"
-            return Track("Importance of the observed base", f"{unit} of F", meaning)
+            positive = "F falls, in the mean, when another base takes the place of this one"
+            return Track("Importance of the observed base", f"{unit} of F", meaning, positive)
         base = track.removeprefix("effect.")
         meaning = f"change of F when the base becomes {base}{mean}; {self.how}"
         return Track(f"Effect of {base}", f"{unit} of F", meaning)
@@ -204,7 +208,8 @@ class IntegratedGradients(Method):
             f"what the observed base adds to F on the way from 1/4 of each base to the sequence, "
             f"by {self.steps} nodes of Gauss and Legendre{mean}"
         )
-        return Track("Integrated gradient", f"{unit} of F", meaning)
+        positive = "this base adds to F, compared with 1/4 of each base in every place"
+        return Track("Integrated gradient", f"{unit} of F", meaning, positive)
 
 
 # Methods whose names are words.
@@ -214,9 +219,15 @@ METHODS: dict[str, Method] = {
         Gradient(
             "corrected",
             "simplex-corrected gradient",
+            "F is larger with this base than with the mean of the four bases, to first order",
             lambda gradient: gradient - gradient.mean(axis=1, keepdims=True),
         ),
-        Gradient("saliency", "raw gradient", lambda gradient: gradient),
+        Gradient(
+            "saliency",
+            "raw gradient",
+            "F rises with more of this base, to first order",
+            lambda gradient: gradient,
+        ),
         Substitutions(None),
         Substitutions(0),
     )

@@ -16,6 +16,7 @@ from pgf_genome.attribution.methods import method_of, track_names
 from pgf_genome.checkpoints.choices import DEFAULT_MODEL
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import is_table, regions_of
+from pgf_genome.pages.frame import PLOTLY
 from pgf_genome.quantities import bytes_of, whole_number
 
 if TYPE_CHECKING:
@@ -29,13 +30,21 @@ ALL_FORMATS = (*FORMATS, "npz")
 # merged.
 VARYING = (
     "region", "bed", "contig", "formats", "compress", "track_line", "tsv", "report", "gff",
-    "max_memory",
+    "title", "plotly", "keep_edges", "shuffled", "max_memory",
 )  # fmt: skip
 STRANDS = {"+": "+", "-": "-", "both": "+-"}
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
 WIDEST_BIN = 2**31 - 1  # longer than any sequence in a bigWig
 # the least that options with whole numbers may be
-LEAST = {"context": 0, "gap_length": 1, "tile": 1, "window": 1, "halo": 0, "threads": 1}
+LEAST = {
+    "context": 0,
+    "gap_length": 1,
+    "tile": 1,
+    "window": 1,
+    "halo": 0,
+    "threads": 1,
+    "shuffled": 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +95,20 @@ class Options:
         Whether the values of all tracks are written as a table too, a row for every base.
     report : bool
         Whether an HTML report is written, and heat maps of effects where short regions are.
+    title : str, optional
+        Title of the run and its report; what was computed, and the name of the FASTA, if None.
+    plotly : str
+        Where the report has plotly.js: inline, or shared with other reports of the folder.
     gff : path, optional
-        GFF3 or GTF file of the genes that are drawn in heat maps, and named beside the sites
-        outside the target in the report.
+        GFF3 or GTF file: a table of its features, and its genes in the report, in heat maps and as
+        names of the strongest positions.
+    keep_edges : bool
+        Whether positions beside an N or an end of a contig, where values are often large for no
+        other reason, can be among the strongest; they are marked then.
+    shuffled : int, optional
+        Bases of shuffled sequence with the same dinucleotides, whose quantiles are told beside
+        those of the run; 2 % of the bases written, 131,072 at most, if None. There are none with
+        ``target``.
     tile : int, optional
         Positions per tile of a causal model; chosen to fit ``max_memory`` if None.
     window, halo : int, optional
@@ -121,7 +141,11 @@ class Options:
     chrom_alias: str | Path | None = None
     tsv: bool = False
     report: bool = True
+    title: str | None = None
+    plotly: str = PLOTLY[0]
     gff: str | Path | None = None
+    keep_edges: bool = False
+    shuffled: int | None = None
     tile: int | None = None
     window: int | None = None
     halo: int | None = None
@@ -135,7 +159,7 @@ class Options:
             self._set(region=(*_texts("region", self.region), *_texts("bed", self.bed)), bed=())
         for name in ("region", "bed", "contig", "target", "formats"):
             self._set(**{name: _texts(name, getattr(self, name))})
-        for name in ("chrom_alias", "gff", "scratch_dir"):
+        for name in ("chrom_alias", "gff", "scratch_dir", "title"):
             if getattr(self, name) is not None:
                 _texts(name, [getattr(self, name)])
         for name, least in LEAST.items():
@@ -181,6 +205,7 @@ class Options:
             raise UsageError(f"`formats` names none; choose from {', '.join(ALL_FORMATS)}")
         choices: list[tuple[str, str, Collection[str]]] = [
             ("strand", self.strand, STRANDS),
+            ("plotly", self.plotly, PLOTLY),
             *(("formats", each, ALL_FORMATS) for each in self.formats),
         ]
         for option, name, allowed in choices:

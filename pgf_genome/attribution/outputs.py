@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from math import isnan
@@ -24,15 +24,19 @@ from pgf_genome.attribution.regions import ARRAYS, write_arrays
 from pgf_genome.attribution.sampling import effect_error
 from pgf_genome.attribution.segment import Result, Results
 from pgf_genome.attribution.selection import objective_name, objective_text
+from pgf_genome.attribution.shuffled import shuffled_quantiles
 from pgf_genome.attribution.table import write_table
 from pgf_genome.intervals import Interval
 from pgf_genome.process import peak_memory
 from pgf_genome.report import Gathered, Gathering, write_report
 from pgf_genome.report.heatmap import Substituted, write_heat_maps
 from pgf_genome.report.peaks import letters
+from pgf_genome.report.quantiles import SHUFFLED, quantiles_in_words
+from pgf_genome.report.tables import write_tables
 from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
 from pgf_genome.runs.run import Run
 from pgf_genome.runs.storing import record_path, remove_left_over, withdraw, write_record
+from pgf_genome.sequence.parts import Places
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 from pgf_genome.tracks.cutting import cut
 
@@ -61,6 +65,13 @@ def write_outputs(
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
     error = effect_error(plan)
     record = _record(plan, results, fasta, started)
+    shuffled = shuffled_quantiles(plan, results.folder)
+    quantiles = {
+        track: {**groups, **({SHUFFLED: shuffled[track]} if track in shuffled else {})}
+        for track, groups in gathered.quantiles.items()
+    }
+    record = replace(record, quantiles=quantiles)
+    log.info("%s", quantiles_in_words(record, gathered.leading))
     if record.gap is not None:
         log.info("%s", record.gap)
     if error is not None:
@@ -74,16 +85,22 @@ def write_outputs(
         files["npz"] = Path(f"{prefix}.npz")
         hypothetical = _pieces(plan, results, hypothetical=True)
         write_arrays(files["npz"], plan.regions, hypothetical, plan.genome, results.folder)
+    places = None if plan.annotation is None else Places(plan.annotation.parts)
+
+    def values_in(windows: Sequence[Interval]) -> list[np.ndarray]:
+        return cut(windows, _pieces(plan, results), len(plan.options.track_names))
+
+    files |= write_tables(prefix, gathered, values_in, places)
     if plan.options.report:
         files["report"] = Path(f"{prefix}.report.html")
-        tracks = len(plan.options.track_names)
         write_report(
             files["report"],
             record,
             gathered,
-            lambda windows: cut(windows, _pieces(plan, results), tracks),
+            values_in,
             plan.genome.codes,
-            genes_in=None if plan.annotation is None else plan.genes_in,
+            places=places,
+            plotly=plan.options.plotly,
         )
         files |= _heat_maps(plan, results, prefix, record)
     files["run"] = record_path(prefix)
@@ -123,7 +140,15 @@ def _write_tracks(
     options, tracks = plan.options, plan.options.track_names
     files: dict[str, Path] = {}
     formats = options.track_formats
-    gathering = Gathering(plan.genome.lengths, tracks, plan.targets)
+    gathering = Gathering(
+        plan.genome.lengths,
+        tracks,
+        plan.targets,
+        plan.spans,
+        plan.genome,
+        options.keep_edges,
+        None if plan.annotation is None else plan.annotation.parts,
+    )
     with ExitStack() as stack:
         takers = []
         for track in tracks:
@@ -173,7 +198,7 @@ def _record(plan: Prepared, results: Iterable[Result], fasta: str, started: floa
     layout = plan.layout.settings()
     has_halos = "halo" in layout and not runs_again(plan.method)
     return Record(
-        title=f"{method_of(options.method).title} of {name}",
+        title=options.title or f"{method_of(options.method).title} of {name}",
         version=__version__,
         model={
             "name": model.name,
@@ -220,6 +245,7 @@ def _contigs(plan: Prepared, results: Iterable[Result]) -> Iterator[Contig]:
             sums.setdefault(contig, []).append(result.completeness)
     values = {contig: value for contig, value in values.items() if not isnan(value)}
     for each in plan.genome.contigs:
+        spans = plan.spans[each.name]
         yield Contig(
             contig=each.name,
             length=each.length,
@@ -230,6 +256,7 @@ def _contigs(plan: Prepared, results: Iterable[Result]) -> Iterator[Contig]:
             sha256=each.digest,
             fasta_contig=plan.old_names.get(each.name),
             targets=None if plan.targets is None else tuple(plan.targets.get(each.name, ())),
+            written=None if spans == ((0, each.length),) else spans,
         )
 
 

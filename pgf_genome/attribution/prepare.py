@@ -36,7 +36,7 @@ from pgf_genome.errors import ResourceError, UsageError
 from pgf_genome.intervals import Interval, Stranded
 from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.record import Track
-from pgf_genome.sequence import Genome, decode_fasta, indexed_lengths, new_names
+from pgf_genome.sequence import Genome, counterparts, decode_fasta, indexed_lengths, new_names
 from pgf_genome.sequence.annotation import Annotation, read_annotation
 
 log = logging.getLogger("pgf_genome")
@@ -44,12 +44,16 @@ log = logging.getLogger("pgf_genome")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A planned run: its segments, how they are cut, and what they cost."""
+    """A planned run: its segments, how they are cut, and what they cost.
+
+    ``spans`` are those to write, by contig.
+    """
 
     model: LanguageModel
     genome: Genome
     options: Options
     segments: list[Segment]
+    spans: Mapping[str, tuple[Span, ...]]
     targets: Mapping[str, tuple[Span, ...]] | None
     layout: Layout
     old_names: Mapping[str, str]
@@ -224,8 +228,10 @@ def _annotation(
 ) -> Annotation | None:
     if options.gff is None:
         return None
-    names = {old: new for new, old in old_names.items()} | {name: name for name in genome.lengths}
-    return read_annotation(options.gff, genome.lengths, names.get)
+    alias = options.chrom_alias
+    names = counterparts(alias, genome.lengths) if alias is not None else {}
+    names |= {old: new for new, old in old_names.items()} | {name: name for name in genome.lengths}
+    return read_annotation(options.gff, genome.lengths, names.get, parts=True)
 
 
 def checked_layout(model: LanguageModel, options: Options) -> Layout:
@@ -271,7 +277,8 @@ def planned(
     segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
     threads = options.threads or torch.get_num_threads()
     return Prepared(
-        *(model, genome, options, segments, chosen.targets, layout, old_names, threads),
+        *(model, genome, options, segments, chosen.write, chosen.targets),
+        *(layout, old_names, threads),
         chosen.regions,
     )
 

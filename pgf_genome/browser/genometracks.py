@@ -10,21 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pgf_genome.browser.scene import Scene
-from pgf_genome.pages.palette import POSITIVE
 
-READABLE_ANNOTATIONS = ("gtf", "bed")
 # pyGenomeTracks draws no bin narrower than a base; given two colours, it draws nothing where signs
 # alternate
 BINS = "300"
 
 
 def drawn_files(scene: Scene) -> list[Path]:
-    """The files of a scene that pyGenomeTracks can draw; it cannot draw GFF3."""
-    files = [track.path for track in scene.tracks]
-    annotation = scene.annotation
-    if annotation is not None and annotation.format in READABLE_ANNOTATIONS:
-        files.append(annotation.path)
-    return files
+    """The files that the figure is drawn from."""
+    return [*(track.path for track in scene.tracks), *([scene.lane.path] if scene.lane else [])]
 
 
 def genome_tracks_ini(scene: Scene, path_to: Callable[[Path], str]) -> str:
@@ -36,20 +30,19 @@ def genome_tracks_ini(scene: Scene, path_to: Callable[[Path], str]) -> str:
             "file_type": "bigwig" if track.bigwig else "bedgraph",
             "title": track.name,
             "height": "3" if track.letters else "2",
-            "color": POSITIVE,
+            "color": track.colour,
             "nans_to_zeros": "false",
             **({"number_of_bins": BINS} if track.bigwig else {}),
         }
         sections.append(_section(track.name, settings))
-    annotation = scene.annotation
-    if annotation is not None and annotation.path in drawn_files(scene):
+    if scene.lane is not None:
         settings = {
-            "file": path_to(annotation.path),
-            "file_type": annotation.format,
-            "title": annotation.path.stem,
+            "file": path_to(scene.lane.path),
+            "file_type": "bed",
+            "title": scene.lane.name,
             "height": "2",
         }
-        sections.append(_section("annotation", settings))
+        sections.append(_section("genes", settings))
     return "\n[spacer]\n\n".join(sections)
 
 

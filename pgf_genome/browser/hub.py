@@ -1,7 +1,8 @@
 """A UCSC track hub in one file.
 
 Settings: "Hub Track Database Definition" and "Track Hub Basics" of genome.ucsc.edu. ``logo on``
-draws a bigWig as letters of the assembly's sequence when zoomed in.
+draws a bigWig as letters of the assembly's sequence when zoomed in. Genes are left to the browser's
+own tracks: a hub takes bigBed only.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from pathlib import Path
 
 from pgf_genome.browser.scene import Scene
 from pgf_genome.browser.track import Track
-from pgf_genome.pages.palette import NEGATIVE, POSITIVE, numbers
+from pgf_genome.pages.palette import numbers
 
 SHORT, LONG = 17, 80
 
 
 def track_hub(scene: Scene, url_of: Callable[[Path], str]) -> str:
-    """Text of the hub of a scene with a ``genome``; tracks without a bigWig are left out."""
+    """Text of the hub of a scene with ``genome`` and ``email``, of the tracks with a bigWig."""
     hub = {
         "hub": _symbol(scene.name),
         "shortLabel": _label(scene.name, SHORT),
         "longLabel": _label(f"{scene.name}: sensitivities of a DNA model, by pgf-genome", LONG),
         "useOneFile": "on",
-        # UCSC refuses a hub without an address, though people read that of public hubs only
-        "email": "nobody@example.org",
+        "email": scene.email or "",
     }
     stanzas = [hub, {"genome": scene.genome or ""}]
     stanzas += [_stanza(scene, track, url_of) for track in scene.tracks if track.bigwig]
@@ -40,8 +40,8 @@ def _stanza(scene: Scene, track: Track, url_of: Callable[[Path], str]) -> dict[s
         "type": "bigWig",
         "bigDataUrl": url_of(track.path),
         "visibility": "full",
-        "color": numbers(POSITIVE),
-        "altColor": numbers(NEGATIVE),
+        "color": numbers(track.colour),
+        "altColor": numbers(track.colour),
         "autoScale": "on",
         "alwaysZero": "on",
         "windowingFunction": "mean",
@@ -57,4 +57,7 @@ def _symbol(text: str) -> str:
 
 def _label(text: str, longest: int) -> str:
     plain = " ".join(text.split())
-    return plain if len(plain) <= longest else f"{plain[: longest - 2]}.."
+    if len(plain) <= longest:
+        return plain
+    tail = longest // 2  # names often differ at their ends
+    return f"{plain[: longest - tail - 2]}..{plain[-tail:]}"

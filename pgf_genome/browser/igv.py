@@ -12,9 +12,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from pgf_genome.browser.reference import Reference
-from pgf_genome.browser.scene import Annotation, Scene, index_of
+from pgf_genome.browser.scene import Lane, Scene, index_of
 from pgf_genome.browser.track import Track
-from pgf_genome.pages.palette import NEGATIVE, POSITIVE, numbers
+from pgf_genome.pages.palette import numbers
 
 LETTERS_HEIGHT, BARS_HEIGHT = 120, 80
 Locate = Callable[[Path], str]
@@ -37,8 +37,8 @@ def igv_session(scene: Scene, url_of: Locate) -> dict[str, Any]:
     else:
         session["reference"] = igv_reference(scene, scene.reference, url_of)
     session["tracks"] = [_track(track, url_of) for track in scene.tracks]
-    if scene.annotation is not None:
-        session["tracks"].append(_annotation(scene.annotation, url_of))
+    if scene.lane is not None:
+        session["tracks"].append(_lane(scene.lane, url_of))
     return session
 
 
@@ -65,8 +65,8 @@ def _track(track: Track, url_of: Locate) -> dict[str, Any]:
         "type": "wig",
         "format": "bigwig" if track.bigwig else "bedgraph",
         "url": url_of(track.path),
-        "color": f"rgb({numbers(POSITIVE)})",
-        "altColor": f"rgb({numbers(NEGATIVE)})",
+        "color": f"rgb({numbers(track.colour)})",
+        "altColor": f"rgb({numbers(track.colour)})",
         "autoscale": True,
         "height": LETTERS_HEIGHT if track.letters else BARS_HEIGHT,
     }
@@ -75,14 +75,14 @@ def _track(track: Track, url_of: Locate) -> dict[str, Any]:
     return described | _index(track.path, url_of)
 
 
-def _annotation(annotation: Annotation, url_of: Locate) -> dict[str, Any]:
+def _lane(lane: Lane, url_of: Locate) -> dict[str, Any]:
     return {
-        "name": annotation.path.name,
+        "name": lane.name,
         "type": "annotation",
-        "format": annotation.format,
-        "url": url_of(annotation.path),
+        "format": "bed",
+        "url": url_of(lane.path),
         "displayMode": "EXPANDED",
-    } | _index(annotation.path, url_of)
+    } | _index(lane.path, url_of)
 
 
 def _index(path: Path, url_of: Locate) -> dict[str, Any]:
@@ -112,12 +112,12 @@ def igv_desktop_session(scene: Scene, path_to: Locate) -> str:
         kind = "bw" if track.bigwig else "bedgraph"
         ElementTree.SubElement(resources, "Resource", path=path, type=kind)
         ElementTree.SubElement(panel, "Track", _desktop_track(track, path))
-    if scene.annotation is not None:
-        path = path_to(scene.annotation.path)
-        ElementTree.SubElement(resources, "Resource", path=path, type=scene.annotation.format)
+    if scene.lane is not None:
+        path = path_to(scene.lane.path)
+        ElementTree.SubElement(resources, "Resource", path=path, type="bed")
         ElementTree.SubElement(
             panel, "Track", clazz="org.broad.igv.track.FeatureTrack", id=path,
-            name=scene.annotation.path.name, displayMode="EXPANDED", visible="true",
+            name=scene.lane.name, displayMode="EXPANDED", visible="true",
         )  # fmt: skip
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
@@ -129,8 +129,8 @@ def _desktop_track(track: Track, path: str) -> dict[str, str]:
         "clazz": "org.broad.igv.track.DataSourceTrack",
         "id": path,
         "name": track.name,
-        "color": numbers(POSITIVE),
-        "altColor": numbers(NEGATIVE),
+        "color": numbers(track.colour),
+        "altColor": numbers(track.colour),
         "autoScale": "true",
         "height": str(LETTERS_HEIGHT if track.letters else BARS_HEIGHT),
         "renderer": "DYNSEQ" if track.letters else "BAR_CHART",

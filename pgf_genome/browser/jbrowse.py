@@ -7,30 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from pgf_genome.browser.scene import Annotation, Scene, index_of
+from pgf_genome.browser.scene import Lane, Scene, index_of
 from pgf_genome.browser.track import Track
-from pgf_genome.pages.palette import NEGATIVE, POSITIVE
 
 WIDTH_PIXELS = 1200
 HEIGHT = 100
 Locate = Callable[[Path], str]
-
-
-class Form(NamedTuple):
-    """Names that JBrowse uses for a format of annotations."""
-
-    name: str  # start of the adapter's name
-    place: str  # start of the key of the file's location
-    indexable: bool  # whether there is an adapter for a tabix index
-
-
-ADAPTERS = {
-    "gff3": Form("Gff3", "gff", True),
-    "gtf": Form("Gtf", "gtf", False),
-    "bed": Form("Bed", "bed", True),
-}
 
 
 def jbrowse_config(scene: Scene, url_of: Locate) -> dict[str, Any]:
@@ -38,8 +22,8 @@ def jbrowse_config(scene: Scene, url_of: Locate) -> dict[str, Any]:
     name = scene.genome or scene.name
     sequence = _sequence(scene, name, url_of)
     tracks = [_track(scene, track, name, url_of) for track in scene.tracks]
-    if scene.annotation is not None:
-        tracks.append(_annotation(scene, scene.annotation, name, url_of))
+    if scene.lane is not None:
+        tracks.append(_lane(scene, scene.lane, name, url_of))
     shown = tracks if scene.reference is None else [sequence, *tracks]
     return {
         "assemblies": [_assembly(scene, name, sequence, url_of)],
@@ -108,8 +92,8 @@ def _track(scene: Scene, track: Track, assembly: str, url_of: Locate) -> dict[st
                 "renderers": {
                     "XYPlotRenderer": {
                         "type": "XYPlotRenderer",
-                        "posColor": POSITIVE,
-                        "negColor": NEGATIVE,
+                        "posColor": track.colour,
+                        "negColor": track.colour,
                     }
                 },
             }
@@ -138,26 +122,23 @@ def _tabix(index: Path, url_of: Locate) -> dict[str, Any]:
     }
 
 
-def _annotation(
-    scene: Scene, annotation: Annotation, assembly: str, url_of: Locate
-) -> dict[str, Any]:
-    form, index = ADAPTERS[annotation.format], index_of(annotation.path)
-    location = _location(url_of(annotation.path))
-    if index is None or not form.indexable:
-        adapter = {"type": f"{form.name}Adapter", f"{form.place}Location": location}
-    else:
+def _lane(scene: Scene, lane: Lane, assembly: str, url_of: Locate) -> dict[str, Any]:
+    location, index = _location(url_of(lane.path)), index_of(lane.path)
+    adapter: dict[str, Any] = {"type": "BedAdapter", "bedLocation": location}
+    if index is not None:
         adapter = {
-            "type": f"{form.name}TabixAdapter",
-            f"{form.place}GzLocation": location,
+            "type": "BedTabixAdapter",
+            "bedGzLocation": location,
             "index": _tabix(index, url_of),
         }
+    identity = f"{scene.name}-genes"
     return {
         "type": "FeatureTrack",
-        "trackId": f"{scene.name}-annotation",
-        "name": annotation.path.name,
+        "trackId": identity,
+        "name": lane.name,
         "assemblyNames": [assembly],
         "adapter": adapter,
-        "displays": [_display(f"{scene.name}-annotation", "LinearBasicDisplay")],
+        "displays": [_display(identity, "LinearBasicDisplay")],
     }
 
 

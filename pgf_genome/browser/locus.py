@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pgf_genome.browser.track import Track
 from pgf_genome.errors import IntegrityError
 from pgf_genome.intervals import Interval
 from pgf_genome.runs.run import leading
+from pgf_genome.tracks import Peak
 
 # bases; few enough for browsers to draw letters
 WIDTH = 100
@@ -21,11 +22,18 @@ BINS = 1000
 CONTIGS = 100
 
 
-def opening_locus(tracks: Iterable[Track], sizes: Mapping[str, int]) -> Interval:
-    """Choose `WIDTH` bases around the largest value; without a bigWig, the first contig's start."""
+def opening_locus(
+    tracks: Iterable[Track], sizes: Mapping[str, int], summits: Sequence[Peak] = ()
+) -> Interval:
+    """Choose `WIDTH` bases around the first of the summits, or else around the largest value.
+
+    Without a bigWig either, it is the first contig's start.
+    """
     bigwigs = {track.name: track.path for track in tracks if track.bigwig}
     contig, middle = next(iter(sizes)), 0
-    if bigwigs:
+    if summits:
+        contig, middle = summits[0].contig, summits[0].position
+    elif bigwigs:
         contig, middle = _strongest(bigwigs[leading(bigwigs)], sizes) or (contig, middle)
     length = sizes[contig]
     start = max(0, min(middle - WIDTH // 2, length - WIDTH))

@@ -114,8 +114,8 @@ def _page(name: str, library: Path | None) -> str:
 def _files(scene: Scene) -> list[Path]:
     """All files that the page may read."""
     paths = [path for track in scene.tracks for path in track.files]
-    if scene.annotation is not None:
-        paths.append(scene.annotation.path)
+    if scene.lane is not None:
+        paths.append(scene.lane.path)
     paths += [index for path in paths if (index := index_of(path)) is not None]
     if scene.reference is not None:
         reference = scene.reference

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 from collections.abc import Mapping
@@ -11,8 +12,11 @@ from pathlib import Path
 
 from pgf_genome.errors import SequenceError, UsageError
 from pgf_genome.files import atomic, quiet_htslib
+from pgf_genome.sequence.fasta import fasta_bytes
 from pgf_genome.sequence.indexed import has_index
-from pgf_genome.tracks.bedgraph.bgzf import END_OF_FILE
+from pgf_genome.tracks.bedgraph.bgzf import END_OF_FILE, BgzfWriter
+
+log = logging.getLogger("pgf_genome")
 
 # a gzip header, and the extra field that makes it BGZF: SAM specification, section 4.1
 GZIP_MAGIC, BGZF_FIELD = b"\x1f\x8b", b"BC\x02\x00"
@@ -52,14 +56,14 @@ def open_reference(
         Length in bases of the contigs that the FASTA must have.
     prefix : Path
         Prefix of the indexes that are written: ``PREFIX.fasta.fai`` if there is none beside the
-        FASTA, and for bgzip ``PREFIX.fasta.gzi``.
+        FASTA, and for bgzip ``PREFIX.fasta.gzi``; of plain gzip a copy, ``PREFIX.fasta.gz``.
 
     Raises
     ------
     UsageError
         If the path is not known.
     SequenceError
-        If the file is missing, is plain gzip, cannot be indexed, or has other contigs.
+        If the file is missing or damaged, cannot be indexed, or has other contigs.
     ResourceError
         If an index cannot be written.
     """
@@ -69,7 +73,9 @@ def open_reference(
             "the assembly's name at UCSC"
         )
     path = Path(fasta)
-    bgzip, indexed = _is_bgzip(path), has_index(path)
+    if _is_plain_gzip(path):
+        path = _in_bgzip(path, Path(f"{prefix}.fasta.gz"))
+    bgzip, indexed = _head(path).startswith(GZIP_MAGIC), has_index(path)
     fai = Path(f"{path}.fai" if indexed else f"{prefix}.fasta.fai")
     gzi = Path(f"{prefix}.fasta.gzi") if bgzip else None
     if not indexed:
@@ -80,20 +86,32 @@ def open_reference(
     return Reference(path, fai, gzi)
 
 
-def _is_bgzip(path: Path) -> bool:
+def _is_plain_gzip(path: Path) -> bool:
+    """Whether a file is gzip and not bgzip: it cannot be read by position."""
+    head = _head(path)
+    return head.startswith(GZIP_MAGIC) and head[12:16] != BGZF_FIELD
+
+
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            head = file.read(18)
+            return file.read(18)
     except OSError as error:
         raise SequenceError(
             f"{path}: cannot be read ({error.strerror}); give the run's sequence with `fasta`"
         ) from error
-    if head.startswith(GZIP_MAGIC) and head[12:16] != BGZF_FIELD:
-        raise SequenceError(
-            f"{path}: plain gzip cannot be read by position; recompress it (gunzip -c | bgzip) "
-            "or decompress it, and give that with `fasta`"
-        )
-    return head.startswith(GZIP_MAGIC)
+
+
+def _in_bgzip(path: Path, copy: Path) -> Path:
+    """Write a FASTA as bgzip, unless there is such a copy that is not older."""
+    if not (copy.is_file() and copy.stat().st_mtime >= path.stat().st_mtime):
+        log.info("%s is plain gzip: %s is a copy in bgzip, which browsers can read", path, copy)
+        with atomic(copy) as part, part.open("wb") as file:
+            writer = BgzfWriter(file)
+            for block in fasta_bytes(path):
+                writer.write(block)
+            writer.finish()
+    return copy
 
 
 def _make_index(fasta: Path, fai: Path, gzi: Path | None) -> None:

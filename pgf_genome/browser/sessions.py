@@ -82,4 +82,7 @@ def _hosted(scene: Scene, url_of: Callable[[Path], str]) -> str | None:
     if not any(track.bigwig for track in scene.tracks):
         log.warning("no hub.txt: UCSC reads bigWig; run attribute with --format bigwig")
         return None
+    if scene.email is None:
+        log.warning("no hub.txt: UCSC refuses a hub without an address; give yours with --email")
+        return None
     return track_hub(scene, url_of)

@@ -20,11 +20,14 @@ class Track:
         Description of its values with their unit; may be empty.
     files : tuple of Path
         Its files; the first is the one to show.
+    colour : str
+        ``#rrggbb``, that of the track in the report.
     """
 
     name: str
     about: str
     files: tuple[Path, ...]
+    colour: str
 
     @property
     def path(self) -> Path:

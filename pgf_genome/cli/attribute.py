@@ -58,6 +58,8 @@ def attribute(method: str, steps: int, **options: Any) -> None:
       PREFIX.<track>.bw                    the same as bigWig
       PREFIX.chrom.sizes                   names and lengths
       PREFIX.report.html                   overview, distribution, strongest positions
+      PREFIX.peaks.bed                     the strongest sites, as narrowPeak
+      PREFIX.genes.tsv                     with --gff: values on every gene, beside windows like it
       PREFIX.run.json                      versions, digests, objective values, conventions
 
     With --bin N also PREFIX.<track>.binN.mean and .max, in the same formats. With --format npz also

@@ -31,17 +31,19 @@ shown, served = under("What is shown"), under("Where it is shown")
     examples=(
         "pgf-genome browse out/chr1",
         "pgf-genome browse out/chr1 --gff genes.gff3 --region chr1:1,001-2,000 --serve",
-        "pgf-genome browse out/chr1 --genome hg38",
+        "pgf-genome browse out/chr1 --genome hg38 --email me@lab.org",
     ),
 )
 @click.argument("prefix", type=RunPrefix())
-@shown("--fasta", type=FilePath(), help="The run's sequence, plain or bgzip [the path that the "
-       "run read].")  # fmt: skip
-@shown("--gff", type=FilePath(), help="Annotation to show: GFF3, GTF or BED.")
+@shown("--fasta", type=FilePath(), help="The run's sequence [the path that it read].")
+@shown("--gff", type=FilePath(), help="Annotation to show: GFF3, GTF or BED [that of the run].")
+@shown("--chrom-alias", type=FilePath(), help="Table by which contigs of --gff are those of the "
+       "run [that of the run].")  # fmt: skip
 @shown("-r", "--region", help="Region to open, 1-based: chr1:1,001-2,000 [around the strongest "
        "position].")  # fmt: skip
-@shown("--genome", metavar="NAME", help="The assembly's name at UCSC, such as hg38; writes a "
-       "track hub.")  # fmt: skip
+@shown("--genome", metavar="NAME", help="The assembly's name at UCSC, such as hg38.")
+@shown("--email", metavar="ADDRESS", help="Your address, for the track hub that UCSC reads; goes "
+       "with --genome.")  # fmt: skip
 @served("--serve", is_flag=True, help="Serve the run as a local web page until Ctrl-C.")
 @served("--port", type=click.IntRange(0, 65535), metavar="N", default=0,
         help="Port of the page [any free one].")  # fmt: skip
@@ -53,8 +55,10 @@ def browse(
     prefix: str,
     fasta: str | None,
     gff: str | None,
+    chrom_alias: str | None,
     region: str | None,
     genome: str | None,
+    email: str | None,
     serve: bool,
     port: int,
     no_open: bool,
@@ -73,17 +77,21 @@ def browse(
       PREFIX.igv.xml, PREFIX.genome.json   IGV desktop
       PREFIX.jbrowse.json                  JBrowse 2
       PREFIX.tracks.ini                    pyGenomeTracks
-      PREFIX.hub.txt                       UCSC track hub, with --genome
+      PREFIX.hub.txt                       UCSC track hub, with --genome and --email
+      PREFIX.genes.bed                     genes and other features, with --gff
       PREFIX.fasta.fai, PREFIX.fasta.gzi   indexes of the FASTA, where it needs them
+      PREFIX.fasta.gz                      the FASTA in bgzip, where it is in plain gzip
     """
     if not serve and (port or no_open or igv_js):
         raise UsageError("--port, --no-open and --igv-js are for --serve; give it too")
+    if email is not None and (genome is None or "@" not in email):
+        raise UsageError("--email is an address, and goes with --genome")
     from pgf_genome.browser import find_library, read_scene, write_sessions
 
     library = find_library(igv_js, Path.cwd())
     if Path(f"{prefix}.run.json").exists():
         require_folder(Path(prefix).parent, "prefix")
-    scene = read_scene(prefix, fasta, gff, region, genome)
+    scene = read_scene(prefix, fasta, gff, region, genome, email, chrom_alias)
     written = write_sessions(scene)
     log.info("wrote %s", ", ".join(map(str, written)))
     if serve:

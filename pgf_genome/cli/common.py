@@ -19,6 +19,7 @@ from pgf_genome.checkpoints.choices import (
     DTYPES,
 )
 from pgf_genome.cli.values import ModelSource, Word
+from pgf_genome.pages.frame import PLOTLY
 
 Function = Callable[..., Any]
 
@@ -123,6 +124,20 @@ with_dtype = running(
     show_default=True,
     help="bfloat16 applies to matrix products only.",
 )
+
+
+def shares_plotly(
+    group: Callable[..., Callable[[Function], Function]],
+) -> Callable[[Function], Function]:
+    """Add ``--plotly`` to the options of a heading."""
+    return group(
+        "--plotly",
+        type=click.Choice(PLOTLY),
+        default=PLOTLY[0],
+        show_default=True,
+        help="Where the report has its drawing library: inline, or shared, in one file of a "
+        "folder.",
+    )
 
 
 def with_model(heading: str) -> Callable[[Function], Function]:

@@ -17,6 +17,7 @@ from pgf_genome.cli.common import (
     Function,
     computed,
     running,
+    shares_plotly,
     with_device,
     with_dtype,
     with_model,
@@ -130,7 +131,19 @@ OPTIONS: tuple[Function, ...] = (
     written(
         "--gff",
         type=FilePath(),
-        help="GFF3 or GTF: its genes in heat maps, and at sites outside the target.",
+        help="GFF3 or GTF: write PREFIX.genes.tsv, and name genes in report, peaks and heat maps.",
+    ),
+    written(
+        "--shuffled",
+        type=int,
+        metavar="BASES",
+        help="Bases of dinucleotide-shuffled sequence, to compare quantiles with; 0 for none "
+        "[2 % of those written].",
+    ),
+    written(
+        "--keep-edges",
+        is_flag=True,
+        help="Also list positions beside an N or an end of a contig among the strongest, marked.",
     ),
     written(
         "--report/--no-report",
@@ -138,6 +151,8 @@ OPTIONS: tuple[Function, ...] = (
         show_default=True,
         help="Write an HTML report.",
     ),
+    written("--title", help="Title of the run and its report [made of the name of FASTA]."),
+    shares_plotly(written),
     with_threads,
     with_device,
     with_dtype,

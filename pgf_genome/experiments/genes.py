@@ -13,7 +13,8 @@ from Bio.Data import CodonTable
 
 from pgf_genome.intervals import Interval, unknown_contig
 from pgf_genome.sequence import BASES, N_CODE, complement
-from pgf_genome.sequence.annotation import check_within, coding_sequences, read_features
+from pgf_genome.sequence.annotation import check_within, coding_sequences
+from pgf_genome.sequence.gff import read_genic
 
 # The code of bacteria and plastids, for a CDS that does not name another one.
 DEFAULT_TABLE = 11
@@ -99,7 +100,7 @@ def read_annotation(path: str | Path, lengths: Mapping[str, int]) -> Annotation:
         not have, or a feature lies outside its contig.
     """
     features, genic = [], []
-    for feature in read_features(path):
+    for feature in read_genic(path):
         if feature.contig not in lengths:
             raise unknown_contig(feature.contig, lengths, str(path))
         check_within(path, feature, lengths[feature.contig])

@@ -29,7 +29,8 @@ from pgf_genome.experiments.resampling import Sample, auroc, average_precision, 
 from pgf_genome.intervals import Interval
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.sequence import Genome, complement, decode_fasta
-from pgf_genome.sequence.annotation import check_within, read_features
+from pgf_genome.sequence.annotation import check_within
+from pgf_genome.sequence.gff import read_genic
 
 # Pairs of bases no farther apart than this are left out.
 BAND = 4
@@ -152,7 +153,7 @@ def rows(settings: Settings, scratch: Path) -> Iterator[dict[str, Any]]:
 def annotated(gff: str, genome: Genome) -> Iterator[Trna]:
     """Read the tRNA genes of a file, in the order of the genome; those with N have no pairs."""
     found = set()
-    for feature in read_features(gff):
+    for feature in read_genic(gff):
         if feature.kind in KINDS and feature.contig in genome.lengths:
             check_within(gff, feature, genome.lengths[feature.contig])
             found.add((feature.contig, feature.start, feature.stop, feature.strand))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import zlib
+from base64 import b64encode
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
 from plotly.subplots import make_subplots
 
+from pgf_genome.files import atomic_write_text
 from pgf_genome.pages.frame import FONT, asset, script
 from pgf_genome.pages.palette import LIGHT, twins
 
+# the copy of plotly.js that the pages of a folder share
+SHARED = f"plotly-{get_plotlyjs_version()}.min.js"
 # colours of a heat map, told apart by every kind of colour vision
 HEAT = "Cividis"
 
@@ -78,7 +84,7 @@ def embedded(name: str, figure: go.Figure) -> str:
     )
 
 
-def scripts(*programs: str, data: Any = None) -> list[str]:
+def scripts(*programs: str, data: Any = None, plotly: str = "inline") -> list[str]:
     """Make the script elements that draw the figures of a page.
 
     Parameters
@@ -88,6 +94,9 @@ def scripts(*programs: str, data: Any = None) -> list[str]:
         ``figures.js`` defines.
     data : optional
         What these programs read from the element ``data``, anything that JSON can hold.
+    plotly : str
+        Where plotly.js is, one of `PLOTLY`: "inline", compressed in the page; "shared", the file
+        of `write_shared` beside it.
     """
     look = {"twins": twins(), "lines": len(LIGHT.lines), "template": template().to_plotly_json()}
     given = "".join(f"const {name} = {as_json(each)};\n" for name, each in look.items())
@@ -95,7 +104,36 @@ def scripts(*programs: str, data: Any = None) -> list[str]:
         ['"use strict";', given, asset("pgf_genome.pages", "figures.js"), *programs]
     )
     held = [] if data is None else [script(as_json(data), type="application/json", id="data")]
-    return [script(get_plotlyjs()), *held, script(program)]
+    library = _inline() if plotly == "inline" else _shared()
+    return [*library, *held, script(program)]
+
+
+def _inline() -> list[str]:
+    """Plotly.js as compressed text, and what unpacks and runs it."""
+    text = get_plotlyjs().encode()
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = b64encode(packer.compress(text) + packer.flush()).decode("ascii")
+    program = asset("pgf_genome.pages", "inflate.js")
+    return [
+        script(packed, type="text/plain", id="plotly"),
+        script(f"{program}\nrunInflated(document.getElementById('plotly'), {len(text)});"),
+    ]
+
+
+def _shared() -> list[str]:
+    missing = f"The figures of this page need {SHARED}, a file that lies beside it."
+    return [
+        script("", src=SHARED),
+        script(f"if (!window.Plotly) document.querySelector('main').prepend({as_json(missing)});"),
+    ]
+
+
+def write_shared(folder: Path) -> Path:
+    """Write plotly.js to the folder of pages that share it, unless it is there."""
+    path, text = folder / SHARED, get_plotlyjs()
+    if not (path.is_file() and path.stat().st_size == len(text.encode())):
+        atomic_write_text(path, text)
+    return path
 
 
 def as_json(data: Any) -> str:

@@ -10,9 +10,13 @@ from string import Template
 from pgf_genome.pages.palette import DARK, LIGHT, Palette
 
 FONT = 'system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif'
-# nothing is loaded; images are what plotly makes of a figure
+# Where plotly.js is: compressed in every page, or in one file that lies beside the pages.
+PLOTLY = ("inline", "shared")
+# nothing is loaded but programs that lie beside the page, if it has any; images are what plotly
+# makes of a figure
 OFFLINE = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+    "default-src 'none'; script-src 'unsafe-inline'{beside}; style-src 'unsafe-inline'; "
+    "img-src data: blob:"
 )
 
 
@@ -25,6 +29,7 @@ def html_page(
     styles: Iterable[str] = (),
     scripts: Iterable[str] = (),
     served: bool = False,
+    beside: bool = False,
 ) -> str:
     """Make a page.
 
@@ -43,6 +48,8 @@ def html_page(
     served : bool
         The page comes from a server, whose headers say what it may load and run. Without it the
         page loads nothing, and has a button that switches between light and dark.
+    beside : bool
+        Programs lie beside the page, which may load these then.
     """
     elements = list(scripts)
     if elements:
@@ -50,7 +57,8 @@ def html_page(
     head = '<link rel="icon" href="data:,">'
     if not served:
         early = script(asset("pgf_genome.pages", "theme.js"))
-        head = f'<meta http-equiv="Content-Security-Policy" content="{OFFLINE}">\n{early}'
+        policy = OFFLINE.format(beside=" 'self' file:" if beside else "")
+        head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n{early}'
     return Template(asset("pgf_genome.pages", "frame.html")).substitute(
         head=head,
         kind=escape(kind),

@@ -103,9 +103,6 @@ DARK = Palette(
     stops=("#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"),
 )  # fmt: skip
 
-# tracks in genome browsers
-POSITIVE, NEGATIVE = LIGHT.lines[:2]
-
 
 def numbers(colour: str) -> str:
     """Write a colour as genome browsers take it: ``31,105,170`` for ``#1f69aa``."""

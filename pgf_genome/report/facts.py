@@ -15,11 +15,13 @@ from pgf_genome.runs.schema import encoded
 # tracks are, and the others are for programs.
 APART = {
     "title", "contigs", "files", "parts", "performance", "halo", "effect_errors", "tracks",
-    "varying",
+    "varying", "quantiles",
 }  # fmt: skip
 # Paths tell more about the machine than about the run, and pages are often passed on.
 PRIVATE = {"path"}
-TARGETS_SHOWN = 5
+# Keys whose values are spans of a contig, and how many of them are written out.
+SPANS = ("targets", "written")
+SPANS_SHOWN = 5
 
 
 def facts_section(record: Record, took: bool) -> str:
@@ -43,8 +45,9 @@ def facts_section(record: Record, took: bool) -> str:
 
 
 def _groups(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Heading and table of each group."""
+    """Heading and table of each group; arguments that were not given are left out."""
     rest = {key: value for key, value in facts.items() if key not in APART}
+    rest["arguments"] = {k: v for k, v in rest["arguments"].items() if v not in (None, [])}
     kinds = {key: _is_group(value) for key, value in rest.items()}
     if not all(kinds.values()):
         yield "In general", facts_table({key: rest[key] for key in rest if not kinds[key]})
@@ -84,9 +87,9 @@ def _records(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(key: str, value: Any) -> str:
-    if key != "targets" or not value:
+    if key not in SPANS or not value:
         return fact(value, key)
-    spans = [f"{start + 1:,}\N{EN DASH}{stop:,}" for start, stop in value[:TARGETS_SHOWN]]
+    spans = [f"{start + 1:,}\N{EN DASH}{stop:,}" for start, stop in value[:SPANS_SHOWN]]
     more = len(value) - len(spans)
     return ", ".join(spans) + (f" and {more:,} more" if more else "")
 

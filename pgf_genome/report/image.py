@@ -56,15 +56,16 @@ def overview(record: Record, gathered: Gathered) -> go.Figure:
         len(tracks), 1, shared_xaxes=True, vertical_spacing=0.3 / (len(tracks) + 2),
         titles=[f"<b>{escape(record.tracks[track].title)}</b>" for track in tracks],
     )  # fmt: skip
-    envelopes = gathered.envelopes(list(gathered.sizes).index(contig))
+    envelopes = gathered.envelopes(contig)
     for row, (track, envelope) in enumerate(zip(tracks, envelopes, strict=True), start=1):
-        for trace in _traces(list(levels(envelope))[-1], envelope.length, LIGHT.line(row - 1)):
+        for trace in _traces(list(levels(envelope))[-1], LIGHT.line(row - 1)):
             figure.add_trace(trace, row, 1)
         unit = escape(record.tracks[track].unit).replace(" per unit ", " per unit<br>")
         figure.update_yaxes(title=unit, row=row, col=1)
     figure.update_annotations(x=0, xanchor="left")
     figure.update_xaxes(title=f"Position on {escape(contig)} (bp, 1-based)", row=len(tracks))
-    figure.update_xaxes(range=[0.5, gathered.sizes[contig] + 0.5], tickformat=",")
+    written = envelopes[0].bins.stretches
+    figure.update_xaxes(range=[written[0][0] + 0.5, written[-1][1] + 0.5], tickformat=",")
     figure.update_layout(
         showlegend=False, title=escape(record.title),
         height=PANEL * len(tracks) + MARGINS, margin={"l": 90, "r": 30, "t": 80, "b": 60},
@@ -72,12 +73,14 @@ def overview(record: Record, gathered: Gathered) -> go.Figure:
     return figure
 
 
-def _traces(level: Level, length: int, tint: str) -> list[go.Scatter]:
+def _traces(level: Level, tint: str) -> list[go.Scatter]:
     """A band and a line; every run of scored bins has an outline of its own."""
-    starts = np.arange(len(level)) * level.width
-    stops = np.minimum(starts + level.width, length)
+    starts, stops = level.edges
     scored = ~np.isnan(level.mean)
-    edges = np.flatnonzero(np.diff(scored, prepend=False, append=False)).tolist()
+    apart = np.append(True, starts[1:] > stops[:-1])
+    first = scored & (apart | ~np.append(False, scored[:-1]))
+    last = scored & (np.append(apart[1:], True) | ~np.append(scored[1:], False))
+    edges = np.stack([np.flatnonzero(first), np.flatnonzero(last) + 1], 1).ravel().tolist()
     x, y = [], []
     for run in (slice(*edge) for edge in zip(edges[::2], edges[1::2], strict=True)):
         along = np.stack([starts[run], stops[run]], 1).ravel() + 0.5

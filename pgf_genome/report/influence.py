@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pgf_genome.runs.run import APART
-from pgf_genome.tracks import BlockConsumer, TrackSummary
+from pgf_genome.tracks import BlockConsumer, Strongest
 
 PER_DECADE = 8
 # Sites outside the target that are listed.
@@ -74,7 +74,7 @@ class TargetDistance(BlockConsumer):
 
     def __init__(self, sizes: Mapping[str, int], targets: Mapping[str, Any]) -> None:
         super().__init__("distance to the target", sizes)
-        self._outside = TrackSummary(sizes, 1, 1, SITES, APART)
+        self._outside = Strongest(sizes, SITES, APART)
         self._spans = {
             self._ranks[contig]: np.array(sorted(map(tuple, spans)), np.int64)
             for contig, spans in targets.items()
@@ -88,6 +88,7 @@ class TargetDistance(BlockConsumer):
         self._sum = np.zeros(shape)
         self._distance = np.zeros(shape)
         self._maximum = np.zeros(shape)
+        self._inside = np.zeros(2)
 
     def _consume(self, rank: int, start: int, block: np.ndarray) -> None:
         spans = self._spans.get(rank)
@@ -98,6 +99,8 @@ class TargetDistance(BlockConsumer):
         side = (after < before).astype(np.int64)
         distance = np.minimum(before, after)
         outside = distance > 0
+        inside = block[at][~outside]
+        self._inside[:] += len(inside), inside.sum(dtype=np.float64)
         masked = np.full_like(block, np.nan)
         masked[at[outside]] = block[at[outside]]
         self._outside.add(list(self.sizes)[rank], start, masked)
@@ -123,10 +126,16 @@ class TargetDistance(BlockConsumer):
                 curves.append(Influence(label, *(tuple(c.tolist()) for c in columns)))
         return tuple(curves)
 
+    @property
+    def inside(self) -> float | None:
+        """Mean inside the targets, after `result`; None if nothing is scored or all of it is 0."""
+        count, total = self._inside.tolist()
+        return total / count if count and total else None
+
     def sites(self) -> tuple[Site, ...]:
         """Return the strongest positions outside, strongest first; call it once, after `result`."""
         found = []
-        for peak in self._outside.result().peaks:
+        for peak in self._outside.result():
             spans = self._spans[self._ranks[peak.contig]]
             before, after = (each.item() for each in _distances(spans, np.array([peak.position])))
             signed = -before if before <= after else after

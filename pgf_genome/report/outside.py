@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 
-from pgf_genome.intervals import Interval
 from pgf_genome.report.influence import Site
-from pgf_genome.report.text import number, short, table
+from pgf_genome.report.text import in_words, number, short, table
 from pgf_genome.runs.run import APART
+from pgf_genome.sequence.parts import Places
 
-GenesIn = Callable[[Interval], Sequence[tuple[int, int, str]]]
 
-
-def sites_table(sites: Sequence[Site], genes_in: GenesIn | None) -> str:
+def sites_table(sites: Sequence[Site], places: Places | None) -> str:
     """Make heading, note and table, with a column of genes if they are known."""
     if not sites:
         return ""
-    head = ["Contig", "Position", "Distance", "Sensitivity", *(["Gene"] if genes_in else [])]
+    head = ["Contig", "Position", "Distance", "Sensitivity", *(["Gene"] if places else [])]
     rows = []
     for site in sites:
         cells = [
@@ -26,9 +24,8 @@ def sites_table(sites: Sequence[Site], genes_in: GenesIn | None) -> str:
             number(site.distance),
             short(site.value),
         ]
-        if genes_in:
-            here = Interval(site.contig, site.position, site.position + 1)
-            cells.append(escape(", ".join(dict.fromkeys(name for *_, name in genes_in(here)))))
+        if places:
+            cells.append(escape(in_words(places.near(site.contig, site.position))))
         rows.append(cells)
     return (
         "<h3>Strongest sites outside the target</h3>"

@@ -6,8 +6,9 @@ import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from itertools import accumulate, chain
+from itertools import accumulate, chain, compress
 from math import log2, log10
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -16,22 +17,31 @@ import numpy as np
 from pgf_genome.files import atomic_write_text
 from pgf_genome.intervals import Interval
 from pgf_genome.pages import figures
-from pgf_genome.pages.frame import asset, html_page
+from pgf_genome.pages.frame import PLOTLY, asset, html_page
+from pgf_genome.report.bins import joined
 from pgf_genome.report.facts import facts_section
 from pgf_genome.report.gathering import AROUND, Gathered
 from pgf_genome.report.influence import Influence
-from pgf_genome.report.logo import GLYPHS
-from pgf_genome.report.outside import GenesIn, sites_table
+from pgf_genome.report.lane import lanes
+from pgf_genome.report.legend import legend
+from pgf_genome.report.logo import GLYPHS, glyph_definitions
+from pgf_genome.report.outside import sites_table
 from pgf_genome.report.peaks import CodesAt, Details, details, letters, peaks_section
 from pgf_genome.report.pyramid import IN_VIEW, Level, levels
+from pgf_genome.report.quantiles import quantiles_table
 from pgf_genome.report.text import counted, short, table
 from pgf_genome.runs.record import Record
 from pgf_genome.runs.run import SIGNED
+from pgf_genome.sequence.parts import Places
 from pgf_genome.tracks import Envelope, HistogramBin, Summary
 
 # share of the positions, the faintest, that the histogram does not show at first
 FAINTEST = 0.005
-SCRIPTS = ("data.js", "look.js", "overview.js", "panels.js", "table.js", "page.js")
+SCRIPTS = ("data.js", "look.js", "overview.js", "genes.js", "panels.js", "table.js", "page.js")
+
+GENES = (
+    " Under the tracks: genes, those of the + strand above; a gene's name in the field goes there."
+)
 
 ValuesIn = Callable[[Sequence[Interval]], Sequence[np.ndarray]]
 
@@ -43,7 +53,9 @@ def write_report(
     values_in: ValuesIn,
     codes_at: CodesAt | None = None,
     took: bool = False,
-    genes_in: GenesIn | None = None,
+    places: Places | None = None,
+    assembly: str | None = None,
+    plotly: str = PLOTLY[0],
 ) -> None:
     """Write the report of a run as one HTML file that needs no network.
 
@@ -64,16 +76,22 @@ def write_report(
         and no logos.
     took : bool
         Whether to state time and memory, which differ between repetitions of a run.
-    genes_in : callable, optional
-        Maps an interval to start, stop and name of the genes that overlap it. Without it sites
-        outside the target have no genes.
+    places : Places, optional
+        What lies where, for the genes beside positions.
+    assembly : str, optional
+        Name of the assembly at UCSC, such as hg38; with it the page links to that browser.
+    plotly : str
+        Where plotly.js is: "inline", or "shared", in one file for all pages of the folder.
 
     Raises
     ------
     ResourceError
         If the file cannot be written.
     """
-    atomic_write_text(path, render(record, gathered, values_in, codes_at, took, genes_in))
+    if plotly == "shared":
+        figures.write_shared(Path(path).parent)
+    text = render(record, gathered, values_in, codes_at, took, places, assembly, plotly)
+    atomic_write_text(path, text)
 
 
 def render(
@@ -82,29 +100,38 @@ def render(
     values_in: ValuesIn,
     codes_at: CodesAt | None = None,
     took: bool = False,
-    genes_in: GenesIn | None = None,
+    places: Places | None = None,
+    assembly: str | None = None,
+    plotly: str = PLOTLY[0],
 ) -> str:
     """Make the text of the report; see `write_report`."""
     windows = gathered.windows
     around = details(windows, values_in(windows), codes_at)
-    drawn, names = gathered.drawn, list(gathered.sizes)
-    contigs = [names[rank] for rank in drawn]
+    contigs = gathered.drawn
     data = {
         "tracks": [_track_data(record, name, each) for name, each in gathered.summaries.items()],
         "leading": list(gathered.summaries).index(gathered.leading) if contigs else 0,
-        "contigs": [_contig_data(gathered.envelopes(rank), codes_at) for rank in drawn],
-        "bins": [_bins(summary, drawn) for summary in gathered.summaries.values()],
+        "contigs": [_contig_data(gathered.envelopes(contig), codes_at) for contig in contigs],
+        "bins": [_bins(each) for each in zip(*map(gathered.envelopes, contigs), strict=True)],
         "inView": IN_VIEW,
         **_details_data(gathered, around, contigs),
         "influence": [_curve_data(curve) for curve in gathered.influence],
+        "inside": gathered.inside and _rounded(gathered.inside),
+        "targets": [joined(record.targets or {}).get(contig, ()) for contig in contigs],
+        "genes": lanes(places, contigs),
+        "assembly": assembly,
         "glyphs": GLYPHS,
     }
     main = Template(_asset("main.html")).substitute(
-        overview=_overview(gathered, contigs) if contigs else "",
-        peaks=peaks_section(record, gathered, around),
-        statistics=_statistics(record, gathered.summaries),
-        influence=_influence(gathered, genes_in),
+        overview=_overview(record, gathered, codes_at is not None, places is not None)
+        if contigs
+        else _asset("nothing.html"),
+        peaks=peaks_section(record, gathered, around, places),
+        distribution=_asset("distribution.html") if _any_drawn(gathered) else "",
+        statistics=_statistics(record, gathered.summaries) + quantiles_table(record),
+        influence=_influence(gathered, places),
         facts=facts_section(record, took),
+        glyphs=glyph_definitions() if codes_at is not None else "",
     )
     return html_page(
         "report",
@@ -112,7 +139,8 @@ def render(
         main,
         lead=f'<dl class="key-facts">{_key_facts(record, gathered)}</dl>',
         styles=[_asset("report.css")],
-        scripts=figures.scripts(*map(_asset, SCRIPTS), data=data),
+        scripts=figures.scripts(*map(_asset, SCRIPTS), data=data, plotly=plotly),
+        beside=plotly == "shared",
     )
 
 
@@ -138,16 +166,32 @@ def _key_facts(record: Record, gathered: Gathered) -> str:
     )
 
 
-def _overview(gathered: Gathered, contigs: Sequence[str]) -> str:
-    options = "".join(
-        f'<option value="{i}">{escape(name)}</option>' for i, name in enumerate(contigs)
-    )
+def _overview(record: Record, gathered: Gathered, lettered: bool, genes: bool) -> str:
+    contigs = gathered.drawn
+    options = "".join(_options(i, gathered.envelopes(name)[0]) for i, name in enumerate(contigs))
     hidden = len(gathered.sizes) - len(contigs)
     verb = "is" if hidden == 1 else "are"
     note = f" {counted(hidden, 'contig')} {verb} not listed here (no score, or among the shortest)."
     return Template(_asset("overview.html")).substitute(
-        options=options, hidden=note if hidden else ""
+        options=options,
+        hidden=note if hidden else "",
+        legend=legend(record, gathered.summaries, lettered),
+        genes=GENES if genes else "",
+        target=" Shaded: the target, which the objective counts." if record.targets else "",
     )
+
+
+def _options(index: int, envelope: Envelope) -> str:
+    """Entries of the list of contigs: the contig and, if there are several, its stretches."""
+    made = f'<option value="{index}">{escape(envelope.contig)}</option>'
+    stretches = envelope.bins.stretches
+    if len(stretches) > 1:
+        made += "".join(
+            f'<option value="{index}.{which}">{escape(envelope.contig)}:{start + 1:,}-{stop:,}'
+            "</option>"
+            for which, (start, stop) in enumerate(stretches)
+        )
+    return made
 
 
 def _track_data(record: Record, name: str, summary: Summary) -> dict[str, Any]:
@@ -161,6 +205,11 @@ def _track_data(record: Record, name: str, summary: Summary) -> dict[str, Any]:
         "histogram": [_side(summary, shown, negative) for negative in (False, True)],
         "range": _visible_decades(shown, summary.scored),
     }
+
+
+def _any_drawn(gathered: Gathered) -> bool:
+    """Whether a value differs from zero, so that there is a histogram."""
+    return any(summary.minimum or summary.maximum for summary in gathered.summaries.values())
 
 
 def _side(summary: Summary, shown: Sequence[HistogramBin], negative: bool) -> dict[str, Any]:
@@ -184,33 +233,38 @@ def _visible_decades(shown: Sequence[HistogramBin], scored: int) -> list[float]:
 
 
 def _contig_data(envelopes: Sequence[Envelope], codes_at: CodesAt | None) -> dict[str, Any]:
-    first = envelopes[0]
-    bases = None
-    if codes_at is not None and first.bin_width == 1:
-        bases = letters(codes_at, first.contig, 0, first.length)
+    first, bases = envelopes[0], None
+    stretches = first.bins.stretches
+    if codes_at is not None and first.bins.width == 1:
+        bases = "".join(letters(codes_at, first.contig, *each) for each in stretches)
     return {
         "name": first.contig,
         "length": first.length,
         "scored": max(envelope.scored for envelope in envelopes),
-        "levels": [[level.width, len(level)] for level in levels(first)],
+        "stretches": stretches,
+        "levels": [[level.bins.width, len(level)] for level in levels(first)],
         "bases": bases,
     }
 
 
-def _bins(summary: Summary, drawn: Iterable[int]) -> str:
-    """All levels of the drawn contigs, finest first, as float32 in base64."""
-    every: Iterable[Level] = chain.from_iterable(levels(summary.envelopes[rank]) for rank in drawn)
+def _bins(envelopes: Iterable[Envelope]) -> str:
+    """All levels of the contigs of a track, finest first, as float32 in base64."""
+    every: Iterable[Level] = chain.from_iterable(map(levels, envelopes))
     return _base64([level.numbers() for level in every])
 
 
 def _details_data(gathered: Gathered, around: Details, names: Sequence[str]) -> dict[str, Any]:
-    """The single bases around the peaks: places, letters and, for each track, values."""
+    """The single bases around the peaks: places, letters and, for each track, values.
+
+    Contigs whose bins are single bases hold them already.
+    """
     order = {name: i for i, name in enumerate(names)}
-    values = [_base64([each[i] for each in around.values]) for i in range(len(gathered.summaries))]
+    coarse = [gathered.envelopes(w.contig)[0].bins.width > 1 for w in around.windows]
+    windows, values = list(compress(around.windows, coarse)), list(compress(around.values, coarse))
     return {
-        "windows": [[order[w.contig], w.start, w.stop] for w in around.windows],
-        "letters": around.bases,
-        "details": values,
+        "windows": [[order[w.contig], w.start, w.stop] for w in windows],
+        "letters": around.bases and list(compress(around.bases, coarse)),
+        "details": [_base64([each[i] for each in values]) for i in range(len(gathered.summaries))],
         "peaks": [[order[peak.contig], peak.start] for peak in gathered.peaks],
         "around": AROUND,
     }
@@ -249,8 +303,8 @@ def _statistics(record: Record, summaries: Mapping[str, Summary]) -> str:
     return table(head, rows, frozenset(range(1, 5)))
 
 
-def _influence(gathered: Gathered, genes_in: GenesIn | None) -> str:
+def _influence(gathered: Gathered, places: Places | None) -> str:
     if not gathered.influence:
         return ""
-    sites = sites_table(gathered.outside, genes_in)
+    sites = sites_table(gathered.outside, places)
     return Template(_asset("influence.html")).substitute(sites=sites)

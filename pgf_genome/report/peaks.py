@@ -10,10 +10,12 @@ import numpy as np
 
 from pgf_genome.intervals import Interval
 from pgf_genome.report.gathering import Gathered
-from pgf_genome.report.logo import LETTERS, glyph_definitions, logo
-from pgf_genome.report.text import NO_BREAK, counted, short
+from pgf_genome.report.logo import LETTERS, logo
+from pgf_genome.report.text import NO_BREAK, counted, in_words, short
 from pgf_genome.runs.record import Record
-from pgf_genome.runs.run import APART, SIGNED
+from pgf_genome.runs.run import APART, SIGNED, shown
+from pgf_genome.runs.sites import EDGE
+from pgf_genome.sequence.parts import Places
 
 FLANK = 20
 # The first of these tracks that was written gives the heights of the letters.
@@ -62,15 +64,21 @@ def letters(codes_at: CodesAt, contig: str, start: int, stop: int) -> str:
     return "".join(LETTERS[code] for code in codes_at(contig, start, stop))
 
 
-def peaks_section(record: Record, gathered: Gathered, around: Details) -> str:
-    """Make the heading, note and table; the text is empty if there is no peak."""
+def peaks_section(
+    record: Record, gathered: Gathered, around: Details, places: Places | None = None
+) -> str:
+    """Make the heading, note and table; the text is empty if there is no peak.
+
+    With ``places`` there is a column of genes.
+    """
     if not gathered.peaks:
         return ""
     drawn = _letter_heights(list(gathered.summaries)) if around.bases is not None else None
     head = ["Rank", "Contig", "Position", *(["Base"] if around.bases else [])]
-    titles = (record.tracks[track].title for track in _columns(gathered))
+    head += ["Gene"] if places else []
+    titles = (record.tracks[track].title for track in shown(gathered.summaries))
     head += [title.removesuffix(" of the observed base") for title in titles]
-    textual = {"Contig", "Base"}
+    textual = {"Contig", "Base", "Gene"}
     cells = "".join(
         f'<th scope="col" aria-sort="{"ascending" if name == "Rank" else "none"}" '
         f'class="{"" if name in textual else "number"}">'
@@ -79,19 +87,14 @@ def peaks_section(record: Record, gathered: Gathered, around: Details) -> str:
     )
     if drawn is not None:
         cells += f'<th scope="col">Logo, ±{FLANK} bases</th>'
-    rows = "".join(_rows(gathered, around, drawn))
+    rows = "".join(_rows(gathered, around, drawn, places))
     return (
         '<section aria-labelledby="h-peaks"><h2 id="h-peaks">Strongest positions</h2>'
-        f'<p class="note">{_note(gathered, drawn)}</p>{glyph_definitions() if drawn else ""}'
+        f'<p class="note">{_note(gathered, drawn)}</p>'
         '<div class="scroll tall" tabindex="0" role="region" aria-labelledby="h-peaks">'
         f'<table id="peaks"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
         "</section>"
     )
-
-
-def _columns(gathered: Gathered) -> list[str]:
-    """Tracks with a column, without the effects of the four bases, which would fill the page."""
-    return [track for track in gathered.summaries if track == gathered.leading or "." not in track]
 
 
 def _letter_heights(tracks: Sequence[str]) -> str | None:
@@ -106,6 +109,13 @@ def _note(gathered: Gathered, drawn: str | None) -> str:
         "</span> Positions are 1-based, as browsers print them (the track files are "
         "0-based, half-open). "
     )
+    if gathered.edges is None:
+        text += (
+            f"Left out: positions within {EDGE} bases of an N or of an end of their contig, where "
+            "values are large for no other reason. "
+        )
+    elif gathered.edges:
+        text += f"Marked *: an N or an end of the contig is within {EDGE} bases. "
     if drawn is None:
         return text + (
             "The sequence was not at hand, so there are no logos; <code>pgf-genome report PREFIX "
@@ -119,20 +129,25 @@ def _note(gathered: Gathered, drawn: str | None) -> str:
     )
 
 
-def _rows(gathered: Gathered, around: Details, drawn: str | None) -> Iterator[str]:
+def _rows(
+    gathered: Gathered, around: Details, drawn: str | None, places: Places | None
+) -> Iterator[str]:
     tracks = list(gathered.summaries)
     for rank, peak in enumerate(gathered.peaks):
         which, at = around.at(peak)
         values = around.values[which]
         cells = [_cell(rank + 1, str(rank + 1)), _cell(None, escape(peak.contig))]
-        name = f"{peak.start + 1:,}"
+        mark = "*" if (peak.contig, peak.start) in (gathered.edges or ()) else ""
+        name = f"{peak.start + 1:,}{mark}"
         place = f'<button type="button" class="go" aria-label="{name}, show">{name}</button>'
         cells.append(_cell(peak.start, place))
         if around.bases is not None:
             base = around.bases[which][at]
             cells.append(f'<td class="base-{base}"><b>{base}</b></td>')
-        shown = (float(values[tracks.index(name), at]) for name in _columns(gathered))
-        cells += [_cell(value, short(value)) for value in shown]
+        if places:
+            cells.append(_cell(None, escape(in_words(places.near(peak.contig, peak.start)))))
+        found = (float(values[tracks.index(name), at]) for name in shown(tracks))
+        cells += [_cell(value, short(value)) for value in found]
         if drawn is not None and around.bases is not None:
             heights = values[tracks.index(drawn)]
             cells.append(f"<td>{_logo(peak, at, around.bases[which], heights)}</td>")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from pgf_genome.sequence.parts import Near
+
 # keys of run.json that readers understand better in other words
 WORDS = {
     "fasta": "sequence",
@@ -59,6 +61,15 @@ def amount(key: str, value: float) -> str:
 def spoken(key: str) -> str:
     """Write a key of run.json as words."""
     return WORDS.get(key, str(key).removesuffix("_bytes").replace("_", " "))
+
+
+def in_words(near: Near | None) -> str:
+    """Say what lies at a place: a gene and a feature of it, or the bases to the nearest gene."""
+    if near is None:
+        return ""
+    if near.distance:
+        return f"{near.name}, {number(abs(near.distance))}{NO_BREAK}{near.kind}"
+    return near.name if near.kind == near.name else f"{near.name}, {near.kind}"
 
 
 def fact(value: Any, key: str = "") -> str:

@@ -21,12 +21,12 @@ from pgf_genome.files import atomic_write_text, require_folder
 from pgf_genome.intervals import Interval
 from pgf_genome.runs.joining import DifferenceError, joined
 from pgf_genome.runs.record import Part, Record
-from pgf_genome.runs.run import Run, open_run
+from pgf_genome.runs.run import APART, PEAKS, Run, open_run
 from pgf_genome.runs.storing import record_path, withdraw, write_record
 from pgf_genome.sequence import digest_of
 from pgf_genome.tracks import (
     BlockConsumer,
-    Summary,
+    Strongest,
     TrackFormat,
     TrackSummary,
     write_chrom_sizes,
@@ -94,7 +94,7 @@ def merge(
     for track, described in record.tracks.items():
         with ExitStack() as stack:
             opened, takers = form.open(stack, prefix, track, record.sizes, described.meaning)
-            statistics[track] = _short(_copy(track, owners, record.sizes, takers))
+            statistics[track] = _copy(track, owners, record.sizes, takers)
         files |= opened
     files |= {
         "chrom.sizes": Path(f"{prefix}.chrom.sizes"),
@@ -192,15 +192,23 @@ def _ordered(owners: Mapping[str, Run], path: str | os.PathLike[str]) -> list[st
 
 def _copy(
     track: str, owners: Mapping[str, Run], sizes: Mapping[str, int], takers: Sequence[BlockConsumer]
-) -> Summary:
-    """Pass a track of all runs to the writers, one contig after the other, and summarise it."""
-    summary = TrackSummary(sizes)
+) -> dict[str, Any]:
+    """Pass a track of all runs to the writers, one contig after the other.
+
+    Returns
+    -------
+    dict
+        The entry of the track in ``statistics.json``.
+    """
+    summary, strongest = TrackSummary(sizes), Strongest(sizes, PEAKS, APART)
     for run, contigs in groupby(sizes, key=owners.__getitem__):
         whole = [Interval(contig, 0, sizes[contig]) for contig in contigs]
         for piece in _bigwig(run, track, whole):
-            for taker in (summary, *takers):
+            for taker in (summary, strongest, *takers):
                 taker.add(*piece)
-    return summary.result()
+    found = asdict(summary.result())
+    kept = {key: found[key] for key in ("scored", "minimum", "maximum", "mean")}
+    return kept | {"peaks": [asdict(peak) for peak in strongest.result()]}
 
 
 def _bigwig(run: Run, track: str, windows: Sequence[Interval]) -> Iterator[Piece]:
@@ -212,12 +220,6 @@ def _bigwig(run: Run, track: str, windows: Sequence[Interval]) -> Iterator[Piece
             "so run attribute with --format bigwig"
         )
     return read_track(path, run.sizes, windows)
-
-
-def _short(summary: Summary) -> dict[str, Any]:
-    """The entry of a track in ``statistics.json``."""
-    kept = ("scored", "minimum", "maximum", "mean", "peaks")
-    return {key: value for key, value in asdict(summary).items() if key in kept}
 
 
 def read_lengths(path: str | os.PathLike[str]) -> dict[str, int]:

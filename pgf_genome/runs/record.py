@@ -47,11 +47,14 @@ class Track:
     unit : str
     meaning : str
         What a value is, given the method, the objective and the strand that made it.
+    positive : str
+        What a value above zero says, for tracks whose values are heights of letters.
     """
 
     title: str
     unit: str
     meaning: str
+    positive: str = ""
 
     def __str__(self) -> str:
         return f"{self.meaning} [{self.unit}]"
@@ -78,6 +81,8 @@ class Contig:
         Spans that the objective counts, 0-based half-open; None if it counts all.
     attributed, baseline : float, optional
         Of integrated gradients: the sum of the attributions, and the objective of the baseline.
+    written : tuple of (int, int), optional
+        Spans that were to be written, 0-based half-open; None if all of it was.
     """
 
     contig: str
@@ -89,13 +94,14 @@ class Contig:
     targets: tuple[Span, ...] | None = None
     attributed: float | None = None
     baseline: float | None = None
+    written: tuple[Span, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.length < 0:
             raise ValueError(f"contig {self.contig} has {self.length} bases")
-        for start, stop in self.targets or ():
+        for start, stop in (*(self.targets or ()), *(self.written or ())):
             if not 0 <= start < stop <= self.length:
-                raise ValueError(f"contig {self.contig}: no target is from {start} to {stop}")
+                raise ValueError(f"contig {self.contig} has no bases from {start} to {stop}")
 
 
 class Gap(NamedTuple):
@@ -195,6 +201,23 @@ class Performance:
     device: str
 
 
+@dataclass(frozen=True)
+class Quantiles:
+    """Quantiles of some values of a track.
+
+    Attributes
+    ----------
+    bases : int
+        Number of the values.
+    levels, values : tuple of float
+        A part of them, and the value below which it lies.
+    """
+
+    bases: int
+    levels: tuple[float, ...]
+    values: tuple[float, ...]
+
+
 def one_after_the_other(runs: Sequence[Performance]) -> Performance:
     """Time and memory of several runs, each begun when the one before had ended."""
     seconds = sum(run.seconds for run in runs)
@@ -208,8 +231,8 @@ def one_after_the_other(runs: Sequence[Performance]) -> Performance:
     )
 
 
-def no_files(values: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The files of a whole whose parts have files of their own: none so far."""
+def none_so_far(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is made of a whole anew, such as its files."""
     return {}
 
 
@@ -243,6 +266,8 @@ class Record:
         Positions per tile of a causal model.
     halo : Halo, optional
         Windows of a bidirectional model.
+    quantiles : mapping of str to mapping of str to Quantiles
+        Of every track: of all bases, of soft-masked and of other ones, and of shuffled sequence.
     effect_errors : tuple of EffectError
         Of substitution effects that are not exact, as measured on bases of each run.
     bases : Bases
@@ -278,6 +303,9 @@ class Record:
     strand: str
     tile_length: int | None = None
     halo: Halo | None = None
+    quantiles: Mapping[str, Mapping[str, Quantiles]] = field(
+        default_factory=dict, metadata=joined_by(none_so_far)
+    )
     effect_errors: tuple[EffectError, ...] = field(default=(), metadata=joined_by(concatenated))
     bases: Bases
     context: str
@@ -287,7 +315,7 @@ class Record:
     varying: tuple[str, ...] = ()
     contigs: tuple[Contig, ...] = field(metadata=joined_by(concatenated))
     performance: Performance = field(metadata=joined_by(one_after_the_other))
-    files: Mapping[str, str] = field(default_factory=dict, metadata=joined_by(no_files))
+    files: Mapping[str, str] = field(default_factory=dict, metadata=joined_by(none_so_far))
     parts: tuple[Part, ...] = field(default=(), metadata=joined_by(concatenated))
 
     def __post_init__(self) -> None:
@@ -317,6 +345,14 @@ class Record:
     def fasta_names(self) -> dict[str, str]:
         """Name of every contig in the FASTA -> its name in the tracks."""
         return {each.fasta_contig or each.contig: each.contig for each in self.contigs}
+
+    @property
+    def written(self) -> dict[str, tuple[Span, ...]]:
+        """Spans that were written, by contig, 0-based half-open."""
+        return {
+            each.contig: ((0, each.length),) if each.written is None else each.written
+            for each in self.contigs
+        }
 
     @property
     def targets(self) -> dict[str, tuple[Span, ...]] | None:

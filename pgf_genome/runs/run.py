@@ -19,9 +19,11 @@ from pgf_genome.intervals import Interval, parse_region
 from pgf_genome.runs.logo import logo_figure
 from pgf_genome.runs.record import Record
 from pgf_genome.runs.schema import encoded
+from pgf_genome.runs.sites import read_summits
 from pgf_genome.runs.storing import read_record
-from pgf_genome.sequence import BASES, Genome, decode_fasta
-from pgf_genome.tracks import TrackSummary
+from pgf_genome.sequence import BASES, Genome, counterparts, decode_fasta
+from pgf_genome.sequence.annotation import Annotation, read_annotation
+from pgf_genome.tracks import Peak, Strongest
 from pgf_genome.tracks.cutting import cut
 from pgf_genome.tracks.reading import Piece, read_track, track_path
 
@@ -41,6 +43,12 @@ LEADING = ("sensitivity", *SIGNED)
 def leading(tracks: Iterable[str]) -> str:
     """The track that ranks the strongest positions."""
     return first_of(LEADING, tracks)
+
+
+def shown(tracks: Iterable[str]) -> list[str]:
+    """Tracks with a column of a table: without those of each base, which would fill the page."""
+    known = list(tracks)
+    return [track for track in known if track == leading(known) or "." not in track]
 
 
 def first_of(names: Iterable[str], tracks: Iterable[str]) -> str:
@@ -138,6 +146,9 @@ class Run:
     def peaks(self) -> pd.DataFrame:
         """Find the strongest positions: at most `PEAKS`, at least `APART` bases apart.
 
+        They are those of the run's file ``peaks``, if it has one: without positions beside an N or
+        an end of a contig, unless these were asked for.
+
         Returns
         -------
         DataFrame
@@ -151,15 +162,11 @@ class Run:
 
         Notes
         -----
-        One track is read from end to end, in constant memory.
+        Without that file, one track is read from end to end, in constant memory.
         """
         import pandas as pd
 
-        summary = TrackSummary(self.sizes, 1, 1, PEAKS, APART)
-        for piece in self.pieces(leading(self.tracks)):
-            summary.add(*piece)
-        peaks = summary.result().peaks
-        rows = [Interval(peak.contig, peak.position, peak.position + 1) for peak in peaks]
+        rows = [Interval(p.contig, p.position, p.position + 1) for p in self._summits()]
         columns: dict[str, list[Any]] = {
             "contig": [row.contig for row in rows],
             "start": [row.start for row in rows],
@@ -168,6 +175,15 @@ class Run:
         for track in self.tracks:
             columns[track] = [float(each[0]) for each in self.values_in(rows, track)]
         return pd.DataFrame(columns)
+
+    def _summits(self) -> Sequence[Peak]:
+        file = self.files.get("peaks")
+        if file is not None and file.is_file():
+            return read_summits(file)[:PEAKS]
+        strongest = Strongest(self.sizes, PEAKS, APART)
+        for piece in self.pieces(leading(self.tracks)):
+            strongest.add(*piece)
+        return strongest.result()
 
     def logo(
         self,
@@ -230,6 +246,28 @@ class Run:
             genome = whole.only(names).renamed(names)
             self._require_same(genome, names.values(), source)
             yield genome
+
+    def annotation(
+        self, gff: str | os.PathLike[str], chrom_alias: str | os.PathLike[str] | None = None
+    ) -> Annotation:
+        """Read genes and other features, with all parts, under the run's names of contigs.
+
+        Parameters
+        ----------
+        gff : path-like
+            A GFF3 or GTF file.
+        chrom_alias : path-like, optional
+            Table by which its contigs are those of the run; default: that of the run.
+
+        Raises
+        ------
+        SequenceError
+            If a file cannot be read, or none of its contigs is one of the run.
+        """
+        alias = chrom_alias or self.record.arguments.get("chrom_alias")
+        names = {} if alias is None else counterparts(alias, self.sizes)
+        names |= self.record.fasta_names | {name: name for name in self.sizes}
+        return read_annotation(Path(gff), self.sizes, names.get, parts=True)
 
     def _require_same(
         self, genome: Genome, names: Iterable[str], fasta: str | os.PathLike[str]

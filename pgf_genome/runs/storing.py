@@ -20,7 +20,7 @@ log = logging.getLogger("pgf_genome")
 # What this program writes under a prefix besides tracks; no other file is ever removed.
 _ALONE = (
     r"npz|chrom\.sizes|report\.html|report\.png|statistics\.json|tsv\.gz(?:\.tbi)?"
-    r"|heatmap\.html|heatmap\.\d+\.svg"
+    r"|peaks\.bed|genes\.tsv|heatmap\.html|heatmap\.\d+\.svg"
 )
 _INDEXES = (".tbi", ".csi")
 _BINS = r"(?:\.bin\d+\.(?:mean|max))?"

@@ -1,56 +1,30 @@
-"""Genes and coding sequences of a GFF3 or GTF file.
+"""Genes, their parts and coding sequences, from the features of a GFF3 or GTF file.
 
-GFF3: version 1.26 of the Sequence Ontology's specification. GTF: version 2.2, in which the stop
-codon does not belong to the CDS; here it always does.
+In GTF the stop codon does not belong to the CDS; here it always does.
 """
 
 from __future__ import annotations
 
-import gzip
 import logging
-import re
-import zlib
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
-from urllib.parse import unquote
 
 import numpy as np
 from Bio.Data import CodonTable
 
 from pgf_genome.errors import SequenceError
-from pgf_genome.intervals import Span, unknown_contig
+from pgf_genome.intervals import Span
+from pgf_genome.sequence.families import Families
+from pgf_genome.sequence.gff import Feature, read_features
+from pgf_genome.sequence.overlaps import Overlaps, by_contig
+from pgf_genome.sequence.parts import Collected, Parts
 
-# Types of features that are genes, or parts of them.
-GENIC = re.compile(r"CDS|exon|transcript|start_codon|stop_codon|.*gene|.*RNA")
-_COLUMNS = 9
-_GTF = re.compile(r'\s*\w+ "')
-_GTF_ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
-_ATTRIBUTES = ("ID", "Parent", "Name", "gene", "locus_tag", "pseudo", "transl_table")
-_GZIP_MAGIC = b"\x1f\x8b"
-
-T = TypeVar("T")
+# Contigs that a message names at most.
+SHOWN = 3
 
 log = logging.getLogger("pgf_genome")
-
-
-class Feature(NamedTuple):
-    """A feature that is a gene or a part of one; positions are 0-based half-open.
-
-    A GTF file is told in the words of GFF3: ``Parent`` is the gene, ``ID`` the transcript (or, for
-    a gene, the gene), ``gene`` the gene's name. One with neither ID nor Parent is given an ID.
-    """
-
-    contig: str
-    kind: str
-    start: int
-    stop: int
-    strand: str
-    phase: int
-    attributes: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -90,21 +64,6 @@ class CodingSequence:
         return np.concatenate([np.arange(*part)[::step] for part in self.parts])
 
 
-class Overlaps(Generic[T]):
-    """Intervals of one contig with a value each, found by what they overlap."""
-
-    def __init__(self, spans: Iterable[tuple[int, int, T]]) -> None:
-        self._spans = sorted(spans, key=lambda span: span[:2])
-        self._starts = [start for start, _, _ in self._spans]
-        # the farthest stop up to each of them, which ascends
-        self._reach = list(accumulate((stop for _, stop, _ in self._spans), max))
-
-    def of(self, start: int, stop: int) -> list[tuple[int, int, T]]:
-        """Those that share a base with a span, or that hold the place between two bases."""
-        first, last = bisect_right(self._reach, start), bisect_left(self._starts, stop)
-        return [span for span in self._spans[first:last] if span[1] > start]
-
-
 @dataclass(frozen=True)
 class Annotation:
     """Genes and coding sequences, by contig.
@@ -115,70 +74,13 @@ class Annotation:
         From the first to the last base of each gene, with its name.
     coding : mapping of str to Overlaps
         Every part of every coding sequence, with the coding sequence.
+    parts : mapping of str to tuple of Parts
+        All features of every gene by type, and those that belong to no gene; none if not asked for.
     """
 
     genes: Mapping[str, Overlaps[str]]
     coding: Mapping[str, Overlaps[CodingSequence]]
-
-
-def read_features(path: str | Path) -> Iterator[Feature]:
-    """Read the genic features of a GFF3 or GTF file, plain or gzip, in file order.
-
-    Raises
-    ------
-    SequenceError
-        If the file cannot be read, or a line is none of these formats.
-    """
-    in_sequence = False  # read on all the same, for the checksum at the end of gzip data
-    for number, line in enumerate(_lines(path), 1):
-        in_sequence = in_sequence or line.startswith(("##FASTA", ">"))
-        if in_sequence or line.startswith("#") or not line.strip():
-            continue
-        fields = line.rstrip("\r\n").split("\t")
-        try:
-            contig, _, kind, first, last, _, strand, phase, attributes = fields[:_COLUMNS]
-            start, stop = int(first) - 1, int(last)
-        except ValueError:
-            raise SequenceError(
-                f"{path}: line {number}: not a GFF3 or GTF file: a line has nine columns, of which "
-                "the fourth and fifth are positions"
-            ) from None
-        if GENIC.fullmatch(kind):
-            read = _of_gtf(kind, attributes) if _GTF.match(attributes) else _of_gff3(attributes)
-            if not (read.get("ID") or read.get("Parent")):
-                read["ID"] = f"line {number}"
-            phase_of = int(phase) if phase in ("0", "1", "2") else 0
-            yield Feature(unquote(contig), kind, start, stop, strand, phase_of, read)
-
-
-def _lines(path: str | Path) -> Iterator[str]:
-    try:
-        with Path(path).open("rb") as file:
-            zipped = file.peek(2)[:2] == _GZIP_MAGIC
-            for line in gzip.GzipFile(fileobj=file) if zipped else file:
-                yield line.decode("utf-8", "replace").removeprefix("\ufeff")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise SequenceError(f"{path}: the gzip data is truncated or damaged ({error})") from error
-    except OSError as error:
-        raise SequenceError(
-            f"cannot read the GFF file {path}: {error.strerror}; give a file, plain or gzip"
-        ) from error
-
-
-def _of_gff3(text: str) -> dict[str, str]:
-    pairs = (pair.strip().partition("=") for pair in text.split(";"))
-    return {name: unquote(value) for name, _, value in pairs if name in _ATTRIBUTES}
-
-
-def _of_gtf(kind: str, text: str) -> dict[str, str]:
-    given = dict(_GTF_ATTRIBUTE.findall(text))
-    gene, transcript = given.get("gene_id", ""), given.get("transcript_id", "")
-    read = {"gene": given.get("gene_name") or given.get("gene") or gene}
-    read |= {name: given[name] for name in ("pseudo", "transl_table") if name in given}
-    if kind == "gene" or not transcript:
-        return read | {"ID": gene}
-    # a transcript may have the name of its gene
-    return read | {"ID": f"{gene}/{transcript}", "Parent": gene}
+    parts: Mapping[str, tuple[Parts, ...]] = field(default_factory=dict)
 
 
 def coding_sequences(path: str | Path, features: Iterable[Feature]) -> list[CodingSequence]:
@@ -248,52 +150,16 @@ def _table(path: str | Path, stated: str | None, feature: Feature) -> int | None
     return int(stated)
 
 
-class _Families:
-    """What is a part of what, and how far each reaches."""
-
-    def __init__(self) -> None:
-        self._parents: dict[tuple[str, str], str] = {}
-        self._names: dict[tuple[str, str], str] = {}
-        self._spans: dict[tuple[str, str], Span] = {}
-
-    def note(self, feature: Feature) -> None:
-        given = feature.attributes
-        own, parent = given.get("ID", ""), given.get("Parent", "").partition(",")[0]
-        if own and parent and feature.kind not in ("CDS", "exon"):
-            self._parents[feature.contig, own] = parent
-        top = feature.contig, parent or own
-        words = ("gene",) if parent else ("gene", "Name", "locus_tag")
-        if name := next(filter(None, map(given.get, words)), None):
-            self._names.setdefault(top, name)
-        start, stop = self._spans.get(top, (feature.start, feature.stop))
-        self._spans[top] = min(start, feature.start), max(stop, feature.stop)
-
-    def top(self, contig: str, name: str) -> str:
-        """The ID at the top of a family; a circle has none, and is left where it is met again."""
-        seen = {name}
-        while (parent := self._parents.get((contig, name), "")) and parent not in seen:
-            seen.add(parent)
-            name = parent
-        return name
-
-    def name(self, contig: str, top: str) -> str:
-        """The name of a gene: that which the file gives, or its ID."""
-        return self._names.get((contig, top)) or top.removeprefix("gene:").removeprefix("gene-")
-
-    def genes(self) -> dict[tuple[str, str], Span]:
-        """First and last base of each family, by contig and top."""
-        spans: dict[tuple[str, str], Span] = {}
-        for (contig, name), (start, stop) in self._spans.items():
-            key = contig, self.top(contig, name)
-            known = spans.get(key, (start, stop))
-            spans[key] = min(known[0], start), max(known[1], stop)
-        return spans
-
-
 def read_annotation(
-    path: str | Path, lengths: Mapping[str, int], contig_of: Callable[[str], str | None]
+    path: str | Path,
+    lengths: Mapping[str, int],
+    contig_of: Callable[[str], str | None],
+    parts: bool = False,
 ) -> Annotation:
     """Read genes and coding sequences of the contigs of a genome.
+
+    Contigs of the file that the genome lacks are named in a warning with those of the genome that
+    have nothing in the file, if there are both.
 
     Parameters
     ----------
@@ -304,32 +170,40 @@ def read_annotation(
     contig_of : callable
         Gives the genome's name for a contig of the file, or None; features of other contigs are
         left out.
+    parts : bool
+        Whether `Annotation.parts` is wanted.
 
     Raises
     ------
     SequenceError
-        If the file cannot be read, has no genes, or none on a contig of the genome; if a feature
+        If the file cannot be read, has no genes, or nothing on a contig of the genome; if a feature
         lies outside its contig. One that crosses the end of a contig, which is circular then, is
         left out with a warning.
 
     Notes
     -----
-    Memory is that of the coding sequences, some 200 bytes a CDS line.
+    Memory is that of the coding sequences, some 200 bytes a CDS line, and of the spans of parts.
     """
-    families, others, crossing = _Families(), "", 0
+    families, crossing = Families(), 0
+    collected = Collected(families)
+    met: dict[str, str | None] = {}
 
     def known() -> Iterator[Feature]:
-        nonlocal others, crossing
+        nonlocal crossing
         for feature in read_features(path):
-            contig = contig_of(feature.contig)
-            if contig is None:
-                others = others or feature.contig
-            elif feature.start < lengths[contig] < feature.stop:
+            if feature.contig not in met:
+                met[feature.contig] = contig_of(feature.contig)
+            contig = met[feature.contig]
+            if contig is None or not (parts or feature.is_genic):
+                continue
+            if feature.start < lengths[contig] < feature.stop:
                 crossing += 1
-            else:
-                check_within(path, feature, lengths[contig])
-                families.note(feature := feature._replace(contig=contig))
-                yield feature
+                continue
+            check_within(path, feature, lengths[contig])
+            families.note(feature := feature._replace(contig=contig))
+            if parts:
+                collected.note(feature)
+            yield feature
 
     sequences = coding_sequences(path, known())
     genes: dict[str, list[tuple[int, int, str]]] = {}
@@ -337,20 +211,40 @@ def read_annotation(
         genes.setdefault(contig, []).append((start, stop, families.name(contig, top)))
     if crossing:
         log.warning("%s: %d features that cross the end of a contig are left out", path, crossing)
-    if not genes and others:
-        raise unknown_contig(others, lengths, str(path))
-    if not genes:
+    _compare_contigs(path, lengths, met)
+    found = collected.parts()
+    if not genes and not found:
         raise SequenceError(f"{path}: no genes; give a GFF3 or GTF file with genes or CDS lines")
     coding: dict[str, list[tuple[int, int, CodingSequence]]] = {}
     for cds in sequences:
         top = families.top(cds.contig, cds.parent or cds.name)
         named = replace(cds, gene=families.name(cds.contig, top))
         coding.setdefault(cds.contig, []).extend((*part, named) for part in cds.parts)
-    return Annotation(_by_contig(genes), _by_contig(coding))
+    return Annotation(by_contig(genes), by_contig(coding), found)
 
 
-def _by_contig(spans: Mapping[str, list[tuple[int, int, T]]]) -> dict[str, Overlaps[T]]:
-    return {contig: Overlaps(each) for contig, each in spans.items()}
+def _compare_contigs(
+    path: str | Path, lengths: Mapping[str, int], met: Mapping[str, str | None]
+) -> None:
+    """Warn of contigs that only the file or only the genome has; raise if they share none."""
+    others = [name for name, contig in met.items() if contig is None]
+    without = [name for name in lengths if name not in set(met.values())]
+    if others and len(without) == len(lengths):
+        raise SequenceError(
+            f"{path}: none of its contigs ({_some(others)}) is one of the genome "
+            f"({_some(without)}); name them alike by `chrom_alias`, or give the annotation of this "
+            "assembly"
+        )
+    if others and without:
+        log.warning(
+            "%s: %d of its contigs (%s) are not in the genome, and it has nothing on %d contigs of "
+            "the genome (%s); if these are the same, name them alike by `chrom_alias`",
+            *(path, len(others), _some(others), len(without), _some(without)),
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(islice(names, SHOWN)) + (", .." if len(names) > SHOWN else "")
 
 
 def check_within(path: str | Path, feature: Feature, length: int) -> None:

@@ -1,6 +1,7 @@
 """Nucleotides as numbers: A=0, C=1, G=2, T=3, N=4, one uint8 each.
 
-Lower case equals upper case, U counts as T, blanks are skipped. The IUPAC codes for more than one
+Lower case equals upper case (where sequence is stored, it sets a bit more: soft-masked bases), U
+counts as T, blanks are skipped. The IUPAC codes for more than one
 base (RYKMSWBDHV; NC-IUB, Nucleic Acids Res. 13:3021, 1985) become N and are counted. Anything
 else is refused.
 """
@@ -14,6 +15,8 @@ import numpy as np
 from pgf_genome.alphabet import N_CODE, text_of
 from pgf_genome.errors import SequenceError
 
+# What lower case adds to a code where sequence is stored.
+SOFT_MASK = 8
 _AMBIGUOUS = 5
 _INVALID = 255
 _BLANKS = b" \t\r\n\v\f"
@@ -25,7 +28,7 @@ def _code_table() -> bytes:
     letters = {"A": 0, "C": 1, "G": 2, "T": 3, "U": 3, "N": N_CODE}
     letters |= dict.fromkeys("RYKMSWBDHV", _AMBIGUOUS)
     for letter, code in letters.items():
-        table[ord(letter)] = table[ord(letter.lower())] = code
+        table[ord(letter)], table[ord(letter.lower())] = code, code + SOFT_MASK
     # Blanks are deleted before the codes are used, so any code but _INVALID will do for them.
     for blank in _BLANKS:
         table[blank] = N_CODE
@@ -33,13 +36,17 @@ def _code_table() -> bytes:
 
 
 _CODES = _code_table()
-_AMBIGUOUS_TO_N = bytes.maketrans(bytes([_AMBIGUOUS]), bytes([N_CODE]))
+_AMBIGUOUS_TO_N = bytes.maketrans(
+    bytes([_AMBIGUOUS, _AMBIGUOUS + SOFT_MASK]), bytes([N_CODE, N_CODE + SOFT_MASK])
+)
+_WITHOUT_CASE = bytes(code % SOFT_MASK for code in range(256))
 
 
 class Decoded(NamedTuple):
     """Codes of some letters, and the number of N among them."""
 
     codes: bytes  # one byte per base
+    stored: bytes  # the same, with SOFT_MASK added where letters are lower case
     n_count: int  # codes that are N, the ambiguous ones included
     ambiguous: int  # bases given as IUPAC codes other than N
 
@@ -60,17 +67,20 @@ def decode_letters(letters: bytes) -> Decoded:
     InvalidLetterError
         At the first byte that is neither a nucleotide code nor a blank.
     """
-    codes = letters.translate(_CODES, _BLANKS)
-    values = np.frombuffer(codes, np.uint8)
-    highest = values.max(initial=0)
+    stored = letters.translate(_CODES, _BLANKS)
+    highest = np.frombuffer(stored, np.uint8).max(initial=0)
     if highest < N_CODE:
-        return Decoded(codes, 0, 0)
+        return Decoded(stored, stored, 0, 0)
     if highest == _INVALID:
         offset = letters.translate(_CODES).index(_INVALID)
         raise InvalidLetterError(letters[offset], offset)
+    codes = stored.translate(_WITHOUT_CASE) if highest >= SOFT_MASK else stored
+    values = np.frombuffer(codes, np.uint8)
     ambiguous = int(np.count_nonzero(values == _AMBIGUOUS))
     n_count = int(np.count_nonzero(values == N_CODE)) + ambiguous
-    return Decoded(codes.translate(_AMBIGUOUS_TO_N) if ambiguous else codes, n_count, ambiguous)
+    if ambiguous:
+        codes, stored = codes.translate(_AMBIGUOUS_TO_N), stored.translate(_AMBIGUOUS_TO_N)
+    return Decoded(codes, stored, n_count, ambiguous)
 
 
 def encode(sequence: object) -> np.ndarray:

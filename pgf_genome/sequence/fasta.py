@@ -94,7 +94,7 @@ def decode_fasta(
             kept = _fetch(indexed_pieces(Path(source), wanted, block), file, progress)
         else:
             parser = _Parser("standard input" if source == "-" else os.fspath(source), file, wanted)
-            for data in _blocks(source, block):
+            for data in fasta_bytes(source, block):
                 bases = parser.feed(data)
                 if progress is not None:
                     progress(bases)
@@ -142,7 +142,7 @@ def _opened(source: str | os.PathLike[str]) -> Iterator[io.BufferedReader[Any]]:
         stdin.detach()
 
 
-def _blocks(source: str | os.PathLike[str], block: int) -> Iterator[bytes]:
+def fasta_bytes(source: str | os.PathLike[str], block: int = _BLOCK) -> Iterator[bytes]:
     """The decompressed bytes of a source, without a byte order mark."""
     where = "standard input" if source == "-" else os.fspath(source)
     try:
@@ -305,8 +305,8 @@ class _Parser:
             ) from None
         record.add(decoded)
         if self._is_wanted(record):
-            self._file.write(decoded.codes)
-            self._written += len(decoded.codes)
+            self._file.write(decoded.stored)
+            self._written += len(decoded.stored)
         return len(decoded.codes)
 
     def _is_wanted(self, record: _Record) -> bool:
@@ -338,8 +338,8 @@ def _fetch(
         if name not in records:
             records[name] = _Record(name, written)
         records[name].add(decoded)
-        file.write(decoded.codes)
-        written += len(decoded.codes)
+        file.write(decoded.stored)
+        written += len(decoded.stored)
         if progress is not None:
             progress(len(decoded.codes))
     return [record.contig() for record in records.values()]

@@ -14,6 +14,7 @@ import numpy as np
 from pgf_genome.alphabet import N_CODE
 from pgf_genome.errors import IntegrityError, UsageError
 from pgf_genome.intervals import unknown_contig
+from pgf_genome.sequence.codes import SOFT_MASK
 
 _BLOCK = 1 << 22
 
@@ -67,7 +68,8 @@ class Genome:
     Parameters
     ----------
     path : Path
-        The file of codes, one uint8 per base, contigs one after the other.
+        The file of codes, one uint8 per base, contigs one after the other; soft-masked bases have
+        ``SOFT_MASK`` added.
     contigs : iterable of Contig
         The contigs in it, in file order.
 
@@ -142,6 +144,14 @@ class Genome:
         IntegrityError
             If the file of codes has been cut short since it was opened.
         """
+        stored = self._stored(name, start, stop)
+        return np.bitwise_and(stored, SOFT_MASK - 1, out=stored)
+
+    def soft_masked(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Whether each base of a stretch is lower case, bool (stop - start,); as `codes`."""
+        return self._stored(name, start, stop) >= SOFT_MASK
+
+    def _stored(self, name: str, start: int, stop: int) -> np.ndarray:
         contig = self.contig(name)
         if not 0 <= start <= stop <= contig.length:
             raise IndexError(f"{name} from {start} to {stop}: it has {contig.length} bases")

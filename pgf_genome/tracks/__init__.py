@@ -14,17 +14,21 @@ from pgf_genome.tracks.bins import BinnedTrack
 from pgf_genome.tracks.blocks import BlockConsumer, TrackWriter
 from pgf_genome.tracks.formats import FORMATS, TrackFormat, track_file, track_line
 from pgf_genome.tracks.sizes import write_chrom_sizes
-from pgf_genome.tracks.summary import Envelope, HistogramBin, Peak, Summary, TrackSummary
+from pgf_genome.tracks.strongest import Mask, Peak, Strongest
+from pgf_genome.tracks.summary import Bins, Envelope, HistogramBin, Summary, TrackSummary
 
 __all__ = [
     "FORMATS",
     "BedGraphWriter",
     "BigWigWriter",
     "BinnedTrack",
+    "Bins",
     "BlockConsumer",
     "Envelope",
     "HistogramBin",
+    "Mask",
     "Peak",
+    "Strongest",
     "Summary",
     "TrackFormat",
     "TrackSummary",

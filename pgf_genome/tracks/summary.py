@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from pgf_genome.tracks.blocks import BLOCK, BlockConsumer
+from pgf_genome.intervals import Span
+from pgf_genome.tracks.blocks import BlockConsumer
+from pgf_genome.tracks.histogram import LARGEST, Histogram
 
 # a float32's bit pattern shifted right by this is the number of its bin, of four to an octave
 HISTOGRAM_SHIFT = 21
-LARGEST = np.finfo(np.float32).max
-PEAK = np.dtype([("rank", "<i8"), ("position", "<i8"), ("value", "<f4")])
-NO_CELL = np.array([(-1, -1, 0)], PEAK)
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """The bins of a contig.
+
+    Attributes
+    ----------
+    stretches : tuple of (int, int)
+        What they cover, 0-based half-open, ascending, without overlap.
+    width : int
+        Bases per bin; each stretch begins with a bin, and its last may be shorter.
+    """
+
+    stretches: tuple[Span, ...]
+    width: int
+
+    @property
+    def counts(self) -> list[int]:
+        """The number of bins of each stretch."""
+        return [-(-(stop - start) // self.width) for start, stop in self.stretches]
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One contig in bins of equal width (the last may be shorter).
+    """One contig in bins.
 
     Attributes
     ----------
     contig : str
     length : int
         Length of the contig in bases.
-    bin_width : int
-        Positions per bin; bin i starts at position ``i * bin_width`` (0-based).
+    bins : Bins
     scored : int
         Positions with a score.
     minimum, maximum, mean : tuple of float or None
@@ -37,7 +57,7 @@ class Envelope:
 
     contig: str
     length: int
-    bin_width: int
+    bins: Bins
     scored: int
     minimum: tuple[float | None, ...]
     maximum: tuple[float | None, ...]
@@ -56,15 +76,6 @@ class HistogramBin:
 
 
 @dataclass(frozen=True, slots=True)
-class Peak:
-    """A position (0-based) whose score is the largest in magnitude around it."""
-
-    contig: str
-    position: int
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """A whole track in bounded size; ``dataclasses.asdict`` of it is ready for JSON.
 
@@ -75,13 +86,9 @@ class Summary:
     minimum, maximum, mean : float or None
         Over all scored positions; None if there are none.
     envelopes : tuple of Envelope
-        One for every contig of the genome, in FASTA order.
+        One for every contig that has bins, in FASTA order.
     histogram : tuple of HistogramBin
         Bins that hold a score, four to an octave, ascending in magnitude.
-    peaks : tuple of Peak
-        Strongest first, at least ``min_distance`` bases apart on a contig.
-    min_distance : int
-        As given to `TrackSummary`.
     """
 
     scored: int
@@ -90,8 +97,6 @@ class Summary:
     mean: float | None
     envelopes: tuple[Envelope, ...]
     histogram: tuple[HistogramBin, ...]
-    peaks: tuple[Peak, ...]
-    min_distance: int
 
 
 class TrackSummary(BlockConsumer):
@@ -101,135 +106,84 @@ class TrackSummary(BlockConsumer):
     ----------
     sizes : mapping of str to int
         Length of every contig in bases, in FASTA order.
-    bins_per_contig, bins : int
-        Largest number of bins of a contig, and rough number of bins of the genome. Every contig
-        has one at least.
-    longest : int, optional
-        Number of contigs, the longest ones, that share the bins by length; the others have one
-        bin each. All contigs share them if None.
-    peaks : int
-        Number of peaks to keep.
-    min_distance : int
-        Fewest bases between two peaks of a contig, a power of two up to `BLOCK`. Peaks are the
-        strongest scores of cells of this width; of two in neighbouring cells that are closer than
-        this, the weaker is dropped.
-
-    Raises
-    ------
-    ValueError
-        If ``min_distance`` does not divide `BLOCK`.
+    bins : mapping of str to Bins, optional
+        The bins of contigs; those that are not in it have none.
     """
 
     def __init__(
         self,
         sizes: Mapping[str, int],
-        bins_per_contig: int = 2000,
-        bins: int = 12_000,
-        peaks: int = 50,
-        min_distance: int = 128,
-        longest: int | None = None,
+        bins: Mapping[str, Bins] | None = None,
     ) -> None:
-        if min_distance < 1 or BLOCK % min_distance:
-            raise ValueError(f"min_distance must divide {BLOCK}, got {min_distance}")
         super().__init__("summary", sizes)
-        lengths = np.array(list(sizes.values()), np.int64)
-        share = np.zeros(len(lengths), np.int64)
-        sharing = np.argsort(-lengths, kind="stable")[:longest]
-        share[sharing] = bins * lengths[sharing] // max(int(lengths[sharing].sum()), 1)
-        self._widths = -(-lengths // np.clip(share, 1, bins_per_contig))
-        counts = -(-lengths // np.maximum(self._widths, 1))
-        self._first_bin = np.concatenate([[0], np.cumsum(counts)])
-        total = int(self._first_bin[-1])
+        self._bins = {
+            rank: bins[contig] for rank, contig in enumerate(sizes) if bins and contig in bins
+        }
+        # the first bin of every stretch, and the end of the last
+        self._firsts: dict[int, list[int]] = {}
+        total = 0
+        for rank, each in self._bins.items():
+            self._firsts[rank] = np.cumsum([total, *each.counts]).tolist()
+            total = self._firsts[rank][-1]
         self._count = np.zeros(total, np.int64)
         self._sum = np.zeros(total)
         self._minimum = np.full(total, np.nan, np.float32)
         self._maximum = np.full(total, np.nan, np.float32)
-        self._histogram = np.zeros(2 ** (32 - HISTOGRAM_SHIFT), np.int64)
-        self._limit = peaks
-        self._min_distance = min_distance
-        self._peaks = np.zeros(0, PEAK)
-        self._cells = NO_CELL
+        self._scored, self._total, self._extremes = 0, 0.0, (np.inf, -np.inf)
+        self._histogram = Histogram()
 
     def _consume(self, rank: int, start: int, block: np.ndarray) -> None:
         scored = ~np.isnan(block)
-        self._add_to_bins(rank, start, block, scored)
-        bits = block[scored].view(np.uint32)
-        self._histogram += np.bincount(bits >> HISTOGRAM_SHIFT, minlength=len(self._histogram))
-        self._add_cells(rank, start, np.where(scored, block, 0))
+        values = block[scored]
+        self._scored += len(values)
+        self._total += float(values.sum(dtype=np.float64))
+        low, high = self._extremes
+        self._extremes = float(values.min(initial=low)), float(values.max(initial=high))
+        if rank in self._bins:
+            self._add_to_bins(rank, start, block, scored)
+        self._histogram.add(values)
 
     def _add_to_bins(self, rank: int, start: int, block: np.ndarray, scored: np.ndarray) -> None:
-        width = int(self._widths[rank])
-        first_bin = start // width
-        last_bin = (start + len(block) - 1) // width
-        edges = np.maximum(np.arange(first_bin, last_bin + 1) * width - start, 0)
-        offset = int(self._first_bin[rank])
-        at = slice(offset + first_bin, offset + last_bin + 1)
-        self._count[at] += np.add.reduceat(scored, edges, dtype=np.int64)
-        self._sum[at] += np.add.reduceat(np.where(scored, block, 0), edges, dtype=np.float64)
-        self._minimum[at] = np.fmin(self._minimum[at], np.fmin.reduceat(block, edges))
-        self._maximum[at] = np.fmax(self._maximum[at], np.fmax.reduceat(block, edges))
-
-    def _add_cells(self, rank: int, start: int, scores: np.ndarray) -> None:
-        """Reduce the block to the strongest score of each cell and settle all but the last."""
-        width = self._min_distance
-        padded = np.zeros(-(-len(scores) // width) * width, np.float32)
-        padded[: len(scores)] = scores
-        cells = padded.reshape(-1, width)
-        strongest = np.abs(cells).argmax(axis=1)
-        candidates = np.zeros(len(cells), PEAK)
-        candidates["rank"] = rank
-        candidates["position"] = start + np.arange(len(cells)) * width + strongest
-        candidates["value"] = cells[np.arange(len(cells)), strongest]
-        self._settle(candidates)
-
-    def _settle(self, candidates: np.ndarray) -> None:
-        """Keep the cells that no close neighbour beats; the last waits for its right neighbour."""
-        # the first cell is settled already and is here as a left neighbour only
-        cells = np.concatenate([self._cells, candidates])
-        height = np.abs(cells["value"])
-        near = (np.diff(cells["rank"]) == 0) & (np.diff(cells["position"]) < self._min_distance)
-        beaten = height == 0
-        # of equal neighbours the first stays
-        beaten[1:] |= near & (height[:-1] >= height[1:])
-        beaten[:-1] |= near & (height[1:] > height[:-1])
-        self._peaks = np.concatenate([self._peaks, cells[1:-1][~beaten[1:-1]]])
-        if len(self._peaks) > 4 * self._limit:
-            self._peaks = self._strongest()
-        self._cells = cells[-2:]
-
-    def _strongest(self) -> np.ndarray:
-        peaks = self._peaks
-        order = np.lexsort((peaks["position"], peaks["rank"], -np.abs(peaks["value"])))
-        return peaks[order[: self._limit]]
+        stretches, width = self._bins[rank].stretches, self._bins[rank].width
+        stop = start + len(block)
+        touched = bisect_right(stretches, start, key=lambda stretch: stretch[1])
+        for (begin, end), first in zip(
+            stretches[touched:], self._firsts[rank][touched:], strict=False
+        ):
+            if begin >= stop:
+                break
+            low, high = max(begin, start), min(end, stop)
+            first_bin, last_bin = (low - begin) // width, (high - 1 - begin) // width
+            edges = np.maximum(begin + np.arange(first_bin, last_bin + 1) * width - low, 0)
+            at = slice(first + first_bin, first + last_bin + 1)
+            part, known = block[low - start : high - start], scored[low - start : high - start]
+            self._count[at] += np.add.reduceat(known, edges, dtype=np.int64)
+            filled = np.where(known, part, 0)
+            self._sum[at] += np.add.reduceat(filled, edges, dtype=np.float64)
+            self._minimum[at] = np.fmin(self._minimum[at], np.fmin.reduceat(part, edges))
+            self._maximum[at] = np.fmax(self._maximum[at], np.fmax.reduceat(part, edges))
 
     def result(self) -> Summary:
         """Return the summary of everything added; call it once, after the last `add`."""
         self._flush()
-        self._settle(NO_CELL)
-        contigs = list(self.sizes)
-        scored = int(self._count.sum())
+        contigs, scored = list(self.sizes), self._scored
         return Summary(
             scored=scored,
-            minimum=float(np.nanmin(self._minimum)) if scored else None,
-            maximum=float(np.nanmax(self._maximum)) if scored else None,
-            mean=float(self._sum.sum() / scored) if scored else None,
-            envelopes=tuple(self._envelope(rank, contig) for rank, contig in enumerate(contigs)),
+            minimum=self._extremes[0] if scored else None,
+            maximum=self._extremes[1] if scored else None,
+            mean=self._total / scored if scored else None,
+            envelopes=tuple(self._envelope(rank, contigs[rank]) for rank in self._bins),
             histogram=self._histogram_bins(),
-            peaks=tuple(
-                Peak(contigs[rank], position, value)
-                for rank, position, value in self._strongest().tolist()
-            ),
-            min_distance=self._min_distance,
         )
 
     def _envelope(self, rank: int, contig: str) -> Envelope:
-        at = slice(int(self._first_bin[rank]), int(self._first_bin[rank + 1]))
+        at = slice(self._firsts[rank][0], self._firsts[rank][-1])
         counts = self._count[at]
         mean = np.where(counts > 0, self._sum[at] / np.maximum(counts, 1), np.nan)
         return Envelope(
             contig=contig,
             length=self.sizes[contig],
-            bin_width=int(self._widths[rank]),
+            bins=self._bins[rank],
             scored=int(counts.sum()),
             minimum=_or_none(self._minimum[at]),
             maximum=_or_none(self._maximum[at]),
@@ -238,7 +192,8 @@ class TrackSummary(BlockConsumer):
         )
 
     def _histogram_bins(self) -> tuple[HistogramBin, ...]:
-        magnitudes = len(self._histogram) // 2
+        counts = self._histogram.coarse(HISTOGRAM_SHIFT)
+        magnitudes = len(counts) // 2
         patterns = np.arange(magnitudes + 1, dtype=np.uint32) << HISTOGRAM_SHIFT
         edges = np.fmin(patterns.view(np.float32), LARGEST)
         return tuple(
@@ -246,9 +201,9 @@ class TrackSummary(BlockConsumer):
                 negative=bool(i >= magnitudes),
                 low=float(edges[i % magnitudes]),
                 high=float(edges[i % magnitudes + 1]),
-                count=int(self._histogram[i]),
+                count=int(counts[i]),
             )
-            for i in np.flatnonzero(self._histogram).tolist()
+            for i in np.flatnonzero(counts).tolist()
         )
 
 

@@ -63,6 +63,31 @@ function shown(value) {
   return Number.isNaN(value) ? "not scored" : String(+value.toPrecision(4)).replace("-", "−");
 }
 
+const hasTargets = data.targets.some((spans) => spans.length);
+
+/* Whether the axis of a track is logarithmic: it is asked for, and no value is negative. */
+function isLogarithmic(track) {
+  return document.getElementById("logarithmic").checked && !track.letters
+    && !track.histogram.some((side) => side.negative && side.share.length);
+}
+
+/* The range in view in powers of ten; zeros have no place in it. */
+function decadesOf(values, from, to) {
+  const seen = values.start.map((start, i) => i).filter((i) => values.maximum[i] > 0
+    && values.start[i] < to && values.stop[i] > from);
+  if (!seen.length) return [-1, 1];
+  const high = Math.log10(Math.max(...seen.map((i) => values.maximum[i])));
+  const low = Math.log10(Math.min(...seen.map((i) => values.minimum[i] || values.maximum[i])));
+  return [Math.max(low, high - 12) - 0.1, high + 0.1];
+}
+
+/* A logarithmic axis, on whose lower end the bands stand that reach below it. */
+function logarithmic(values, from, to) {
+  const range = decadesOf(values, from, to);
+  values.minimum = values.minimum.map((value) => Math.max(value, 10 ** range[0]));
+  return { type: "log", range };
+}
+
 /* The largest range in view, zero included: letters and bands stand on it. */
 function rangeOf(values) {
   let low = 0, high = 0;
@@ -79,11 +104,7 @@ function rangeOf(values) {
 function ringTrace(place) {
   const near = data.peaks.map(([index, position], rank) => ({ index, position, rank }))
     .filter((p) => p.index === view.index && p.position >= view.low && p.position < view.high);
-  const height = near.map(({ position }) => {
-    const held = windows.find((w) => w.contig === view.index
-      && w.start <= position && position < w.stop);
-    return details[data.leading][held.at + position - held.start];
-  });
+  const height = near.map((p) => valueAt(view.index, data.leading, p.position));
   return {
     ...place, type: "scatter", mode: "markers", x: near.map((p) => p.position + 1), y: height,
     marker: { symbol: "circle-open", size: 7, color: color("--mark"), line: { width: 1.3 } },
@@ -108,6 +129,16 @@ function letterShapes(values, yref) {
   return shapes;
 }
 
+/* The target, which the objective counts, behind a panel. */
+function targetShapes(yref) {
+  return data.targets[view.index]
+    .filter(([start, stop]) => stop > view.low && start < view.high)
+    .map(([start, stop]) => ({
+      type: "rect", xref: "x", yref: `${yref} domain`, x0: start + 0.5, x1: stop + 0.5, y0: 0, y1: 1,
+      layer: "below", line: { width: 0.6, color: color("--faint") }, fillcolor: color("--grid"),
+    }));
+}
+
 /* Whether windows of single bases are worth drawing: bins are wider, and bases not too narrow. */
 function singleBasesSeen(level) {
   return level.width > 1 && view.high - view.low <= data.inView;
@@ -122,6 +153,9 @@ function addTrack(row, level, traces, layout, domain) {
   const to = Math.min(Math.ceil(view.high + span / 4), length);
   const fine = singleBasesSeen(level) ? windowsIn(view.index, from, to) : [];
   const values = valuesOf(view.index, row, level, from, to, fine);
+  const scale = isLogarithmic(track) ? logarithmic(values, view.low, view.high)
+    : { type: "linear", range: rangeOf(values) };
+  layout.shapes.push(...targetShapes(place.yaxis));
   const letters = track.letters && span <= LETTERS_IN_VIEW ? letterShapes(values, place.yaxis) : [];
   layout.shapes.push(...letters);
   if (values.start.some((start, i) => values.stop[i] - start > 1)) {
@@ -131,43 +165,52 @@ function addTrack(row, level, traces, layout, domain) {
   if (row === data.leading) traces.push(ringTrace(place));
   layout["yaxis" + suffix] = axis(track.unit, {
     domain, anchor: "x", nticks: 5, exponentformat: "power", fixedrange: true,
-    range: rangeOf(values), zeroline: true,
+    ...scale, zeroline: true,
   });
   layout.annotations.push(heading(track.title, tint, {
     xref: "paper", yref: "paper", x: 0, y: domain[1],
   }));
 }
 
-/* The whole contig, with what is in view marked; a drag here chooses a stretch. */
+/* All that was written of a contig, in words. */
+function wholeInWords(index) {
+  const { stretches, length } = data.contigs[index], [low, high] = extent(index);
+  if (low === 0 && high === length) return "whole contig";
+  return stretches.length > 1 ? "all regions" : "whole region";
+}
+
+/* All that was written of the contig, with what is in view marked; a drag here chooses a stretch. */
 function addStrip(traces, layout, domain) {
   const contig = data.contigs[view.index], count = data.tracks.length, tint = lineColor(data.leading);
   const level = contig.levels[contig.levels.length - 1];
-  const values = valuesOf(view.index, data.leading, level, 0, contig.length);
+  const [low, high] = extent(view.index), values = valuesOf(view.index, data.leading, level, low, high);
   const place = { xaxis: "x2", yaxis: `y${count + 1}` };
+  const scale = isLogarithmic(data.tracks[data.leading]) ? logarithmic(values, low, high) : {};
   traces.push(bandTrace(values, tint, place));
   layout.xaxis2 = {
-    domain: [0, 1], anchor: place.yaxis, range: [0.5, contig.length + 0.5], showgrid: false,
+    domain: [0, 1], anchor: place.yaxis, range: [low + 0.5, high + 0.5], showgrid: false,
     showticklabels: false, zeroline: false, showline: true, mirror: true,
     linecolor: color("--rule"),
   };
   layout[`yaxis${count + 1}`] = {
-    domain, anchor: "x2", fixedrange: true, showticklabels: false, showgrid: false,
+    ...scale, domain, anchor: "x2", fixedrange: true, ticks: "", showticklabels: false, showgrid: false,
     zeroline: false, showline: true, mirror: true, linecolor: color("--rule"),
   };
   layout.shapes.push({
-    type: "rect", xref: "x2", yref: `${place.yaxis} domain`, x0: view.low + 0.5,
-    x1: view.high + 0.5, y0: 0, y1: 1, line: { width: 1.2, color: color("--mark") },
-    fillcolor: color("--mark") + (view.high - view.low < contig.length ? "18" : "00"),
+    type: "rect", xref: "x2", yref: `${place.yaxis} domain`, x0: Math.max(view.low, low) + 0.5,
+    x1: Math.min(view.high, high) + 0.5, y0: 0, y1: 1, line: { width: 1.2, color: color("--mark") },
+    fillcolor: color("--mark") + (view.high - view.low < high - low ? "18" : "00"),
   });
   layout.annotations.push({
-    text: "whole contig", xref: "paper", yref: "paper", x: 0, y: (domain[0] + domain[1]) / 2,
+    text: wholeInWords(view.index), xref: "paper", yref: "paper", x: 0, y: (domain[0] + domain[1]) / 2,
     xanchor: "right", xshift: -8, showarrow: false, font: { size: 11, color: color("--quiet") },
   });
 }
 
 function drawOverview() {
   const contig = data.contigs[view.index], count = data.tracks.length;
-  const height = TOP + STRIP + count * (SPACE + PANEL) + BOTTOM;
+  const lane = hasGenes ? SPACE + LANE : 0;
+  const height = TOP + STRIP + count * (SPACE + PANEL) + lane + BOTTOM;
   const inner = height - TOP - BOTTOM, layout = baseLayout("overview", height), traces = [];
   layout.margin = { ...layout.margin, t: TOP, b: BOTTOM };
   const level = levelFor(contig, view.low, view.high);
@@ -176,10 +219,11 @@ function drawOverview() {
     addTrack(row, level, traces, layout, [Math.max(top - PANEL, 0) / inner, top / inner]);
   });
   addStrip(traces, layout, [(inner - STRIP) / inner, 1]);
+  if (hasGenes) addGenes(traces, layout, count + 2, [0, LANE / inner]);
   layout.xaxis = axis("Position (bp, 1-based)", {
-    anchor: "y" + (count > 1 ? count : ""), range: [view.low + 0.5, view.high + 0.5],
+    anchor: "y" + (hasGenes ? count + 2 : count > 1 ? count : ""), range: [view.low + 0.5, view.high + 0.5],
     tickformat: ",", hoverformat: ",d", showspikes: true, spikemode: "across", spikedash: "dot",
-    spikethickness: 1, spikecolor: color("--quiet"), spikesnap: "hovered data",
+    ...(view.high - view.low < 12 ? { dtick: 1 } : {}), spikethickness: 1, spikecolor: color("--quiet"), spikesnap: "hovered data",
   });
   Plotly.react("overview", traces, layout, overviewOptions);
   tell(contig, level);
@@ -190,7 +234,8 @@ function tell(contig, level) {
   const finest = contig.levels[0].width;
   const seen = singleBasesSeen(level) ? windowsIn(view.index, view.low, view.high) : [];
   const bins = `In view: bins of ${digits.format(level.width)} bases`;
-  const text = [`${digits.format(contig.length)} bases, ${digits.format(contig.scored)} scored.`];
+  const bases = contig.length === 1 ? "base" : "bases";
+  const text = [`${digits.format(contig.length)} ${bases}, ${digits.format(contig.scored)} scored.`];
   if (level.width === 1) {
     text.push("In view: one value per base.");
   } else if (seen.some((w) => w.start <= view.low && w.stop >= view.high)) {
@@ -203,14 +248,30 @@ function tell(contig, level) {
   } else {
     text.push(`${bins}; this page holds no finer ones here.`);
   }
-  text.push(finest === 1 ? "Every base of this contig is in this page."
+  text.push(finest === 1 ? "Every value of this contig is in this page."
     : `Base resolution ends ${digits.format(data.around)} bases from the listed positions: `
       + `elsewhere the finest bins are of ${digits.format(finest)} bases. The track files hold `
       + "every base.");
   document.getElementById("resolution").textContent = text.join(" ");
-  document.getElementById("contig").value = String(view.index);
+  const whole = wholeInWords(view.index);
+  document.getElementById("whole").textContent = whole[0].toUpperCase() + whole.slice(1);
+  const which = contig.stretches.length > 1 ? contig.stretches.findIndex(([start, stop]) => (
+    start <= view.low && view.high <= stop)) : -1;
+  document.getElementById("contig").value = which < 0 ? view.index : `${view.index}.${which}`;
   document.getElementById("region").value = `${contig.name}:`
     + `${digits.format(Math.floor(view.low) + 1)}-${digits.format(Math.ceil(view.high))}`;
+  linkElsewhere(`${contig.name}:${Math.floor(view.low) + 1}-${Math.ceil(view.high)}`);
+}
+
+/* IGV desktop listens on a port of this machine; UCSC has to know the assembly. */
+function linkElsewhere(region) {
+  const place = encodeURIComponent(region), ucsc = document.getElementById("ucsc");
+  document.getElementById("igv").href = `http://localhost:60151/goto?locus=${place}`;
+  ucsc.hidden = !data.assembly;
+  if (data.assembly) {
+    ucsc.href = "https://genome.ucsc.edu/cgi-bin/hgTracks"
+      + `?db=${encodeURIComponent(data.assembly)}&position=${place}`;
+  }
 }
 
 /* Show a stretch, at least a few bases of it and within the contig. */
@@ -223,5 +284,5 @@ function show(index, low, high) {
 }
 
 function showWhole(index) {
-  show(index, 0, data.contigs[index].length);
+  show(index, ...extent(index));
 }

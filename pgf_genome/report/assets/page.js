@@ -1,14 +1,16 @@
 /* Drawing everything once, and then whenever something asks for it. */
 function draw() {
   if (data.contigs.length) drawOverview();
-  if (data.tracks.length) drawDistribution();
+  if (distributed.length) drawDistribution();
   if (data.influence.length) drawInfluence();
 }
 
-/* What the region field says: a contig, NAME:START-STOP, START-STOP or a position; 1-based. */
+/* What the region field says: a contig, a gene, NAME:START-STOP, START-STOP or a position; 1-based. */
 function regionOf(text) {
   const named = data.contigs.findIndex((contig) => contig.name === text.trim());
-  if (named >= 0) return [named, 0, data.contigs[named].length];
+  if (named >= 0) return [named, ...extent(named)];
+  const gene = geneNamed(text);
+  if (gene) return gene;
   const match = /^\s*(?:(.*):)?\s*([\d,]+)\s*(?:[-–]\s*([\d,]+)\s*)?$/.exec(text);
   if (!match) return null;
   const index = match[1] === undefined ? view.index
@@ -30,7 +32,26 @@ function watchRegion() {
     else region.reportValidity();
   });
   document.getElementById("contig").addEventListener("change", (event) => {
-    showWhole(Number(event.target.value));
+    const [index, which] = event.target.value.split(".").map(Number);
+    if (which === undefined) showWhole(index);
+    else show(index, ...data.contigs[index].stretches[which]);
+  });
+}
+
+/* A region in the address, after #, is where the page opens: REPORT.html#chr1:1-200. */
+function goToAddress() {
+  const found = regionOf(decodeURIComponent(location.hash.slice(1)));
+  if (found && found[2] > found[1]) show(...found);
+}
+
+function watchCopy() {
+  const button = document.getElementById("copy"), region = document.getElementById("region");
+  const said = button.textContent;
+  button.addEventListener("click", async () => {
+    region.select();
+    await navigator.clipboard.writeText(region.value).catch(() => document.execCommand("copy"));
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = said; }, 1500);
   });
 }
 
@@ -42,6 +63,7 @@ function watchZoom() {
   document.getElementById("nearer").addEventListener("click", () => zoom(1 / 3));
   document.getElementById("farther").addEventListener("click", () => zoom(3));
   document.getElementById("whole").addEventListener("click", () => showWhole(view.index));
+  document.getElementById("logarithmic").addEventListener("change", drawOverview);
   const plot = document.getElementById("overview");
   plot.on("plotly_doubleclick", () => showWhole(view.index));
   plot.on("plotly_relayout", (change) => {
@@ -52,11 +74,15 @@ function watchZoom() {
   });
 }
 
-if (data.contigs.length) view.high = data.contigs[0].length;
+if (data.contigs.length) [view.low, view.high] = data.contigs[0].stretches[0];
+if (data.contigs.length) document.getElementById("logarithmic").checked = hasTargets;
 keepDrawn(draw);
 if (data.contigs.length) {
   watchRegion();
+  watchCopy();
   watchZoom();
+  addEventListener("hashchange", goToAddress);
+  goToAddress();
 }
 const peaksTable = document.getElementById("peaks");
 if (peaksTable) watchTable(peaksTable);

@@ -14,15 +14,20 @@ function histogram(side, tint, suffix) {
   };
 }
 
+/* Tracks with values other than zero, with their rows in the overview. */
+const distributed = data.tracks.map((track, row) => ({ ...track, row }))
+  .filter((track) => track.histogram.some((side) => side.share.length));
+
 function drawDistribution() {
-  const columns = Math.min(data.tracks.length, roomFor(document.getElementById("distribution")) < 800 ? 2 : 3);
-  const rows = Math.ceil(data.tracks.length / columns);
+  const most = roomFor(document.getElementById("distribution")) < 800 ? 2 : 3;
+  const columns = Math.min(distributed.length, most);
+  const rows = Math.ceil(distributed.length / columns);
   const layout = baseLayout("distribution", 200 * rows + 72);
   layout.hovermode = "closest";
   layout.grid = { rows, columns, pattern: "independent", xgap: 0.16, ygap: 0.5 };
   const traces = [];
-  data.tracks.forEach((track, i) => {
-    const suffix = i ? i + 1 : "", tint = lineColor(i);
+  distributed.forEach((track, i) => {
+    const suffix = i ? i + 1 : "", tint = lineColor(track.row);
     const decades = track.range[1] - track.range[0];
     const sides = track.histogram.filter((side) => side.share.length);
     traces.push(...sides.map((side) => histogram(side, tint, suffix)));
@@ -68,5 +73,15 @@ function drawInfluence() {
       type: "log", exponentformat: "power", dtick: 1, fixedrange: true,
     }),
   });
+  if (data.inside !== null) {
+    layout.shapes.push({
+      type: "line", xref: "paper", x0: 0, x1: 1, y0: data.inside, y1: data.inside,
+      line: { width: 1.2, dash: "dash", color: color("--mark") },
+    });
+    layout.annotations.push({
+      text: "mean inside the target", xref: "paper", x: 1, xanchor: "right", yanchor: "bottom",
+      y: Math.log10(data.inside), showarrow: false, font: { size: 11, color: color("--mark") },
+    });
+  }
   Plotly.react("influence", traces, layout, plainOptions);
 }
