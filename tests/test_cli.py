@@ -105,10 +105,11 @@ def test_every_output_named_in_help_is_written(command, attribute):
             expected |= {file, f"{file}{companion}"}
     done = attribute({"a": letters(90)})
     assert names() == expected
-    assert len(promised) == 5
+    assert len(promised) == 6
     assert done.out == ""
-    assert len(done.err.splitlines()) == 1
-    assert "90 bases, strand both" in done.err
+    values, run = done.err.splitlines()
+    assert "sensitivity: half of the values are below" in values
+    assert "90 bases, strand both" in run
 
 
 def test_default_prefix_is_the_stem_of_the_fasta_in_the_current_folder(attribute, tmp_path):
@@ -116,7 +117,8 @@ def test_default_prefix_is_the_stem_of_the_fasta_in_the_current_folder(attribute
     (tmp_path / "data" / "chr1.v2.fa").write_text(f">a\n{letters(50)}\n")
     attribute("data/chr1.v2.fa", "--no-report", "--format", "bigwig", out=None)
     assert names() == {
-        "data", "chr1.v2.chrom.sizes", "chr1.v2.run.json", *(f"chr1.v2.{t}.bw" for t in TRACKS)
+        "data", *(f"chr1.v2.{end}" for end in ("chrom.sizes", "peaks.bed", "run.json")),
+        *(f"chr1.v2.{t}.bw" for t in TRACKS),
     }  # fmt: skip
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["chr1.v2.fa"]
 
@@ -211,6 +213,8 @@ def test_track_line_is_the_first_line(attribute):
 )
 def test_formats_and_tracks_asked_for_and_no_others(attribute, arguments, kinds):
     attribute({"a": letters(60)}, "--no-report", *arguments)
+    if kinds & {"sensitivity.bw", "sensitivity.bedgraph"}:  # which rank positions
+        kinds = {*kinds, "peaks.bed"}
     assert names() == {"in.fa", *(f"out.{kind}" for kind in {*kinds, "chrom.sizes", "run.json"})}
 
 

@@ -384,7 +384,7 @@ def test_verbose_tells_what_is_read_planned_and_written(command, tmp_path):
     )
     for words in expected:
         assert words in said
-    assert len(command(*call).err.splitlines()) == 1
+    assert len(command(*call).err.splitlines()) == 2  # values, and the run
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -85,7 +85,7 @@ def test_merged_tracks_are_byte_for_byte_those_of_one_run(genome, tmp_path, grou
     same = ("title", "version", "model", "objective", "strand", "tile_length", "context")
     for key in (*same, "conventions", "contigs"):
         assert merged[key] == single[key]
-    own = {"region", "bed", "contig", "track_line", "tsv", "report", "gff", "max_memory"}
+    own = set(single["varying"]) - {"formats", "compress"}
     arguments = {key: single["arguments"][key] for key in single["arguments"].keys() - own}
     assert merged["arguments"] == arguments
     assert sum(part["contigs"] for part in merged["parts"]) == 4

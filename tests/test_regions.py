@@ -134,7 +134,7 @@ def test_equal_runs_write_equal_bytes_and_a_run_without_arrays_removes_them(
     with zipfile.ZipFile(path) as archive:
         assert {each.date_time[0] for each in archive.infolist()} == {1980}
     assert sorted(each.name for each in tmp_path.glob("x.*")) == [
-        "x.chrom.sizes", "x.npz", "x.run.json",
+        "x.chrom.sizes", "x.npz", "x.peaks.bed", "x.run.json",
     ]  # fmt: skip
     again("x", formats="bigwig")
     assert not path.exists()

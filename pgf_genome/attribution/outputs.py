@@ -31,7 +31,7 @@ from pgf_genome.process import peak_memory
 from pgf_genome.report import Gathered, Gathering, write_report
 from pgf_genome.report.heatmap import Substituted, write_heat_maps
 from pgf_genome.report.peaks import letters
-from pgf_genome.report.quantiles import SHUFFLED, quantiles_in_words
+from pgf_genome.report.quantiles import SHUFFLED
 from pgf_genome.report.tables import write_tables
 from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
 from pgf_genome.runs.run import Run
@@ -71,7 +71,6 @@ def write_outputs(
         for track, groups in gathered.quantiles.items()
     }
     record = replace(record, quantiles=quantiles)
-    log.info("%s", quantiles_in_words(record, gathered.leading))
     if record.gap is not None:
         log.info("%s", record.gap)
     if error is not None:

@@ -59,11 +59,12 @@ def attribute(method: str, steps: int, **options: Any) -> None:
       PREFIX.chrom.sizes                   names and lengths
       PREFIX.report.html                   overview, distribution, strongest positions
       PREFIX.peaks.bed                     the strongest sites, as narrowPeak
-      PREFIX.genes.tsv                     with --gff: values on every gene, beside windows like it
       PREFIX.run.json                      versions, digests, objective values, conventions
 
-    With --bin N also PREFIX.<track>.binN.mean and .max, in the same formats. With --format npz also
-    PREFIX.npz: sequences and hypothetical contributions of the regions, (n, 4, w).
+    With --gff also PREFIX.genes.tsv: values on every gene, beside windows of its length and
+    composition. With --bin N also PREFIX.<track>.binN.mean and .max, in the same formats. With
+    --format npz also PREFIX.npz: sequences and hypothetical contributions of the regions,
+    (n, 4, w).
     """
     if method == "ig":
         method = IntegratedGradients(whole_number(steps, "steps", 1)).name

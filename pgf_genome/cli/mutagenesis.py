@@ -59,10 +59,11 @@ def mutagenesis(command: click.Context, near: int | None, **options: Any) -> Non
       PREFIX.heatmap.html, .heatmap.N.svg  regions of up to 2,000 bases, with their sequence
       PREFIX.report.html                   overview, distribution, strongest positions
       PREFIX.peaks.bed                     the strongest sites, as narrowPeak
-      PREFIX.genes.tsv                     with --gff: values on every gene, beside windows like it
       PREFIX.run.json                      versions, digests, conventions, the error of --near
 
-    With --format npz also PREFIX.npz: sequences and hypothetical contributions of the regions.
+    With --gff also PREFIX.genes.tsv: values on every gene, beside windows of its length and
+    composition. With --format npz also PREFIX.npz: sequences and hypothetical contributions of the
+    regions.
     """
     chosen = command.get_parameter_source("near") is not ParameterSource.DEFAULT
 

@@ -222,6 +222,8 @@ def run(
     from pgf_genome.attribution import run
     from pgf_genome.checkpoints.load import load_model
     from pgf_genome.cli.progress import Progress
+    from pgf_genome.report.quantiles import quantiles_in_words
+    from pgf_genome.runs.run import leading
 
     torch.set_num_threads(threads)
     loaded = load_model(model, device, dtype, n_as_pad=n_as_pad)
@@ -232,9 +234,11 @@ def run(
         return
     with Progress() as progress:
         done = run.attribute(fasta, loaded, given.prefix, progress, **vars(chosen))
+    log = logging.getLogger("pgf_genome")
+    log.info("%s", quantiles_in_words(done.record, leading(done.tracks)))
     bases, speed = done.record.bases, done.record.performance
     in_rows, read = f"{bases.written:,} bases", f"{bases.read:,} bases"
-    logging.getLogger("pgf_genome").info(
+    log.info(
         "%s, strand %s, %.1f s, %.2f kbp/s of strand, peak memory %d MiB; %d files: %s.*",
         in_rows if in_rows == read else f"{in_rows} written of {read} read",
         done.record.strand,

@@ -238,7 +238,7 @@ def _compare_contigs(
     if others and without:
         log.warning(
             "%s: %d of its contigs (%s) are not in the genome, and it has nothing on %d contigs of "
-            "the genome (%s); if these are the same, name them alike by `chrom_alias`",
+            "the genome (%s); if these are the same, give a table of their names (chrom_alias)",
             *(path, len(others), _some(others), len(without), _some(without)),
         )
 

@@ -12,6 +12,9 @@ from pgf_genome.sequence.families import Families
 from pgf_genome.sequence.gff import NAMELESS, Feature
 from pgf_genome.sequence.overlaps import Overlaps, between, by_contig
 
+# What the IDs of features without a name begin with: ours, and NCBI's.
+_MADE_UP = (NAMELESS, "id-")
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -148,7 +151,7 @@ class Collected:
         found: dict[str, list[Parts]] = {}
         for (contig, top, kind), spans in joined.items():
             name = families.name(contig, top)
-            name = kind if name.startswith(NAMELESS) else name
+            name = kind if name.startswith(_MADE_UP) else name
             strand, is_genic = kinds[contig, top, kind]
             parts = Parts(name, kind, strand, _union(spans), top, is_genic)
             found.setdefault(contig, []).append(parts)
