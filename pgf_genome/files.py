@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -41,11 +42,34 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     part = part_path(path)
     try:
         with naming(path):
+            # whatever a killed run, or another user with a link, has left there
+            part.unlink(missing_ok=True)
             yield part
-            os.replace(part, path)
+            publish(part, path)
     except BaseException:
         discard(part)
         raise
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(part: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Give a complete file its final name, after it has reached the disk."""
+    sync(part)
+    os.replace(part, path)
+
+
+def sync(path: str | os.PathLike[str]) -> None:
+    """Wait until a file, or the names in a folder, have reached the disk."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def discard(path: Path) -> None:

@@ -6,7 +6,11 @@ import ctypes
 import os
 import re
 import resource
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # from malloc.h of glibc
@@ -48,3 +52,30 @@ def peak_memory() -> int:
             return int(high_water[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def stops_when_asked() -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether a signal has asked this process to stop.
+
+    In the block, SIGINT, SIGTERM and SIGHUP interrupt nothing when they first come, so that a piece
+    of work can be finished and saved. The second one interrupts as usual. Signals that are ignored
+    stay so, and outside the main thread nothing changes.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

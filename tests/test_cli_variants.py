@@ -30,7 +30,7 @@ def given(tmp_path, monkeypatch):
     def run(*options: str) -> tuple[tuple, bytes]:
         seen = []
 
-        def scorer(model, genome, scoring, threads):
+        def scorer(model, genome, scoring, threads, kept):
             seen.append((scoring, threads))
             return by_position(genome)
 

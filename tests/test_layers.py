@@ -34,7 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "torch_modes",
         }
     ),
-    frozenset({"pages", "scan", "sequence", "tracks"}),
+    frozenset({"pages", "scan", "sequence", "tracks", "workspace"}),
     frozenset({"mamba", "runs"}),
     frozenset({"checkpoints", "engine"}),
     frozenset({"effects", "inspection", "memory", "pretrain"}),
@@ -50,11 +50,12 @@ UNITS = frozenset.union(*LAYERS)
 # engine no FASTA and no run, the report knows runs and no model.
 HIDDEN = {
     "scan": UNITS - {"compiled"},
-    "mamba": {"files", "pages", "sequence", "tracks"},
-    "checkpoints": {"pages", "scan", "sequence", "tracks"},
-    "engine": {"pages", "runs", "sequence", "tracks"},
+    "mamba": {"files", "pages", "sequence", "tracks", "workspace"},
+    "checkpoints": {"pages", "scan", "sequence", "tracks", "workspace"},
+    "engine": {"pages", "runs", "sequence", "tracks", "workspace"},
     "runs": {"scan"},
-    "report": UNITS - {"errors", "files", "intervals", "pages", "runs", "sequence", "tracks"},
+    "report": UNITS
+    - {"errors", "files", "intervals", "pages", "runs", "sequence", "tracks", "workspace"},
 }
 
 # What is visible all the same: the alphabet is what connects tokens and sequences.

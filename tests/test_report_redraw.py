@@ -104,7 +104,10 @@ def test_path_of_the_sequence_is_not_told_to_readers_of_the_page(run) -> None:
         (lambda p: Path(f"{p}.run.json").write_text("{"), "not the run.json of a finished run"),
         (lambda p: Path(f"{p}.run.json").write_text("[]"), "not the run.json of a finished run"),
         (lambda p: [f.unlink() for f in p.parent.glob("x.surprisal.*")], "surprisal.bw: not found"),
-        (lambda p: Path(f"{p}.surprisal.bw").write_bytes(b"?"), "surprisal.bw: cannot be read"),
+        (
+            lambda p: Path(f"{p}.surprisal.bw").write_bytes(b"?"),
+            "surprisal.bw: not what the run has",
+        ),
     ],
 )
 def test_missing_or_damaged_file_is_one_line(command, run, spoil, message) -> None:

@@ -156,7 +156,7 @@ def test_damaged_scores_are_noticed(tmp_path, fasta, model, monkeypatch):
                 file.write(b"\xff\xff\xff")
 
     monkeypatch.setattr(RecordFile, "write", damage_score)
-    with pytest.raises(IntegrityError, match=r"record 3 .* `restart`"):
+    with pytest.raises(IntegrityError, match=r"record 3 .* check the disk, then run again"):
         pgf.attribute(fasta, model, tmp_path / "x", **options(fasta))
 
 

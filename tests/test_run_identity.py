@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -134,10 +136,11 @@ def test_a_new_run_removes_what_an_earlier_one_left_and_says_so(tmp_path, model,
     assert "removed of an earlier run under this prefix: x.surprisal.bedgraph.gz" in caplog.text
 
 
-def test_no_run_json_lies_beside_the_files_of_another_run(tmp_path, model, monkeypatch):
+def test_an_earlier_run_stays_whole_until_the_new_one_is(tmp_path, model, monkeypatch):
     """The new run is killed while it writes its tracks, and then goes on."""
     both = {"tracks": ("contribution", "surprisal")}
     pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", **(OPTIONS | both))
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("x.*")}
     with monkeypatch.context() as patch:
         patch.setattr(
             "pgf_genome.attribution.outputs.write_chrom_sizes",
@@ -145,7 +148,8 @@ def test_no_run_json_lies_beside_the_files_of_another_run(tmp_path, model, monke
         )
         with pytest.raises(KilledError):
             pgf.attribute(fasta_of(tmp_path, seed=4), model, tmp_path / "x", **OPTIONS)
-    assert not (tmp_path / "x.run.json").exists()
+    after = {path.name: path.read_bytes() for path in tmp_path.glob("x.*") if path.is_file()}
+    assert after == before
     pgf.attribute(fasta_of(tmp_path, seed=4), model, tmp_path / "x", **OPTIONS)
     assert json.loads((tmp_path / "x.run.json").read_text())["fasta"]["name"] == "4.fa"
     assert not (tmp_path / "x.surprisal.bw").exists()
@@ -166,20 +170,30 @@ def test_only_outputs_of_this_program_are_removed(tmp_path, model):
     assert not any((tmp_path / name).exists() for name in stale)
 
 
-def test_files_of_a_run_that_was_killed_while_it_wrote_are_removed(tmp_path, model, monkeypatch):
-    three = OPTIONS | {"tracks": ("sensitivity", "contribution", "surprisal")}
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "pgf_genome.attribution.outputs.write_chrom_sizes",
-            lambda *_: (_ for _ in ()).throw(KilledError()),
-        )
-        with pytest.raises(KilledError):
-            pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", objective="entropy", **three)
-    assert (tmp_path / "x.surprisal.bw").exists()
-    done = pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", **OPTIONS)
-    there = {path.name for path in tmp_path.glob("x.*")}
-    written = {path.name for path in done.files.values()}
-    assert there == written | {"x.contribution.bedgraph.gz.tbi"}
+def test_no_run_json_lies_beside_files_of_two_runs(tmp_path, model, monkeypatch):
+    """The new run is killed at every step of putting its files in their places."""
+    first = pgf.attribute(fasta_of(tmp_path), model, tmp_path / "x", **OPTIONS)
+    known = {path.name: path.read_bytes() for path in first.files.values()}
+    other = fasta_of(tmp_path, seed=4)
+    record, steps, replace = first.files["run"], 0, os.replace
+    while record.exists() and json.loads(record.read_text())["fasta"]["name"] == "3.fa":
+        left = steps = steps + 1
+
+        def killed(source, target, **more):
+            nonlocal left
+            if Path(target).parent == tmp_path:
+                left -= 1
+                if not left:
+                    raise KilledError
+            replace(source, target, **more)
+
+        with monkeypatch.context() as patch, suppress(KilledError):
+            patch.setattr(os, "replace", killed)
+            pgf.attribute(other, model, tmp_path / "x", **OPTIONS)
+        if record.exists() and json.loads(record.read_text())["fasta"]["name"] == "3.fa":
+            assert all((tmp_path / name).read_bytes() == data for name, data in known.items())
+    pgf.attribute(other, model, tmp_path / "x", **OPTIONS)
+    assert pgf.open_run(tmp_path / "x").record.fasta.name == "4.fa"
 
 
 def test_a_run_killed_while_it_derives_its_tracks_sweeps_nothing_again(

@@ -43,7 +43,7 @@ def brute_force(model):
     def both(text: str) -> float:
         return (likelihood(text) + likelihood(text[::-1].translate(pair))) / 2
 
-    def of_genome(genome: Genome):
+    def of_genome(genome: Genome, kept: Path | None = None):
         def score(contig: str, variants: Sequence[Variant], report=None) -> Iterable[float]:
             whole = CONTIGS[contig].upper()
             for position, ref, alt in variants:
@@ -94,16 +94,16 @@ def test_the_counts_are_told_and_written(fasta):
 @pytest.mark.parametrize("near", [None, 50])
 def test_the_engine_gives_the_effects_of_the_changed_sequences(fasta, tiny_model, near):
     vcf = records("2:3 c a", "1:3 G A,T,GTT", "1:5 TGC AAA", "1:1 ACG A", "1:30 g C", "2:9 A ACC")
-    found, _ = scored(fasta, vcf, scorer=lambda g: scorer(tiny_model, g, Scoring(near)))
+    found, _ = scored(fasta, vcf, scorer=lambda g, _: scorer(tiny_model, g, Scoring(near)))
     expected, _ = scored(fasta, vcf, scorer=brute_force(tiny_model))
     assert infos(found) == infos(expected)
 
 
 def test_variants_of_a_contig_may_take_several_passes(fasta, tiny_model, monkeypatch):
     vcf = records("2:3 c a", "1:3 G A,T,GTT", "1:30 g C", "1:1 ACG A", "2:9 A ACC", "1:5 TGC AAA")
-    expected, _ = scored(fasta, vcf, scorer=lambda g: scorer(tiny_model, g, Scoring(8)))
+    expected, _ = scored(fasta, vcf, scorer=lambda g, _: scorer(tiny_model, g, Scoring(8)))
     monkeypatch.setattr("pgf_genome.effects.scorer.AT_ONCE", 2)
-    found, _ = scored(fasta, vcf, scorer=lambda g: scorer(tiny_model, g, Scoring(8)))
+    found, _ = scored(fasta, vcf, scorer=lambda g, _: scorer(tiny_model, g, Scoring(8)))
     assert infos(found) == infos(expected)
 
 
@@ -114,7 +114,7 @@ def test_progress_goes_on_within_a_contig_and_ends_with_all_variants(fasta, tiny
     (fasta.parent / "in.vcf").write_text(vcf)
     files = Files(str(fasta.parent / "in.vcf"), str(fasta.parent / "o.vcf"))
     score_vcf(
-        fasta, files, lambda g: scorer(tiny_model, g, Scoring(near)), MEANING,
+        fasta, files, lambda g, _: scorer(tiny_model, g, Scoring(near)), MEANING,
         lambda done, total: seen.append((done, total)),
     )  # fmt: skip
     done, totals = zip(*seen, strict=True)
@@ -127,7 +127,7 @@ def test_progress_goes_on_within_a_contig_and_ends_with_all_variants(fasta, tiny
 def test_a_scorer_is_given_the_variants_of_a_contig_together(fasta):
     seen = []
 
-    def scorer(genome: Genome):
+    def scorer(genome: Genome, kept: Path):
         def score(contig, variants, report):
             seen.append((contig, list(variants), variants[1:], variants[-1]))
             return [v.position for v in variants]
@@ -208,7 +208,9 @@ def test_an_effect_that_is_not_finite_is_an_error(fasta, value):
     values = iter([1.0, value, 2.0])
     with pytest.raises(IntegrityError, match="1:5 T>C: the effect is not a finite number"):
         scored(
-            fasta, records("1:3 G A", "1:5 T C", "1:9 A C"), scorer=lambda g: lambda *given: values
+            fasta,
+            records("1:3 G A", "1:5 T C", "1:9 A C"),
+            scorer=lambda *_: lambda *given: values,
         )
     assert not (fasta.parent / "o.vcf").exists()
 
@@ -216,7 +218,7 @@ def test_an_effect_that_is_not_finite_is_an_error(fasta, value):
 def test_a_vcf_that_changes_during_the_run_is_an_error(fasta):
     for other in (records("1:3 G A"), records(*["1:3 G A"] * 3)):
 
-        def scorer(genome: Genome, other: str = other):
+        def scorer(genome: Genome, kept: Path, other: str = other):
             def score(contig, variants, report):
                 (fasta.parent / "in.vcf").write_text(other)
                 return [1.0] * len(variants)

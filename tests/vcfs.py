@@ -24,7 +24,7 @@ def genome_file(folder: Path) -> Path:
     return path
 
 
-def by_position(genome: Genome):
+def by_position(genome: Genome, kept: Path | None = None):
     """A scorer that needs no model: 1-based position and lengths of the alleles."""
     return lambda contig, variants, report: (v.position + 1 + len(v.alt) / 10 for v in variants)
 

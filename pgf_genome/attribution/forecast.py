@@ -76,6 +76,8 @@ class Forecast:
         Expected peak of resident memory, whatever the length of the contigs.
     scratch_bytes : int
         Most scratch in use at once; linear in the length.
+    scratch_folder : str
+        Where it will lie until the run is done.
     seconds : float
         Expected time on ``device``.
     device : str
@@ -86,6 +88,7 @@ class Forecast:
     layout: dict[str, int]
     memory_bytes: int
     scratch_bytes: int
+    scratch_folder: str
     seconds: float
     device: str
 
@@ -105,6 +108,7 @@ class Forecast:
             (f"# {name}", how),
             ("# memory", f"{memory:,.0f} MiB, whatever the length of the contigs"),
             ("# scratch disk", f"{scratch:,.1f} MiB, linear in the length"),
+            ("# scratch folder", f"{self.scratch_folder}, removed when the run is done"),
             ("# time", f"{self.seconds:,.0f} s on {self.device}, about"),
         ]
         return "\n".join("\t".join(map(str, line)) for line in lines)

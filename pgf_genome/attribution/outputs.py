@@ -26,6 +26,7 @@ from pgf_genome.attribution.segment import Result, Results
 from pgf_genome.attribution.selection import objective_name, objective_text
 from pgf_genome.attribution.shuffled import shuffled_quantiles
 from pgf_genome.attribution.table import write_table
+from pgf_genome.files import sha256_of
 from pgf_genome.intervals import Interval
 from pgf_genome.process import peak_memory
 from pgf_genome.report import Gathered, Gathering, write_report
@@ -35,7 +36,7 @@ from pgf_genome.report.quantiles import SHUFFLED
 from pgf_genome.report.tables import write_tables
 from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
 from pgf_genome.runs.run import Run
-from pgf_genome.runs.storing import record_path, remove_left_over, withdraw, write_record
+from pgf_genome.runs.storing import published, record_path, write_record
 from pgf_genome.sequence.parts import Places
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 from pgf_genome.tracks.cutting import cut
@@ -53,14 +54,25 @@ def write_outputs(
     fasta: str,
     started: float,
 ) -> Run:
-    """Write all outputs of a run; no file appears under its name before it is whole.
+    """Write all outputs of a run, which take the places of those of an earlier run together.
 
-    The run.json of an earlier run of the same prefix is removed first and ours is written last, so
-    that no run.json ever lies beside files of another run. Files of the earlier run that this one
-    does not replace are removed.
+    Files of the earlier run that this one does not replace are removed.
     """
-    withdraw(prefix)
+    with published(prefix, TRACKS) as new:
+        record = _write_files(plan, results, new, fasta, started)
+    return Run(prefix, record)
+
+
+def _write_files(
+    plan: Prepared,
+    results: Results,
+    prefix: Path,
+    fasta: str,
+    started: float,
+) -> Record:
+    """Write the outputs under a prefix, the record last."""
     files, gathered = _write_tracks(plan, results, prefix)
+    checksums = {kind: sha256_of(path) for kind, path in files.items()}
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
     error = effect_error(plan)
@@ -104,10 +116,11 @@ def write_outputs(
         files |= _heat_maps(plan, results, prefix, record)
     files["run"] = record_path(prefix)
     names = {kind: path.name for kind, path in files.items()}
-    record = replace(record, performance=_performance(plan, started), files=names)
-    remove_left_over(prefix, files.values(), TRACKS)
+    record = replace(
+        record, performance=_performance(plan, started), files=names, checksums=checksums
+    )
     write_record(prefix, record)
-    return Run(prefix, record)
+    return record
 
 
 def _heat_maps(

@@ -11,6 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgf_genome.files import discard
+
+# What is kept of every segment, and of the run.
+KEPT = ("tracks", "objective", "halos", "completeness", "threads")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -41,3 +46,9 @@ class Place:
     def path(self, name: str) -> Path:
         """A file of the run."""
         return self.folder / name
+
+    def forget(self) -> None:
+        """Remove what is there of the segment in work."""
+        for path in self.folder.iterdir():
+            if path.name not in KEPT:
+                discard(path)

@@ -17,8 +17,8 @@ from pgf_genome.attribution.methods import runs_again
 from pgf_genome.attribution.options import Arguments, Options
 from pgf_genome.attribution.outputs import write_outputs
 from pgf_genome.attribution.prepare import Prepared, check_disk, prepared
+from pgf_genome.attribution.resumption import resumed
 from pgf_genome.attribution.segment import run_segments
-from pgf_genome.attribution.workspace import resumed, workspace
 from pgf_genome.checkpoints.load import load_model
 from pgf_genome.engine.arrays import adjoint
 from pgf_genome.engine.layout import Layout
@@ -30,6 +30,7 @@ from pgf_genome.mamba.model import LanguageModel
 from pgf_genome.runs.run import Run
 from pgf_genome.signature import takes
 from pgf_genome.torch_modes import in_ordinary_modes
+from pgf_genome.workspace import work_folder, workspace
 
 FEW = 2  # bases that any sweep takes
 ADJOINT_PASSES = 3  # forward passes that an adjoint takes as long as, in a window
@@ -100,7 +101,9 @@ def _log_plan(plan: Prepared) -> None:
     )
 
 
-def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> Forecast:
+def dry_run(
+    fasta: str | Path, model: LanguageModel, options: Options, out_prefix: str | Path = "out"
+) -> Forecast:
     """Plan a run: its segments, memory, disk and time. Nothing is written but scratch files."""
     scratch_dir = None if options.scratch_dir is None else Path(options.scratch_dir)
     if scratch_dir is not None:
@@ -116,6 +119,7 @@ def dry_run(fasta: str | Path, model: LanguageModel, options: Options) -> Foreca
             layout=plan.layout.settings(),
             memory_bytes=plan.memory,
             scratch_bytes=plan.disk,
+            scratch_folder=str(work_folder(Path(out_prefix), scratch_dir)),
             seconds=_seconds(plan),
             device=str(model.device),
         )

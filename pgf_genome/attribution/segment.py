@@ -37,7 +37,7 @@ from pgf_genome.attribution.values import (
     tracks_of,
 )
 from pgf_genome.engine.running import running_of
-from pgf_genome.engine.spool import RecordFile, nbytes, record_bytes
+from pgf_genome.engine.spool import DamagedError, RecordFile, nbytes, record_bytes
 from pgf_genome.engine.windows import HaloError
 from pgf_genome.errors import IntegrityError
 from pgf_genome.sequence import N_CODE
@@ -111,11 +111,21 @@ def run_segment(task: Task, place: Place, progress: Progress) -> None:
     """
     segment = task.segment
     where = f"{segment.contig}:{segment.start + 1}-{segment.stop}"
-    if is_done(task, place):
+    if is_done(task, place) and _is_whole(task, place):
         log.debug("segment %s: done before the run was stopped", where)
         progress(task.work)
         return
     log.debug("segment %s: %d pieces to compute, in %s", where, len(task.pieces), place.folder)
+    try:
+        _compute(task, place, progress)
+    except DamagedError as error:
+        log.warning("%s is computed anew: %s", where, error)
+        place.forget()
+        _compute(task, place, progress)
+
+
+def _compute(task: Task, place: Place, progress: Progress) -> None:
+    """Compute a segment from wherever its records end; its objective is written last."""
     size = nbytes(task.blank_scores(0))
     with RecordFile(place.path("scores"), size, place.identity) as scores:
         values = _compute_of(task)(task, scores, place, progress)
@@ -139,6 +149,17 @@ def is_done(task: Task, place: Place) -> bool:
     """Return whether a segment has been computed; its objective is written last."""
     with _objective_file(task, place) as file:
         return file.read(place.number, _objective_template(task)) is not None
+
+
+def _is_whole(task: Task, place: Place) -> bool:
+    """Whether all records of a segment that is done can be read."""
+    try:
+        for _ in result_of(task, place).tracks():
+            pass
+    except DamagedError as error:
+        log.warning("%s", error)
+        return False
+    return True
 
 
 def _objective_template(task: Task) -> list[Tensor]:

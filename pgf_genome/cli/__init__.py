@@ -56,40 +56,61 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; print an error as one line, and exit with 0, 1, 2 or 130."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _termination_interrupts():
+        with _signals_interrupt():
             sys.exit(commands.main(given, prog_name="pgf-genome", standalone_mode=False) or 0)
     except click.UsageError as error:
         context = error.ctx or click.Context(commands, info_name="pgf-genome")
         print(context.get_usage(), file=sys.stderr)
         _fail(f"{error.format_message()} (help: {context.command_path} -h)", error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; run the same command again to resume", INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt) as error:
+        said = "interrupted; run the same command again to resume"
+        _fail("; ".join([said, *_notes(error)]), INTERRUPTED)
     except PgfError as error:
-        _fail(_with_options(str(error)), error.exit_code)
+        _fail("; ".join([_with_options(str(error)), *_notes(error)]), error.exit_code)
+    except OSError as error:
+        said = f"{error.filename or 'a temporary file'}: {error.strerror or error}; check the path"
+        said += " and the space there (TMPDIR for temporary files), then run the same command again"
+        _fail("; ".join([said, *_notes(error)]), 1)
     except Exception as error:
         if _lacks_memory(error):
-            _fail(f"out of memory ({error}); choose smaller tiles, windows or sizes", 1)
+            said = f"out of memory ({error}); choose smaller tiles, windows or sizes"
+            _fail("; ".join([said, *_notes(error)]), 1)
         kind = type(error).__name__
         _fail(f"unexpected {kind}: {error}; run again with -v and report what it prints", 1)
 
 
 def _lacks_memory(error: Exception) -> bool:
     """Whether Python or torch, on CPU or GPU, found too little memory."""
+    said = ("can't allocate memory", "Cannot allocate memory", "failed to map segment")
     return (
-        isinstance(error, MemoryError)
+        isinstance(error, MemoryError | SystemError)  # the latter of C code that checks nothing
         or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
+        or any(each in str(error) for each in said)
     )
 
 
+def _notes(error: BaseException) -> list[str]:
+    """What was added to an error on its way up, or to the one that click has replaced."""
+    each = (error, error.__cause__)
+    return [note for one in each for note in getattr(one, "__notes__", [])]
+
+
 @contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """Treat SIGTERM, by which schedulers stop a job, as Ctrl-C: scratch files are removed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _signals_interrupt() -> Iterator[None]:
+    """Treat SIGTERM, of schedulers, and SIGHUP, of closed terminals, as Ctrl-C: work is kept.
+
+    A signal that is ignored, as under nohup, stays so.
+    """
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _with_options(message: str) -> str:

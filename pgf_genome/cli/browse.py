@@ -15,6 +15,7 @@ from pgf_genome.cli.common import Command, logged, under
 from pgf_genome.cli.values import FilePath, RunPrefix
 from pgf_genome.errors import UsageError
 from pgf_genome.files import require_folder
+from pgf_genome.workspace import claimed
 
 if TYPE_CHECKING:
     from pgf_genome.browser import Scene
@@ -87,12 +88,15 @@ def browse(
     if email is not None and (genome is None or "@" not in email):
         raise UsageError("--email is an address, and goes with --genome")
     from pgf_genome.browser import find_library, read_scene, write_sessions
+    from pgf_genome.runs.run import open_run
 
     library = find_library(igv_js, Path.cwd())
-    if Path(f"{prefix}.run.json").exists():
-        require_folder(Path(prefix).parent, "prefix")
-    scene = read_scene(prefix, fasta, gff, region, genome, email, chrom_alias)
-    written = write_sessions(scene)
+    if not Path(f"{prefix}.run.json").exists():
+        open_run(prefix)  # which says so
+    require_folder(Path(prefix).parent, "prefix")
+    with claimed(prefix):
+        scene = read_scene(prefix, fasta, gff, region, genome, email, chrom_alias)
+        written = write_sessions(scene)
     log.info("wrote %s", ", ".join(map(str, written)))
     if serve:
         _serve(scene, library, port, no_open)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from pgf_genome.cli.common import (
 from pgf_genome.cli.values import CommaList, FilePath, listed
 from pgf_genome.files import output_prefix
 from pgf_genome.memory.settings import DRIVES, MEASURES, Settings
+from pgf_genome.workspace import claimed, together
 
 MEASURED, WRITTEN = "What is measured", "What is written"
 measured, written, running = under(MEASURED), under(WRITTEN), under(RUNNING)
@@ -107,8 +109,10 @@ def memory(
 
     torch.set_num_threads(threads)
     loaded = load_model(model, device)
-    with Progress() as progress:
-        found = measurement.measure(fasta, loaded, settings, progress)
-    click.echo(output.tsv(found) if found.halo is None else found.halo)
-    if out_prefix is not None:
-        output.write(found, out_prefix)
+    with claimed(*(() if out_prefix is None else (out_prefix,))):
+        with Progress() as progress:
+            found = measurement.measure(fasta, loaded, settings, progress)
+        click.echo(output.tsv(found) if found.halo is None else found.halo)
+        if out_prefix is not None:
+            with together(Path(out_prefix), "memory.json") as new:
+                output.write(found, new)

@@ -229,7 +229,7 @@ def run(
     loaded = load_model(model, device, dtype, n_as_pad=n_as_pad)
     chosen = fitted(given.options, loaded)
     if dry_run:
-        forecast = run.dry_run(fasta, loaded, chosen)
+        forecast = run.dry_run(fasta, loaded, chosen, given.prefix)
         click.echo(json.dumps(forecast.facts(), indent=2) if as_json else forecast)
         return
     with Progress() as progress:

@@ -130,7 +130,7 @@ def variants(
         summary = score_vcf(
             fasta,
             given,
-            lambda genome: scorer(loaded, genome, scoring, threads),
+            lambda genome, kept: scorer(loaded, genome, scoring, threads, kept),
             meaning,
             progress,
         )

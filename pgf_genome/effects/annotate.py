@@ -11,9 +11,8 @@ Memory is the same for any number of records; scratch is some 50 bytes for each 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -35,9 +34,9 @@ from pgf_genome.effects.writing import (
     Scored,
     index,
     is_table,
-    remove_index,
     tsv_file,
     vcf_file,
+    withdraw,
 )
 from pgf_genome.errors import IntegrityError, ResourceError, SequenceError
 from pgf_genome.files import naming
@@ -51,9 +50,10 @@ Scorer = Callable[[str, Sequence[Variant], Callable[[float], object]], Iterable[
 Progress = Callable[[float, float], object]
 
 # What is known of an allele, by its number; and how many are read or written at a time.
-SCORE = np.dtype([("effect", "<f8"), ("flag", "u1")])
-_PACKED = struct.Struct("<dB")
+SCORE = np.dtype([("effect", "<f8"), ("flag", "u1"), ("check", "<u4")])
 BLOCK = 1 << 16
+# fractions of 2**64, whose bits look random: the golden ratio, and the square root of 3
+_ODD = np.array([0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B], "<u8")
 
 
 @dataclass
@@ -71,6 +71,8 @@ class Summary:
         Whether it can be indexed: contigs one after the other, positions ascending.
     last : int
         The last position, 1-based, at which a REF ends.
+    checksum : int
+        CRC-32 of all records.
     """
 
     records: int = 0
@@ -78,6 +80,7 @@ class Summary:
     flags: Counter[Flag] = field(default_factory=Counter)
     is_sorted: bool = True
     last: int = 0
+    checksum: int = 0
     _before: tuple[str, int] = ("", 0)
 
     def note(self, record: Record, flags: Sequence[Flag]) -> None:
@@ -92,6 +95,7 @@ class Summary:
         self._before = record.contig, record.position
         self.last = max(self.last, record.position + len(record.ref))
         self.records += 1
+        self.checksum = zlib.crc32(record.line, self.checksum)
         self.contigs[record.contig] += 1
         self.flags.update(flags)
 
@@ -185,13 +189,18 @@ def annotate(
         read = stack.enter_context(source.opened())
         fields, takers = meaning.fields(consequences is not None), []
         for path in outputs:
-            remove_index(path)
+            withdraw(path)
             table = is_table(path)
             sink = tsv_file(path, meaning.key) if table else vcf_file(path, read, fields)
             takers.append(stack.enter_context(sink))
+        again = Summary()
         for scored in _scored(read, scores, checked, consequences):
+            if scored.record.alts:
+                again.note(scored.record, ())
             for take in takers:
                 take(scored)
+        if again.checksum != summary.checksum:
+            raise _changed(read)
     for path in outputs:
         index_sorted(path, summary)
     return summary
@@ -245,19 +254,38 @@ class Checked:
 
 def _read(read: Vcf, checked: Checked, variants: ByContig, scores: BinaryIO) -> Summary:
     """Number and check all alleles, and sort those that can be scored by contig."""
-    summary, number = Summary(), 0
+    summary, number, flags_of = Summary(), 0, list[Flag]()
     for record in read:
         if not record.alts:
             continue
         flags, contig = checked.flags(record), checked.contig(record.contig)
         summary.note(record, flags)
         for alt, flag in zip(record.alts, flags, strict=True):
-            scores.write(_PACKED.pack(math.nan, flag))
+            flags_of.append(flag)
             if not flag and contig is not None:
                 change = Variant(record.position, record.ref.upper(), alt.upper())
                 variants.add(number, contig, change)
             number += 1
+        if len(flags_of) >= BLOCK:
+            _begin(scores, number, flags_of)
+    _begin(scores, number, flags_of)
     return summary
+
+
+def _begin(scores: BinaryIO, number: int, flags: list[Flag]) -> None:
+    """Write the rows of the last alleles, up to a number, without effects yet; empty the list."""
+    rows = np.zeros(len(flags), SCORE)
+    rows["effect"], rows["flag"] = np.nan, flags
+    rows["check"] = _checks(np.arange(number - len(flags), number), rows)
+    scores.write(rows.tobytes())
+    flags.clear()
+
+
+def _checks(numbers: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Checksums of rows, uint32: a row that is changed or in another place has another one."""
+    mixed = rows["effect"].copy().view("<u8") ^ (rows["flag"].astype("<u8") << np.uint64(56))
+    mixed = (mixed ^ (numbers.astype("<u8") * _ODD[0])) * _ODD[1]
+    return (mixed >> np.uint64(32)).astype("<u4")
 
 
 def _no_contig(where: str, theirs: Collection[str], ours: Collection[str]) -> SequenceError:
@@ -289,9 +317,27 @@ def _score(
                     f"{contig}:{worst.position + 1} {worst.ref}>{worst.alt}: the effect is not a "
                     "finite number; the model overflows here, try `dtype` float64"
                 )
-            # mapped for a moment only: pages of a map count as memory
-            np.memmap(scores, SCORE, "r+")["effect"][numbers] = values
+            _put(scores, numbers, values)
             done += len(numbers)
+
+
+def _put(scores: Path, numbers: np.ndarray, values: np.ndarray) -> None:
+    """Write the effects of alleles into their rows."""
+    try:
+        # mapped for a moment only: pages of a map count as memory
+        stored = np.memmap(scores, SCORE, "r+")
+        rows = stored[numbers]
+    except (ValueError, IndexError) as error:  # it has been cut
+        raise _damaged(scores) from error
+    rows["effect"] = values
+    rows["check"] = _checks(numbers, rows)
+    stored[numbers] = rows
+
+
+def _damaged(scores: Path) -> IntegrityError:
+    return IntegrityError(
+        f"{scores}: the scores are not what was written there; check the disk, then run again"
+    )
 
 
 def _scored(
@@ -326,10 +372,14 @@ def _changed(read: Vcf) -> IntegrityError:
 
 
 def _alleles(scores: Path) -> Iterator[tuple[float, Flag]]:
+    number = 0
     with scores.open("rb") as file:
         while len(rows := np.fromfile(file, SCORE, BLOCK)):
-            for effect, flag in rows.tolist():
+            if (rows["check"] != _checks(np.arange(number, number + len(rows)), rows)).any():
+                raise _damaged(scores)
+            for effect, flag, _ in rows.tolist():
                 yield effect, Flag(flag)
+            number += len(rows)
 
 
 def index_sorted(path: str, summary: Summary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, overload
 
 import numpy as np
+
+from pgf_genome.errors import IntegrityError
 
 # A variant: its number, its position, where its alleles begin in the piece, and their lengths.
 ROW = np.dtype(
@@ -37,6 +40,7 @@ class _Piece(NamedTuple):
     offset: int
     rows: int
     alleles: int  # bytes
+    crc: int  # of both
 
 
 class ByContig:
@@ -75,7 +79,8 @@ class ByContig:
 
     def _write(self, contig: str) -> None:
         rows, alleles = self._pending.pop(contig)
-        piece = _Piece(self._file.tell(), len(rows) // _PACKED.size, len(alleles))
+        crc = zlib.crc32(alleles, zlib.crc32(rows))
+        piece = _Piece(self._file.tell(), len(rows) // _PACKED.size, len(alleles), crc)
         self._file.write(rows)
         self._file.write(alleles)
         self._pieces.setdefault(contig, []).append(piece)
@@ -133,6 +138,13 @@ class OfContig(Sequence[Variant]):
             return
         piece = self._pieces[k]
         self._file.seek(piece.offset)
-        self._rows = np.frombuffer(self._file.read(piece.rows * _PACKED.size), ROW)
-        self._alleles = self._file.read(piece.alleles).decode("ascii")
+        size = piece.rows * _PACKED.size
+        content = self._file.read(size + piece.alleles)
+        if zlib.crc32(content) != piece.crc:
+            raise IntegrityError(
+                "the variants in the scratch folder are not what was written there; check the "
+                "disk, then run again"
+            )
+        self._rows = np.frombuffer(content, ROW, piece.rows)
+        self._alleles = content[size:].decode("ascii")
         self._held = k

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from pgf_genome.effects.annotate import Summary, index_sorted
 from pgf_genome.effects.vcf import Source
-from pgf_genome.effects.writing import remove_index, text_file
+from pgf_genome.effects.writing import text_file, withdraw
 from pgf_genome.errors import IntegrityError
 
 # Which contigs each part holds, beside the parts.
@@ -115,7 +115,7 @@ def join(
         read = stack.enter_context(Source.of(vcf, folder).opened())
         scored = [stack.enter_context(Source.of(part, folder).opened()) for part in parts]
         records = [(record for record in part if record.alts) for part in scored]
-        remove_index(output)
+        withdraw(output)
         with text_file(output) as write:
             write(b"".join(scored[0].header))
             for record in read:

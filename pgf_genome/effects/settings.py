@@ -119,12 +119,7 @@ class Files:
     @property
     def summary(self) -> Path | None:
         """``NAME.summary.json`` beside the output; None for standard output."""
-        if self.output == "-":
-            return None
-        name = self.output
-        for suffix in (*COMPRESSED, ".vcf", ".tsv"):
-            name = name.removesuffix(suffix)
-        return Path(f"{name}.summary.json")
+        return None if self.output == "-" else summary_of(self.output)
 
     def require_folders(self) -> Path:
         """Make the folders of the outputs, and return that of temporary files.
@@ -139,3 +134,11 @@ class Files:
         folder = Path(self.scratch_dir or Path(self.output).parent)
         require_folder(folder, "scratch_dir")
         return folder
+
+
+def summary_of(output: str) -> Path:
+    """The summary beside an output: ``NAME.summary.json`` for ``NAME.vcf.gz``."""
+    name = output
+    for suffix in (*COMPRESSED, ".vcf", ".tsv"):
+        name = name.removesuffix(suffix)
+    return Path(f"{name}.summary.json")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pgf_genome import __version__
 from pgf_genome.effects.consequence import FORMAT, Consequence, escaped
-from pgf_genome.effects.settings import COMPRESSED, MASKED, TABLES, Scoring
+from pgf_genome.effects.settings import COMPRESSED, MASKED, TABLES, Scoring, summary_of
 from pgf_genome.effects.vcf import (
     CONSEQUENCE,
     EFFECT,
@@ -218,10 +218,12 @@ def is_table(path: str) -> bool:
     return path.endswith(TABLES)
 
 
-def remove_index(path: str) -> None:
-    """Remove the index of an older output, which would not fit the new one."""
-    for suffix in (".tbi", ".csi"):
-        discard(Path(path + suffix))
+def withdraw(path: str) -> None:
+    """Remove index and summary of an older output, which would not fit the new one."""
+    if path == "-":
+        return
+    for beside in (f"{path}.tbi", f"{path}.csi", summary_of(path)):
+        discard(Path(beside))
 
 
 def index(path: str, last: int) -> None:

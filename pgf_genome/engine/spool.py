@@ -26,6 +26,10 @@ _HEADER = struct.Struct("<qq")  # number, bytes of payload
 _DIGEST = 16
 
 
+class DamagedError(IntegrityError):
+    """A record that must be there is missing, torn, changed, or of another run."""
+
+
 class RecordFile:
     """Checksummed records, by number from 0.
 
@@ -118,13 +122,14 @@ class RecordFile:
 
         Raises
         ------
-        IntegrityError
+        DamagedError
             If the record is missing or damaged.
         """
         found = self.read(number, like)
         if found is None:
-            raise IntegrityError(
-                f"{self.path}: record {number} is missing or damaged; run again with `restart`"
+            raise DamagedError(
+                f"{self.path}: record {number} is missing or damaged; check the disk, then run "
+                "again to compute it anew"
             )
         return found
 
@@ -226,7 +231,7 @@ def record_bytes(payload: int) -> int:
 
 def _unpack(payload: bytes, like: Sequence[Tensor]) -> list[Tensor]:
     if len(payload) != nbytes(like):
-        raise IntegrityError(f"a record of {len(payload)} bytes where {nbytes(like)} are expected")
+        raise DamagedError(f"a record of {len(payload)} bytes where {nbytes(like)} are expected")
     tensors, offset = [], 0
     for t in like:
         stored = torch.empty(t.shape, dtype=t.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import math
@@ -27,7 +28,9 @@ from pgf_genome.pretrain.evaluation import bits_per_base
 from pgf_genome.pretrain.saving import save_model
 from pgf_genome.pretrain.settings import Job
 from pgf_genome.pretrain.training import Learner
+from pgf_genome.process import stops_when_asked
 from pgf_genome.sequence import Genome, decode_fasta
+from pgf_genome.workspace import claimed
 
 CHECKPOINT, FACTS, CURVE = "checkpoint.pt", "training.json", "training.tsv"
 # Points of the training curve, and points from one glance at the held-out intervals to the next.
@@ -64,16 +67,15 @@ def pretrain(job: Job, progress: Callable[[float, int], object] = lambda done, t
     """
     device = resolve_device(job.device)
     require_folder(job.directory, "directory")
-    with _genomes(job.fastas) as genomes:
+    with claimed(job.directory / "model"), _genomes(job.fastas) as genomes:
         holes = _holes(genomes, job.hold_out)
         shares = job.shares or [sum(g.lengths.values()) for g in genomes]
         corpus = Corpus(dict(zip(genomes, shares, strict=True)), holes, job.training)
         identity = _identity(corpus)
-        if _is_done(job, identity):
+        run = _Run(job, Learner(corpus, device), identity)
+        if not run.resume() and _is_done(job, identity):
             log.info("%s: complete already; nothing to do", job.directory)
             return job.directory
-        run = _Run(job, Learner(corpus, device), identity)
-        run.resume()
         log.debug("plan: %d steps, %s bases", corpus.steps, f"{job.training.bases:,}")
         run.train(progress)
         run.finish([_score(run.learner, g, h) for g, hs in holes.items() for h in hs])
@@ -96,21 +98,25 @@ class _Run:
         progress(learner.step * per_step, self.job.training.bases)
         started = saved = time.monotonic()
         before = self.seconds
-        while learner.step < steps:
-            bits, _ = learner.advance()
-            if not math.isfinite(bits):
-                raise IntegrityError(
-                    f"training diverged at step {learner.step}: the loss is not finite; lower "
-                    "`learning_rate` and give `restart`"
-                )
-            self._losses.append(bits)
-            progress(per_step, self.job.training.bases)
-            now = time.monotonic()
-            self.seconds = before + now - started
-            self._note(steps)
-            if now - saved >= self.job.checkpoint_seconds and learner.step < steps:
-                self._save()
-                saved = time.monotonic()
+        with stops_when_asked() as asked_to_stop:
+            while learner.step < steps:
+                bits, _ = learner.advance()
+                if not math.isfinite(bits):
+                    raise IntegrityError(
+                        f"training diverged at step {learner.step}: the loss is not finite; lower "
+                        "`learning_rate` and give `restart`"
+                    )
+                self._losses.append(bits)
+                progress(per_step, self.job.training.bases)
+                now = time.monotonic()
+                self.seconds = before + now - started
+                self._note(steps)
+                late = now - saved >= self.job.checkpoint_seconds
+                if late or asked_to_stop() or learner.step == steps:
+                    self._save()
+                    saved = time.monotonic()
+                if asked_to_stop():
+                    raise KeyboardInterrupt
 
     def _note(self, steps: int) -> None:
         """Add a point to the curve, and now and then score the start of the held-out intervals."""
@@ -134,16 +140,24 @@ class _Run:
     def _save(self) -> None:
         kept = {"identity": self.identity, "seconds": self.seconds, "curve": self.curve.points}
         kept |= {"losses": self._losses, "learner": self.learner.snapshot()}
-        with atomic(self._checkpoint) as part:
-            torch.save(kept, part)
+        content = io.BytesIO()
+        torch.save(kept, content)
+        data = content.getbuffer()
+        with atomic(self._checkpoint) as part, part.open("xb") as file:
+            file.write(hashlib.sha256(data).digest())
+            file.write(data)
         log.debug("checkpoint at step %d in %s", self.learner.step, self._checkpoint)
 
-    def resume(self) -> None:
-        """Continue from the checkpoint, if there is one of this job."""
+    def resume(self) -> bool:
+        """Continue from the checkpoint, if there is one of this job; return whether there is.
+
+        It is there until the model is complete, so that a training which is stopped while it writes
+        the model, even over another one, goes on.
+        """
         if self.job.restart:
             discard(self._checkpoint)
         if not self._checkpoint.exists():
-            return
+            return False
         kept = _read_checkpoint(self._checkpoint)
         if kept["identity"] != self.identity:
             raise IntegrityError(
@@ -154,9 +168,10 @@ class _Run:
         self.curve.points.extend(kept["curve"])
         self.learner.restore(kept["learner"])
         log.info("resumed at step %d of %d", self.learner.step, self.learner.corpus.steps)
+        return True
 
     def finish(self, scores: Sequence[Score]) -> None:
-        """Write the model, its card and its facts; delete the checkpoint."""
+        """Write the model, its card and last its facts; delete the checkpoint."""
         directory, model = self.job.directory, self.learner.model
         facts = {
             "identity": self.identity,
@@ -167,6 +182,7 @@ class _Run:
             "threads": torch.get_num_threads(),
             "held_out": [asdict(score) for score in scores],
         }
+        discard(directory / FACTS)  # of another model, beside which this one must not lie
         text = card(directory.name, model, self.learner.corpus, facts, scores, self.curve)
         save_model(model, directory, text)
         atomic_write_text(directory / CURVE, curve_table(self.curve))
@@ -244,7 +260,12 @@ def _is_done(job: Job, identity: str) -> bool:
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """What `_Run._save` has written: a SHA-256, and behind it what it is of."""
     try:
-        return torch.load(path, weights_only=True)
+        content = memoryview(path.read_bytes())
+        size = hashlib.sha256().digest_size
+        if hashlib.sha256(content[size:]).digest() != content[:size]:
+            raise EOFError("the checksum differs")
+        return torch.load(io.BytesIO(content[size:]), weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise IntegrityError(f"{path} is damaged; run again with `restart`") from error

@@ -15,7 +15,7 @@ from pgf_genome.runs.schema import encoded
 # tracks are, and the others are for programs.
 APART = {
     "title", "contigs", "files", "parts", "performance", "halo", "effect_errors", "tracks",
-    "varying", "quantiles",
+    "varying", "quantiles", "checksums",
 }  # fmt: skip
 # Paths tell more about the machine than about the run, and pages are often passed on.
 PRIVATE = {"path"}

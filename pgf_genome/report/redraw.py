@@ -26,6 +26,7 @@ from pgf_genome.runs.storing import write_record
 from pgf_genome.sequence import Genome
 from pgf_genome.sequence.annotation import Annotation
 from pgf_genome.sequence.parts import Places
+from pgf_genome.workspace import claimed
 
 Quantiled = Mapping[str, Mapping[str, Quantiles]]
 
@@ -90,8 +91,12 @@ def redraw(
     run = open_run(prefix)
     page = Path(f"{os.fspath(prefix)}.report.html" if output is None else output)
     require_folder(page.parent, "output")
+    # a page among the files of the run belongs to whoever writes those
+    of_run = page.parent == run.prefix.parent and page.name.startswith(f"{run.prefix.name}.")
     values_in = partial(_values, run)
     with ExitStack() as stack:
+        stack.enter_context(claimed(run.prefix if of_run else page))
+        run.require_intact()
         genome = _genome(run, fasta, stack)
         annotation = _annotation(run, gff, chrom_alias)
         places = None if annotation is None else Places(annotation.parts)
@@ -99,6 +104,7 @@ def redraw(
         record = replace(run.record, quantiles=_with(run.record.quantiles, gathered.quantiles))
         codes_at = None if genome is None else genome.codes
         written = [page]
+        run.require_unchanged()
         if genome is not None:
             tables = write_tables(_stem(prefix, output), gathered, values_in, places)
             written += tables.values()

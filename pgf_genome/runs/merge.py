@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from pgf_genome.errors import SequenceError, UsageError
-from pgf_genome.files import atomic_write_text, require_folder
+from pgf_genome.files import atomic_write_text, require_folder, sha256_of
 from pgf_genome.intervals import Interval
 from pgf_genome.runs.joining import DifferenceError, joined
 from pgf_genome.runs.record import Part, Record
 from pgf_genome.runs.run import APART, PEAKS, Run, open_run
-from pgf_genome.runs.storing import record_path, withdraw, write_record
+from pgf_genome.runs.storing import published, record_path, write_record
 from pgf_genome.sequence import digest_of
 from pgf_genome.tracks import (
     BlockConsumer,
@@ -33,6 +33,7 @@ from pgf_genome.tracks import (
 )
 from pgf_genome.tracks.formats import FORMATS, track_file
 from pgf_genome.tracks.reading import Piece, read_track
+from pgf_genome.workspace import claimed
 
 
 def merge(
@@ -88,7 +89,17 @@ def merge(
     order = list(owners) if chrom_sizes is None else _ordered(owners, chrom_sizes)
     record = _joined(runs, order)
     require_folder(prefix.parent, "out_prefix")
-    withdraw(prefix)
+    for run in runs:
+        run.require_intact(kind for kind in run.files if kind.endswith(".bigwig"))
+    with claimed(prefix), published(prefix, list(record.tracks)) as new:
+        whole = _write(owners, record, new, form)
+        for run in runs:
+            run.require_unchanged()
+    return Run(prefix, whole)
+
+
+def _write(owners: Mapping[str, Run], record: Record, prefix: Path, form: TrackFormat) -> Record:
+    """Write the tracks of all runs as one, and its record."""
     files: dict[str, Path] = {}
     statistics: dict[str, Any] = {}
     for track, described in record.tracks.items():
@@ -96,6 +107,7 @@ def merge(
             opened, takers = form.open(stack, prefix, track, record.sizes, described.meaning)
             statistics[track] = _copy(track, owners, record.sizes, takers)
         files |= opened
+    checksums = {kind: sha256_of(path) for kind, path in files.items()}
     files |= {
         "chrom.sizes": Path(f"{prefix}.chrom.sizes"),
         "statistics": Path(f"{prefix}.statistics.json"),
@@ -103,11 +115,16 @@ def merge(
     }
     write_chrom_sizes(files["chrom.sizes"], record.sizes)
     atomic_write_text(files["statistics"], json.dumps(statistics, indent=2) + "\n")
-    written = {"formats": list(dict.fromkeys(formats)), "compress": compress}
+    written = {"formats": list(dict.fromkeys(form.formats)), "compress": form.compress}
     names = {kind: path.name for kind, path in files.items()}
-    whole = replace(record, arguments={**record.arguments, **written}, files=names)
+    whole = replace(
+        record,
+        arguments={**record.arguments, **written},
+        files=names,
+        checksums=checksums,
+    )
     write_record(prefix, whole)
-    return Run(prefix, whole)
+    return whole
 
 
 def _check(runs: Sequence[Run], prefix: Path) -> None:

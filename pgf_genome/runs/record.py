@@ -286,6 +286,8 @@ class Record:
     performance : Performance
     files : mapping of str to str
         Names of the output files by kind: ``sensitivity.bigwig``, ``report``, ..
+    checksums : mapping of str to str
+        SHA-256 of the files of the tracks, in hexadecimal, by kind.
     parts : tuple of Part
         Of a merged run, the runs that it was made of.
 
@@ -316,6 +318,7 @@ class Record:
     contigs: tuple[Contig, ...] = field(metadata=joined_by(concatenated))
     performance: Performance = field(metadata=joined_by(one_after_the_other))
     files: Mapping[str, str] = field(default_factory=dict, metadata=joined_by(none_so_far))
+    checksums: Mapping[str, str] = field(default_factory=dict, metadata=joined_by(none_so_far))
     parts: tuple[Part, ...] = field(default=(), metadata=joined_by(concatenated))
 
     def __post_init__(self) -> None:

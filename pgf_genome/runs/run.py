@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgf_genome.errors import SequenceError, UsageError
+from pgf_genome.errors import IntegrityError, SequenceError, UsageError
+from pgf_genome.files import sha256_of
 from pgf_genome.intervals import Interval, parse_region
 from pgf_genome.runs.logo import logo_figure
 from pgf_genome.runs.record import Record
 from pgf_genome.runs.schema import encoded
 from pgf_genome.runs.sites import read_summits
-from pgf_genome.runs.storing import read_record
+from pgf_genome.runs.storing import read_record, record_path
 from pgf_genome.sequence import BASES, Genome, counterparts, decode_fasta
 from pgf_genome.sequence.annotation import Annotation, read_annotation
 from pgf_genome.tracks import Peak, Strongest
@@ -114,6 +115,42 @@ class Run:
                 f"{self.prefix}: the run has no track {track}; choose from {', '.join(self.tracks)}"
             )
         return read_track(track_path(self.prefix, track), self.sizes, windows)
+
+    def require_intact(self, kinds: Iterable[str] | None = None) -> None:
+        """Compare files of tracks with the checksums in the record, from end to end.
+
+        Parameters
+        ----------
+        kinds : iterable of str, optional
+            Files by kind; all that are there if None.
+
+        Raises
+        ------
+        IntegrityError
+            If one is not what the run has written.
+        """
+        files = self.files
+        for kind in files if kinds is None else kinds:
+            known, path = self.record.checksums.get(kind), files.get(kind)
+            if known is None or path is None or not path.is_file():
+                continue
+            try:
+                found = sha256_of(path)
+            except OSError as error:
+                found = error.strerror or ""
+            if found != known:
+                raise IntegrityError(
+                    f"{path}: not what the run has written, by the checksum in its run.json; run "
+                    "the command again that wrote it"
+                )
+
+    def require_unchanged(self) -> None:
+        """Raise IntegrityError if another run has taken this one's place since it was opened."""
+        if read_record(self.prefix) != self.record:
+            raise IntegrityError(
+                f"{record_path(self.prefix)}: another run took its place while it was read; run "
+                "the command again"
+            )
 
     def values_in(self, windows: Sequence[Interval], track: str) -> list[np.ndarray]:
         """Read a track in windows without overlap: float32, (length,) each, NaN where no row is."""

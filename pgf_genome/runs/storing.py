@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pgf_genome.errors import IntegrityError
-from pgf_genome.files import atomic_write_text, naming
+from pgf_genome.files import atomic_write_text
 from pgf_genome.runs.record import SCHEMA, Record
 from pgf_genome.runs.schema import decoded, encoded
-from pgf_genome.tracks.formats import SUFFIXES
-
-log = logging.getLogger("pgf_genome")
+from pgf_genome.tracks.formats import FILES
+from pgf_genome.workspace import together
 
 # What this program writes under a prefix besides tracks; no other file is ever removed.
 _ALONE = (
     r"npz|chrom\.sizes|report\.html|report\.png|statistics\.json|tsv\.gz(?:\.tbi)?"
     r"|peaks\.bed|genes\.tsv|heatmap\.html|heatmap\.\d+\.svg"
 )
-_INDEXES = (".tbi", ".csi")
 _BINS = r"(?:\.bin\d+\.(?:mean|max))?"
 
 
@@ -72,39 +70,12 @@ def _any_of(texts: Collection[str]) -> str:
     return f"(?:{'|'.join(map(re.escape, texts))})"
 
 
-def withdraw(prefix: Path) -> None:
-    """Remove the run.json of an earlier run, so that it never lies beside files of another one."""
-    path = record_path(prefix)
-    with naming(path):
-        path.unlink(missing_ok=True)
-
-
-def remove_left_over(prefix: Path, written: Collection[Path], tracks: Collection[str]) -> None:
-    """Remove outputs of an earlier run that this one has not written, and name them in the log.
+def published(prefix: Path, tracks: Collection[str]) -> AbstractContextManager[Path]:
+    """The prefix under which a run writes its files, which then take their places together.
 
     Parameters
     ----------
-    prefix : Path
-    written : collection of Path
-        The outputs of this run.
     tracks : collection of str
-        Names of all tracks that an earlier run may have written.
+        Names of all tracks that an earlier run may have written, whose files are removed.
     """
-    track, suffix, index = map(_any_of, (tracks, SUFFIXES, _INDEXES))
-    output = re.compile(rf"{track}{_BINS}{suffix}{index}?|{_ALONE}")
-    ours = {f"{path.name}{end}" for path in written for end in ("", *_INDEXES)}
-    start = f"{prefix.name}."
-    left = sorted(
-        path
-        for path in prefix.parent.iterdir()
-        if path.name.startswith(start)
-        and output.fullmatch(path.name.removeprefix(start))
-        and path.name not in ours
-        and path.is_file()
-    )
-    for path in left:
-        with naming(path):
-            path.unlink()
-    if left:
-        names = ", ".join(path.name for path in left)
-        log.info("removed of an earlier run under this prefix: %s", names)
+    return together(prefix, "run.json", rf"{_any_of(tracks)}{_BINS}{FILES}|{_ALONE}")

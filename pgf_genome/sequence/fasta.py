@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from pgf_genome.errors import ResourceError, SequenceError
 from pgf_genome.intervals import unknown_contig
+from pgf_genome.sequence.checked import CheckedWriter
 from pgf_genome.sequence.codes import Decoded, InvalidLetterError, decode_letters
 from pgf_genome.sequence.genome import Contig, Genome
 from pgf_genome.sequence.indexed import has_index, indexed_pieces
@@ -89,7 +90,8 @@ def decode_fasta(
         If ``scratch`` cannot be written.
     """
     wanted = None if contigs is None else frozenset(contigs)
-    with _scratch_file(Path(scratch)) as file:
+    with _scratch_file(Path(scratch)) as opened:
+        file = CheckedWriter(opened)
         if wanted is not None and source != "-" and has_index(Path(source)):
             kept = _fetch(indexed_pieces(Path(source), wanted, block), file, progress)
         else:
@@ -106,14 +108,15 @@ def decode_fasta(
         f"{sum(contig.length for contig in kept):,}",
         f"{sum(contig.n_count for contig in kept):,}",
     )
-    return Genome(scratch, kept)
+    return Genome(scratch, kept, file.sums)
 
 
 @contextmanager
 def _scratch_file(path: Path) -> Iterator[BinaryIO]:
     """Open the file of codes; it is removed if the block fails."""
     try:
-        with path.open("wb", buffering=_BLOCK) as file, ExitStack() as undo:
+        path.unlink(missing_ok=True)  # a link of another user's, too
+        with path.open("xb", buffering=_BLOCK) as file, ExitStack() as undo:
             undo.callback(path.unlink, missing_ok=True)
             yield file
             file.flush()
@@ -197,7 +200,7 @@ class _Record:
 class _Parser:
     """Parser of a FASTA cut into pieces anywhere; it writes the codes of the wanted records."""
 
-    def __init__(self, where: str, file: BinaryIO, wanted: frozenset[str] | None) -> None:
+    def __init__(self, where: str, file: CheckedWriter, wanted: frozenset[str] | None) -> None:
         self._where = where
         self._file = file
         self._wanted = wanted
@@ -328,7 +331,7 @@ class _Parser:
 
 def _fetch(
     pieces: Iterator[tuple[str, Decoded]],
-    file: BinaryIO,
+    file: CheckedWriter,
     progress: Callable[[int], object] | None,
 ) -> list[Contig]:
     """Write the codes of contigs that come in pieces, one contig after the other."""

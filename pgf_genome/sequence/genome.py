@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from pgf_genome.alphabet import N_CODE
 from pgf_genome.errors import IntegrityError, UsageError
 from pgf_genome.intervals import unknown_contig
+from pgf_genome.sequence.checked import CheckedFile, CheckedWriter
 from pgf_genome.sequence.codes import SOFT_MASK
 
 _BLOCK = 1 << 22
@@ -72,6 +72,9 @@ class Genome:
         ``SOFT_MASK`` added.
     contigs : iterable of Contig
         The contigs in it, in file order.
+    sums : sequence of int, optional
+        Checksums of `CheckedWriter`, with which the codes are compared whenever they are read;
+        those of the file as it is now if None.
 
     Raises
     ------
@@ -79,7 +82,9 @@ class Genome:
         If the file's size is not the sum of the contigs' lengths.
     """
 
-    def __init__(self, path: Path, contigs: Iterable[Contig]) -> None:
+    def __init__(
+        self, path: Path, contigs: Iterable[Contig], sums: Sequence[int] | None = None
+    ) -> None:
         self.path = Path(path)
         self._show(contigs)
         size, expected = self.path.stat().st_size, sum(self.lengths.values())
@@ -88,7 +93,9 @@ class Genome:
                 f"{self.path} holds {size} bases where its contigs have {expected}; "
                 "delete it and decode the FASTA again"
             )
-        self._file = self.path.open("rb", buffering=0)
+        self._file = (
+            CheckedFile.as_it_is(self.path) if sums is None else CheckedFile(self.path, sums)
+        )
 
     def _show(self, contigs: Iterable[Contig]) -> None:
         self.contigs = tuple(contigs)
@@ -142,7 +149,7 @@ class Genome:
         IndexError
             Unless ``0 <= start <= stop <= length``.
         IntegrityError
-            If the file of codes has been cut short since it was opened.
+            If the file of codes has changed since it was written.
         """
         stored = self._stored(name, start, stop)
         return np.bitwise_and(stored, SOFT_MASK - 1, out=stored)
@@ -155,16 +162,7 @@ class Genome:
         contig = self.contig(name)
         if not 0 <= start <= stop <= contig.length:
             raise IndexError(f"{name} from {start} to {stop}: it has {contig.length} bases")
-        codes = np.empty(stop - start, np.uint8)
-        # Read, not mapped: mapped pages would count as resident memory and grow with the genome.
-        done = 0
-        while done < len(codes):
-            offset = contig.offset + start + done
-            count = os.preadv(self._file.fileno(), [codes.data[done:]], offset)
-            if count == 0:
-                raise IntegrityError(f"{self.path} ends early; decode the FASTA again")
-            done += count
-        return codes
+        return self._file.read(contig.offset + start, contig.offset + stop)
 
 
 def store_codes(codes: np.ndarray, path: Path, name: str) -> Genome:
@@ -179,10 +177,13 @@ def store_codes(codes: np.ndarray, path: Path, name: str) -> Genome:
     name : str
         Name of the one contig.
     """
-    codes.tofile(path)
+    letters = codes.tobytes()
+    with path.open("wb") as file:
+        writer = CheckedWriter(file)
+        writer.write(letters)
     n_count = int(np.count_nonzero(codes == N_CODE))
-    digest = hashlib.sha256(codes.tobytes()).hexdigest()
-    return Genome(path, [Contig(name, len(codes), 0, 0, n_count, digest)])
+    digest = hashlib.sha256(letters).hexdigest()
+    return Genome(path, [Contig(name, len(codes), 0, 0, n_count, digest)], writer.sums)
 
 
 def segments(

@@ -142,6 +142,7 @@ class TrackWriter(BlockConsumer):
         super().__init__(str(path), sizes)
         self._part = part_path(path)
         with naming(path):
+            self._part.unlink(missing_ok=True)  # what a killed run has left, or a link
             self._file = open(self._part, "wb")  # noqa: SIM115 - closed by close() or abort()
 
     def add(self, contig: str, start: int, values: np.ndarray) -> None:

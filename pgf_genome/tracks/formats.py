@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from pgf_genome.tracks.blocks import BlockConsumer, TrackWriter
 FORMATS = ("bedgraph", "bigwig")
 # suffixes of a track's files in the order of preference: bigWig is the fastest to read
 SUFFIXES = (BIGWIG_SUFFIX, *BEDGRAPH_SUFFIXES.values())
+# regular expressions of the end of an index, and of the end of any file of a track
+INDEX = r"(?:\.tbi|\.csi)?"
+FILES = rf"(?:{'|'.join(map(re.escape, SUFFIXES))}){INDEX}"
 
 
 def track_file(prefix: str | os.PathLike[str], name: str, kind: str, compress: bool = True) -> Path:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.process import peak_memory
 from pgf_genome.sequence import Genome, counterparts, decode_fasta
 from pgf_genome.sequence.annotation import Annotation, read_annotation
+from pgf_genome.workspace import claimed, together
 
 MEANINGS = {
     "rows": "the substituted position",
@@ -38,6 +39,8 @@ MEANINGS = {
     "upstream": "what a substitution of the second base does to the prediction of the first",
     "score": "the larger of the two",
 }
+# ends of the names of all that a run may write
+OUTPUTS = r"depmap\.(?:.+_\d+-\d+(?:\.\d+)?\.)?npz|depmap\.html"
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ def map_regions(
     started = time.monotonic()
     causal = require_causal(model, "depmap")
     running_of(causal).require_head("there is nothing that depends; use a model with a head")
-    folder = files.require_folders()
+    folder, prefix = files.require_folders(), Path(files.out_prefix)
     with (
+        claimed(prefix),
+        together(prefix, "depmap.json", OUTPUTS) as new,
         tempfile.TemporaryDirectory(prefix="pgf-", dir=folder) as scratch,
         decode_fasta(fasta, Path(scratch) / "codes") as genome,
     ):
@@ -103,7 +108,8 @@ def map_regions(
             *(threads, progress),
         )
         described = _described(causal, settings)
-        writer = _Writer(files, settings, genome, annotation, regions, described)
+        at = replace(files, out_prefix=str(new))
+        writer = _Writer(at, settings, genome, annotation, regions, described)
         writer.write(_maps(causal, came, settings, threads))
         facts = {
             "version": __version__,
@@ -115,10 +121,11 @@ def map_regions(
             "bedpe": list(COLUMNS),
             "regions": writer.facts,
         }
-    seconds = time.monotonic() - started
-    facts["performance"] = {"seconds": round(seconds, 3), "peak_memory_bytes": peak_memory()}
-    atomic_write_text(files.path("json"), json.dumps(facts, indent=2) + "\n")
-    return Done(len(regions), (*writer.written, files.path("json")), seconds)
+        seconds = time.monotonic() - started
+        facts["performance"] = {"seconds": round(seconds, 3), "peak_memory_bytes": peak_memory()}
+        atomic_write_text(at.path("json"), json.dumps(facts, indent=2) + "\n")
+    written = (*writer.written, at.path("json"))
+    return Done(len(regions), tuple(prefix.parent / path.name for path in written), seconds)
 
 
 def _maps(

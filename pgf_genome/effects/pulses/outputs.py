@@ -13,21 +13,23 @@ from pgf_genome import __version__
 from pgf_genome.effects.pulses.page import page
 from pgf_genome.effects.pulses.result import SIDES, Impulses
 from pgf_genome.effects.pulses.trace import TRACKS, Trace
-from pgf_genome.files import atomic_write_text, discard
+from pgf_genome.files import atomic_write_text
 from pgf_genome.process import peak_memory
 from pgf_genome.tracks import TrackFormat
+from pgf_genome.tracks.formats import FILES
+
+# ends of the names of all that a run may write
+OUTPUTS = rf"(?:{'|'.join(TRACKS)})\..+-\d+-[ACGT]-[ACGT]{FILES}"
 
 
 def write_outputs(result: Impulses, prefix: Path, started: float) -> None:
-    """Write everything; the summary comes last, and that of an earlier run is removed first.
+    """Write everything under a prefix.
 
     Parameters
     ----------
     started : float
         Of ``time.monotonic``.
     """
-    summary = Path(f"{prefix}.impulse.json")
-    discard(summary)
     files = _write_tracks(result, prefix)
     table, drawn = Path(f"{prefix}.impulse.tsv"), Path(f"{prefix}.impulse.html")
     atomic_write_text(table, "".join("\t".join(row) + "\n" for row in result.rows()))
@@ -42,7 +44,7 @@ def write_outputs(result: Impulses, prefix: Path, started: float) -> None:
         "files": {name: path.name for name, path in files.items()},
         "performance": performance,
     }
-    atomic_write_text(summary, json.dumps(found, indent=2) + "\n")
+    atomic_write_text(Path(f"{prefix}.impulse.json"), json.dumps(found, indent=2) + "\n")
 
 
 def _write_tracks(result: Impulses, prefix: Path) -> dict[str, Path]:

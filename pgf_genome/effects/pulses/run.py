@@ -23,7 +23,7 @@ from pgf_genome.effects.impulse import (
     substitution,
 )
 from pgf_genome.effects.pulses.changes import Change, changes_of
-from pgf_genome.effects.pulses.outputs import write_outputs
+from pgf_genome.effects.pulses.outputs import OUTPUTS, write_outputs
 from pgf_genome.effects.pulses.result import Impulses
 from pgf_genome.effects.pulses.rounding import Rounding, rounding
 from pgf_genome.effects.pulses.settings import Options
@@ -34,6 +34,7 @@ from pgf_genome.errors import IntegrityError
 from pgf_genome.files import require_folder
 from pgf_genome.mamba.model import CausalMamba, LanguageModel
 from pgf_genome.sequence import N_CODE, Genome, Strand, decode_fasta
+from pgf_genome.workspace import claimed, together
 
 log = logging.getLogger("pgf_genome")
 
@@ -90,6 +91,7 @@ def run(
     folder = Path(options.scratch_dir or Path(prefix).parent)
     require_folder(folder, "scratch_dir")
     with (
+        claimed(prefix),
         tempfile.TemporaryDirectory(prefix="pgf-", dir=folder) as scratch,
         decode_fasta(fasta, Path(scratch) / "codes", {site.contig for site in sites}) as genome,
         ExitStack() as stack,
@@ -104,7 +106,8 @@ def run(
         ]
         _Sweeps(causal, options, threads, progress).run(traces)
         result = Impulses(os.path.basename(fasta), genome, causal, options, noise, traces)
-        write_outputs(result, Path(prefix), started)
+        with together(Path(prefix), "impulse.json", OUTPUTS) as new:
+            write_outputs(result, new, started)
     return list(result.lines())
 
 

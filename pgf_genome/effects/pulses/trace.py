@@ -73,8 +73,10 @@ class Trace:
         """Yield first position and values of successive pieces of a track, along the contig."""
         for start in range(self.start, self.stop, PIECE):
             count = min(PIECE, self.stop - start)
-            self._file.seek(self._offset(TRACKS.index(name), start))
-            yield start, np.frombuffer(self._file.read(4 * count), np.float32)
+            with naming(self._folder):  # the last values may be written only now
+                self._file.seek(self._offset(TRACKS.index(name), start))
+                values = self._file.read(4 * count)
+            yield start, np.frombuffer(values, np.float32)
 
     def _offset(self, track: int, position: int) -> int:
         return 4 * (track * (self.stop - self.start) + position - self.start)
