@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pgf_genome.intervals import Span
+from pgf_genome.runs.certificate import Certificate
+from pgf_genome.runs.fit import Fit, pooled
 from pgf_genome.runs.joining import agreed, concatenated, joined_by, left_out
 
 # Format of the record; larger numbers are of later versions of this program.
@@ -270,6 +272,10 @@ class Record:
         Of every track: of all bases, of soft-masked and of other ones, and of shuffled sequence.
     effect_errors : tuple of EffectError
         Of substitution effects that are not exact, as measured on bases of each run.
+    fit : Fit, optional
+        Of causal models, if surprisal was asked for.
+    certificate : Certificate, optional
+        Of the last time that the run was verified.
     bases : Bases
     context : str
         The stretch around a written base that the model saw, in words.
@@ -307,6 +313,8 @@ class Record:
         default_factory=dict, metadata=joined_by(none_so_far)
     )
     effect_errors: tuple[EffectError, ...] = field(default=(), metadata=joined_by(concatenated))
+    fit: Fit | None = field(default=None, metadata=joined_by(pooled))
+    certificate: Certificate | None = field(default=None, metadata=joined_by(left_out))
     bases: Bases
     context: str
     conventions: Mapping[str, str]
