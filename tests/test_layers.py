@@ -40,7 +40,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"effects", "inspection", "memory", "pretrain"}),
     frozenset({"browser", "report"}),
     frozenset({"attribution"}),
-    frozenset({"experiments"}),
+    frozenset({"experiments", "verification"}),
     frozenset({"cli"}),
 )
 BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()), strict=False))

@@ -20,8 +20,14 @@ from pgf_genome.pages.frame import PLOTLY
 from pgf_genome.quantities import bytes_of, whole_number
 
 if TYPE_CHECKING:
+    from pgf_genome.attribution.prepare import Prepared
     from pgf_genome.engine.objective import Objective
     from pgf_genome.mamba.model import LanguageModel
+    from pgf_genome.runs.certificate import Certificate
+    from pgf_genome.runs.run import Run
+
+    # Checks a run whose files are written, while its folder is still there.
+    Certifies = Callable[[Prepared, Run, Path], Certificate]
 
 FORMATS = ("bedgraph", "bigwig")
 # Those of tracks, and the arrays of regions.
@@ -234,6 +240,7 @@ class Arguments(Options):
     model: LanguageModel | str | Path = DEFAULT_MODEL
     out_prefix: str | Path | None = None
     progress: Callable[[float, float], None] | None = None
+    certify: Certifies | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,12 +6,12 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,9 @@ from pgf_genome.sequence.parts import Places
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 from pgf_genome.tracks.cutting import cut
 
+if TYPE_CHECKING:
+    from pgf_genome.attribution.options import Certifies
+
 # Bases of a region whose effects are drawn as a heat map, at most, and regions that are.
 MAPPED, MAPS = 2000, 20
 
@@ -52,6 +55,7 @@ def write_outputs(
     prefix: Path,
     fasta: str,
     started: float,
+    certify: Certifies | None = None,
 ) -> Run:
     """Write all outputs of a run; no file appears under its name before it is whole.
 
@@ -84,6 +88,8 @@ def write_outputs(
         files["npz"] = Path(f"{prefix}.npz")
         hypothetical = _pieces(plan, results, hypothetical=True)
         write_arrays(files["npz"], plan.regions, hypothetical, plan.genome, results.folder)
+    if certify is not None:
+        record = _certified(plan, results, prefix, replace(record, files=_names(files)), certify)
     places = None if plan.annotation is None else Places(plan.annotation.parts)
 
     def values_in(windows: Sequence[Interval]) -> list[np.ndarray]:
@@ -103,11 +109,23 @@ def write_outputs(
         )
         files |= _heat_maps(plan, results, prefix, record)
     files["run"] = record_path(prefix)
-    names = {kind: path.name for kind, path in files.items()}
-    record = replace(record, performance=_performance(plan, started), files=names)
+    record = replace(record, performance=_performance(plan, started), files=_names(files))
     remove_left_over(prefix, files.values(), TRACKS)
     write_record(prefix, record)
     return Run(prefix, record)
+
+
+def _names(files: Mapping[str, Path]) -> dict[str, str]:
+    return {kind: path.name for kind, path in files.items()}
+
+
+def _certified(
+    plan: Prepared, results: Results, prefix: Path, record: Record, certify: Certifies
+) -> Record:
+    log.info("verifying the run at places drawn from it")
+    certificate = certify(plan, Run(prefix, record), results.folder)
+    log.info("certificate: %s", certificate)
+    return replace(record, certificate=certificate)
 
 
 def _heat_maps(
