@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgf_genome import __version__
+from pgf_genome.attribution.fit import FitMeter
 from pgf_genome.attribution.integrated import Completeness
 from pgf_genome.attribution.methods import EFFECTS, TRACKS, method_of, runs_again
 from pgf_genome.attribution.options import VARYING
@@ -26,6 +27,7 @@ from pgf_genome.attribution.segment import Result, Results
 from pgf_genome.attribution.selection import objective_name, objective_text
 from pgf_genome.attribution.shuffled import shuffled_quantiles
 from pgf_genome.attribution.table import write_table
+from pgf_genome.engine.running import running_of
 from pgf_genome.intervals import Interval
 from pgf_genome.process import peak_memory
 from pgf_genome.report import Gathered, Gathering, write_report
@@ -33,6 +35,7 @@ from pgf_genome.report.heatmap import Substituted, write_heat_maps
 from pgf_genome.report.peaks import letters
 from pgf_genome.report.quantiles import SHUFFLED
 from pgf_genome.report.tables import write_tables
+from pgf_genome.runs.fit import UNKNOWN, Fit
 from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
 from pgf_genome.runs.run import Run
 from pgf_genome.runs.storing import record_path, remove_left_over, withdraw, write_record
@@ -64,17 +67,21 @@ def write_outputs(
     does not replace are removed.
     """
     withdraw(prefix)
-    files, gathered = _write_tracks(plan, results, prefix)
+    files, gathered, fit = _write_tracks(plan, results, prefix)
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
     error = effect_error(plan)
-    record = _record(plan, results, fasta, started)
+    record = replace(_record(plan, results, fasta, started), fit=fit)
     shuffled = shuffled_quantiles(plan, results.folder)
     quantiles = {
         track: {**groups, **({SHUFFLED: shuffled[track]} if track in shuffled else {})}
         for track, groups in gathered.quantiles.items()
     }
     record = replace(record, quantiles=quantiles)
+    if fit is not None:
+        log.info("fit of the model: %s", fit)
+        if not fit.knows:
+            log.warning("%s", UNKNOWN)
     if record.gap is not None:
         log.info("%s", record.gap)
     if error is not None:
@@ -152,11 +159,13 @@ def _heat_maps(
 
 def _write_tracks(
     plan: Prepared, results: Iterable[Result], prefix: Path
-) -> tuple[dict[str, Path], Gathered]:
-    """Stream the values of all segments once, into every writer and the report."""
+) -> tuple[dict[str, Path], Gathered, Fit | None]:
+    """Stream the values of all segments once, into every writer, the report and the fit."""
     options, tracks = plan.options, plan.options.track_names
     files: dict[str, Path] = {}
     formats = options.track_formats
+    # what predicts a base from its window, itself included, is not to be compared with a mixture
+    meter = FitMeter(plan.genome) if running_of(plan.model).streams else None
     gathering = Gathering(
         plan.genome.lengths,
         tracks,
@@ -176,11 +185,13 @@ def _write_tracks(
                 opened, writers = form.open(stack, prefix, track, plan.genome.lengths, about)
                 files |= opened
                 takers[-1] += writers
+            if track == "surprisal" and meter is not None:
+                takers[-1].append(meter)
         for contig, start, table in _pieces(plan, results):
             for row, consumers in zip(table, takers, strict=True):
                 for consumer in consumers:
                     consumer.add(contig, start, row)
-    return files, gathering.result()
+    return files, gathering.result(), None if meter is None else meter.result()
 
 
 def _pieces(
