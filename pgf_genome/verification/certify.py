@@ -10,6 +10,7 @@ import numpy as np
 
 from pgf_genome.attribution.prepare import Prepared
 from pgf_genome.attribution.segment import Results
+from pgf_genome.engine.threads import torch_threads
 from pgf_genome.intervals import Interval
 from pgf_genome.runs.certificate import Certificate, Check
 from pgf_genome.runs.run import Run
@@ -56,10 +57,10 @@ def _checks(plan: Prepared, run: Run, folder: Path | None) -> Iterator[Check]:
     yield same("model", plan.model.digest, run.record.model.get("sha256"), "weights")
     yield same("sequence", plan.genome.digest, run.record.fasta.sha256_of_bases, "bases")
     drawn = excerpts(plan)
-    for item in DERIVATIVES if drawn else ():
-        yield item(drawn)
     if not drawn:
         return
+    with torch_threads(1):  # on stretches this short, threads wait for each other
+        yield from [item(drawn) for item in DERIVATIVES]
     yield replayed_states(plan, folder)
     again = [*recomputed(plan, folder)]
     yield from _values(plan, run, again)

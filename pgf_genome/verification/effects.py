@@ -47,6 +47,7 @@ def _brute_force(excerpt: Excerpt, start: int, stop: int) -> np.ndarray:
     """F(x with a at t) - F(x), (stop - start, 4); NaN where there is no base."""
     bases = excerpt.model.vocabulary.base_ids
     x = excerpt.one_hot()
+    unchanged = excerpt.value(x)
     values = np.full((stop - start, len(bases)), np.nan)
     for t in range(start, stop):
         if int(excerpt.ids[t]) not in bases:
@@ -55,7 +56,7 @@ def _brute_force(excerpt: Excerpt, start: int, stop: int) -> np.ndarray:
             changed = x.clone()
             changed[t] = 0
             changed[t, row] = 1
-            values[t - start, a] = excerpt.value(changed) - excerpt.value(x)
+            values[t - start, a] = excerpt.value(changed) - unchanged
     return values
 
 

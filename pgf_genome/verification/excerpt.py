@@ -58,7 +58,8 @@ class Excerpt:
 
     def adjoint(self, x: Tensor | None = None) -> Adjoint:
         """F and dF/dX by the sweeps of the run, at its own input or another one."""
-        return adjoint(self.model, self.ids if x is None else x, self.objective, self.tile_length)
+        given = self.model, self.ids if x is None else x, self.objective
+        return adjoint(*given, self.tile_length, threads=1)
 
     def value(self, x: Tensor) -> float:
         """F of an input."""
