@@ -20,14 +20,12 @@ from pgf_genome.pages.frame import PLOTLY
 from pgf_genome.quantities import bytes_of, whole_number
 
 if TYPE_CHECKING:
-    from pgf_genome.attribution.prepare import Prepared
     from pgf_genome.engine.objective import Objective
     from pgf_genome.mamba.model import LanguageModel
     from pgf_genome.runs.certificate import Certificate
-    from pgf_genome.runs.run import Run
 
-    # Checks a run whose files are written, while its folder is still there.
-    Certifies = Callable[[Prepared, Run, Path], Certificate]
+    # (plan, run, folder): checks a run whose files are written, while its folder is still there
+    Certifies = Callable[..., Certificate]
 
 FORMATS = ("bedgraph", "bigwig")
 # Those of tracks, and the arrays of regions.
