@@ -36,7 +36,7 @@ SECONDS = 5  # that a case may take
 LOST_SECONDS = 60  # after which a worker that does not answer is ended
 MEMORY = 512 << 20  # bytes that a case may add to the resident memory
 ADDRESS_SPACE = 3 << 30  # bytes that all cases may add to the address space
-MESSAGE = 4096  # letters of an error
+MESSAGE = 10_000  # letters of an error
 REPORT = 500  # cases after which a worker reports
 
 

@@ -7,6 +7,7 @@ it must read as they do.
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Mapping
 
@@ -58,7 +59,7 @@ def bed(data: bytes, lengths: Mapping[str, int]) -> list[tuple[str, int, int, st
     if text is None:
         return None
     rows = []
-    for line in text.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\n"):
+    for line in io.StringIO(text.decode("utf-8-sig", "replace"), newline=None):
         words = line.split()
         if not words or line.startswith("#") or words[0] in ("track", "browser"):
             continue
@@ -110,11 +111,13 @@ def vcf(data: bytes) -> tuple[bytes, list[tuple[bytes, ...]]] | None:
 
 
 def bedgraph(data: bytes) -> list[tuple[str, int, int, float]]:
-    """The rows of a plain bedGraph; only for what the program accepts."""
-    text = unpacked(data) or b""
+    """The rows of a bedGraph that the program accepts."""
+    text = (unpacked(data) or b"").removeprefix(b"\xef\xbb\xbf")
+    if text.startswith(b"track "):
+        text = text.partition(b"\n")[2]
     rows = []
-    for number_of, line in enumerate(text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")):
-        if line.strip() and not (number_of == 0 and line.startswith(b"track ")):
-            contig, start, stop, value = line.decode().split("\t")[:4]
+    for line in text.replace(b"\r", b"\n").split(b"\n"):
+        if line.strip():
+            contig, start, stop, value = line.decode().split("\t")
             rows.append((contig, int(start), int(stop), float(value)))
     return rows

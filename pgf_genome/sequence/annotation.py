@@ -6,10 +6,8 @@ codon does not belong to the CDS; here it always does.
 
 from __future__ import annotations
 
-import gzip
 import logging
 import re
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,14 +21,18 @@ from Bio.Data import CodonTable
 
 from pgf_genome.errors import SequenceError
 from pgf_genome.intervals import Span, unknown_contig
+from pgf_genome.lines import text_lines
 
 # Types of features that are genes, or parts of them.
 GENIC = re.compile(r"CDS|exon|transcript|start_codon|stop_codon|.*gene|.*RNA")
 _COLUMNS = 9
 _GTF = re.compile(r'\s*\w+ "')
-_GTF_ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
+# from a word's beginning only, or a long word would be tried from each of its letters
+_GTF_ATTRIBUTE = re.compile(r'\b(\w+) "([^"]*)"')
+_POSITION = re.compile(r"\d{1,18}", re.ASCII)
+# features, which are held in memory in part
+_MOST = 10_000_000
 _ATTRIBUTES = ("ID", "Parent", "Name", "gene", "locus_tag", "pseudo", "transl_table")
-_GZIP_MAGIC = b"\x1f\x8b"
 
 T = TypeVar("T")
 
@@ -129,40 +131,37 @@ def read_features(path: str | Path) -> Iterator[Feature]:
     SequenceError
         If the file cannot be read, or a line is none of these formats.
     """
+    count = 0
     in_sequence = False  # read on all the same, for the checksum at the end of gzip data
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(text_lines(path, "GFF file"), 1):
         in_sequence = in_sequence or line.startswith(("##FASTA", ">"))
         if in_sequence or line.startswith("#") or not line.strip():
             continue
-        fields = line.rstrip("\r\n").split("\t")
-        try:
-            contig, _, kind, first, last, _, strand, phase, attributes = fields[:_COLUMNS]
-            start, stop = int(first) - 1, int(last)
-        except ValueError:
+        fields = line.split("\t")[:_COLUMNS]
+        if len(fields) < _COLUMNS or not all(map(_POSITION.fullmatch, fields[3:5])):
             raise SequenceError(
                 f"{path}: line {number}: not a GFF3 or GTF file: a line has nine columns, of which "
                 "the fourth and fifth are positions"
-            ) from None
+            )
+        contig, _, kind, first, last, _, strand, phase, attributes = fields
         if GENIC.fullmatch(kind):
+            count += 1
+            if count > _MOST:
+                raise SequenceError(f"{path}: more than {_MOST:,} features; leave some out")
             read = _of_gtf(kind, attributes) if _GTF.match(attributes) else _of_gff3(attributes)
+            read = {name: _shown(value) for name, value in read.items()}
             if not (read.get("ID") or read.get("Parent")):
                 read["ID"] = f"line {number}"
             phase_of = int(phase) if phase in ("0", "1", "2") else 0
-            yield Feature(unquote(contig), kind, start, stop, strand, phase_of, read)
+            start, stop = int(first) - 1, int(last)
+            yield Feature(_shown(unquote(contig)), kind, start, stop, strand, phase_of, read)
 
 
-def _lines(path: str | Path) -> Iterator[str]:
-    try:
-        with Path(path).open("rb") as file:
-            zipped = file.peek(2)[:2] == _GZIP_MAGIC
-            for line in gzip.GzipFile(fileobj=file) if zipped else file:
-                yield line.decode("utf-8", "replace").removeprefix("\ufeff")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise SequenceError(f"{path}: the gzip data is truncated or damaged ({error})") from error
-    except OSError as error:
-        raise SequenceError(
-            f"cannot read the GFF file {path}: {error.strerror}; give a file, plain or gzip"
-        ) from error
+def _shown(text: str) -> str:
+    """Blanks in the place of letters that cannot be shown, which would break a line of a table."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _of_gff3(text: str) -> dict[str, str]:
@@ -209,7 +208,8 @@ def _joined(
     """Join the parts of a CDS; on the minus strand translation begins at the highest position."""
     first = features[0]
     spans = [(f.start, f.stop) for f in features]
-    spans += [(a, b) for a, b in stop_codon if not any(s <= a and b <= e for s, e in spans)]
+    held = Overlaps((a, b, None) for a, b in spans)
+    spans += [(a, b) for a, b in stop_codon if not any(s <= a and b <= e for s, e, _ in held.of(a, b))]
     step = 1 if first.strand == "+" else -1
     parts = _without_seams(sorted(spans))[::step]
     begins = max(features, key=lambda f: -step * (f.start if step == 1 else f.stop))
@@ -240,7 +240,7 @@ def _without_seams(spans: list[Span]) -> list[Span]:
 def _table(path: str | Path, stated: str | None, feature: Feature) -> int | None:
     if stated is None:
         return None
-    if not stated.isdigit() or int(stated) not in CodonTable.unambiguous_dna_by_id:
+    if not _POSITION.fullmatch(stated) or int(stated) not in CodonTable.unambiguous_dna_by_id:
         raise SequenceError(
             f"{path}: CDS {feature.contig}:{feature.start + 1}-{feature.stop} has "
             f"transl_table={stated}, which is not one of NCBI's; correct it"
@@ -274,6 +274,9 @@ class _Families:
         while (parent := self._parents.get((contig, name), "")) and parent not in seen:
             seen.add(parent)
             name = parent
+        for each in seen - {name}:  # so that a long line of parents is gone up once
+            self._parents[contig, each] = name
+        self._parents.pop((contig, name), None)
         return name
 
     def name(self, contig: str, top: str) -> str:

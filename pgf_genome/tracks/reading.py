@@ -69,13 +69,16 @@ def read_track(
     IntegrityError
         If the file cannot be read, or its contigs are not those of ``sizes``.
     """
+    from isal.igzip_lib import IsalError
+
+    damage = (OSError, EOFError, OverflowError, ValueError, zlib.error, IsalError)
     try:
         if path.suffix == BIGWIG_SUFFIX:
             wanted = _whole(sizes) if windows is None else windows
             yield from read_bigwig(path, sizes, wanted, most)
         else:
             yield from read_bedgraph(path, sizes, most)
-    except (OSError, EOFError, RuntimeError, ValueError, zlib.error) as error:
+    except damage as error:
         raise IntegrityError(f"{path}: cannot be read ({error}); run attribute again") from error
 
 
