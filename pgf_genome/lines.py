@@ -8,6 +8,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pgf_genome.errors import SequenceError
 
@@ -37,7 +38,7 @@ def text_lines(path: str | os.PathLike[str], kind: str) -> Iterator[str]:
     try:
         with Path(path).open("rb") as file:
             zipped = file.peek(2)[:2] == GZIP_MAGIC
-            stream: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if zipped else file
+            stream: Any = gzip.GzipFile(fileobj=file) if zipped else file
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
             for number, line in enumerate(iter(lambda: text.readline(LONGEST), ""), 1):
                 if "\0" in line:

@@ -34,7 +34,7 @@ from pgf_genome.runs.run import open_run
 from pgf_genome.runs.schema import encoded
 from pgf_genome.sequence import BASES, Genome, counterparts, decode_fasta, new_names
 from pgf_genome.sequence.annotation import read_annotation
-from pgf_genome.tracks.reading import read_track
+from pgf_genome.tracks.reading import highest_position, read_track
 
 LENGTHS = {"1": 30, "chr2": 500, "a:1-9": 9, "HLA*01:01": 12, "{x}": 7, "chr1": 4000}
 
@@ -455,7 +455,9 @@ def bigwig_seeds() -> list[bytes]:
 
 def bigwig(data: bytes, folder: Path) -> None:
     """Values that are read are those that were written; a damaged index may leave some out."""
-    for contig, start, values in read_track(_written(folder, "t.bw", data), RUN_LENGTHS):
+    path = _written(folder, "t.bw", data)
+    highest_position(path, RUN_LENGTHS)
+    for contig, start, values in read_track(path, RUN_LENGTHS):
         assert 0 <= start <= start + len(values) <= RUN_LENGTHS[contig]
         written = scores("surprisal", contig)[start : start + len(values)]
         scored = ~np.isnan(values)

@@ -100,5 +100,7 @@ def test_what_cannot_be_renamed_is_one_clear_error(
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SequenceError, match=r"cannot read the table of .*nothing\.txt: No such file"):
+    with pytest.raises(
+        SequenceError, match=r"cannot read the table of .*nothing\.txt: No such file"
+    ):
         new_names(tmp_path / "nothing.txt", ["1"])

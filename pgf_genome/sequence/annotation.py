@@ -209,7 +209,9 @@ def _joined(
     first = features[0]
     spans = [(f.start, f.stop) for f in features]
     held = Overlaps((a, b, None) for a, b in spans)
-    spans += [(a, b) for a, b in stop_codon if not any(s <= a and b <= e for s, e, _ in held.of(a, b))]
+    spans += [
+        (a, b) for a, b in stop_codon if not any(s <= a and b <= e for s, e, _ in held.of(a, b))
+    ]
     step = 1 if first.strand == "+" else -1
     parts = _without_seams(sorted(spans))[::step]
     begins = max(features, key=lambda f: -step * (f.start if step == 1 else f.stop))

@@ -26,7 +26,7 @@ def read_bedgraph(path: Path, sizes: Mapping[str, int], most: int) -> Iterator[P
     IntegrityError
         If a row is on a contig that ``sizes`` does not have, ends past its end, or does not follow
         the row before it.
-    OSError, EOFError, OverflowError, ValueError, zlib.error, igzip_lib.IsalError
+    OSError, EOFError, OverflowError, ValueError, zlib.error
         If the file is damaged.
     """
     ranks, reached = {contig: rank for rank, contig in enumerate(sizes)}, (0, 0)

@@ -27,10 +27,15 @@ from pgf_genome.tracks.bigwig.writer import (
     VARIABLE_ITEM,
     VARIABLE_STEP,
 )
+from pgf_genome.tracks.bigwig.zoom import RECORD
 from pgf_genome.tracks.blocks import Piece
 
+_ITEMS = {BED_GRAPH: ROW, VARIABLE_STEP: VARIABLE_ITEM, FIXED_STEP: np.dtype("<f4")}
 _SECTION_HEADER = struct.Struct("<5I2BH")
 _NODE = struct.Struct("<2BH")
+ZOOM = np.dtype([("reduction", "<u4"), ("", "<u4"), ("data", "<u8"), ("index", "<u8")])
+# of the longest contig, in which the largest value is looked for
+BINS = 1000
 _LONGEST_NAME = 1 << 20
 # a section counts its items in 16 bits
 _LARGEST_SECTION = _SECTION_HEADER.size + ROW.itemsize * (2**16 - 1)
@@ -58,14 +63,30 @@ def read_bigwig(
     """
     with path.open("rb") as file:
         track = _BigWig(file, path)
-        if track.contigs() != {name: (i, sizes[name]) for i, name in enumerate(sizes)}:
-            raise IntegrityError(f"{path}: its contigs are not those of the run; run it again")
+        track.require_contigs(sizes)
         track.read_index()
+        ranks = {contig: rank for rank, contig in enumerate(sizes)}
         for window in windows:
-            rank = track.rank(window.contig)
+            rank = ranks[window.contig]
             for start in range(window.start, window.stop, most):
                 values = track.values(rank, start, min(start + most, window.stop))
                 yield window.contig, start, values
+
+
+def highest_value(path: Path, sizes: Mapping[str, int]) -> tuple[str, int] | None:
+    """Find contig and 0-based position of the largest value; None if nothing is scored.
+
+    Raises
+    ------
+    IntegrityError, OSError
+        As `read_bigwig`.
+    """
+    with path.open("rb") as file:
+        track = _BigWig(file, path)
+        track.require_contigs(sizes)
+        track.read_index()
+        found = track.highest()
+    return found and (list(sizes)[found[0]], found[1])
 
 
 class _BigWig:
@@ -74,7 +95,7 @@ class _BigWig:
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self._file, self._path = file, path
         self._size = os.fstat(file.fileno()).st_size
-        magic, *_, self._tree, self._data, self._index = struct.unpack(
+        magic, _, self._zooms, self._tree, self._data, self._index = struct.unpack(
             "<I2H3Q", self._bytes(0, HEADER_BYTES)[:32]
         )
         self._require(magic == MAGIC, "it does not begin as one")
@@ -114,8 +135,8 @@ class _BigWig:
         self._require(left == 0, "a tree has too few leaves")
         return np.concatenate(found)
 
-    def contigs(self) -> dict[str, tuple[int, int]]:
-        """Rank and length in bases of every contig, in the order of the ranks."""
+    def require_contigs(self, sizes: Mapping[str, int]) -> None:
+        """Raise unless the file has these contigs, with their lengths, in this order."""
         head = struct.unpack("<4I2Q", self._bytes(self._tree, 32))
         magic, _, key_bytes, value_bytes, count, _ = head
         known = magic == CHROM_TREE_MAGIC and value_bytes == 8 and 0 < key_bytes <= _LONGEST_NAME
@@ -123,33 +144,64 @@ class _BigWig:
         key = ("key", f"S{key_bytes}")
         leaf, parent = [key, ("rank", "<u4"), ("length", "<u4")], [key, ("offset", "<u8")]
         leaves = self._leaves(self._tree + 32, np.dtype(leaf), np.dtype(parent), count)
-        items = np.sort(leaves, order="rank").tolist()
-        self._ranks = {key.decode("utf-8", "replace"): rank for key, rank, _ in items}
-        self._lengths = [length for *_, length in items]
-        return {
-            name: (rank, length)
-            for (name, rank), length in zip(self._ranks.items(), self._lengths, strict=False)
-        }
-
-    def rank(self, contig: str) -> int:
-        """The place of a contig in the file."""
-        return self._ranks[contig]
+        found = sorted((rank, name, length) for name, rank, length in leaves.tolist())
+        if found != [(i, name.encode(), n) for i, (name, n) in enumerate(sizes.items())]:
+            raise IntegrityError(
+                f"{self._path}: its contigs are not those of the run; run it again"
+            )
+        self._lengths = list(sizes.values())
 
     def read_index(self) -> None:
         """Read where the sections are."""
-        magic, _, count = struct.unpack("<2IQ", self._bytes(self._index, 16))
-        self._require(magic == INDEX_MAGIC, "the index is none")
-        parent = np.dtype([*EXTENT.descr, ("offset", "<u8")])
-        # without any score there is one section in the root, or none
-        sections = self._leaves(self._index + 48, SECTION, parent, count)
+        sections = self._sections_of(self._index)
         ranks, starts, stops = (sections[name] for name in ("first_rank", "start", "stop"))
         keys = ranks.astype(np.uint64) << np.uint64(32)
         first, last = keys + starts, keys + stops
         ascends = (sections["last_rank"] == ranks).all() and (starts < stops).all()
-        self._require(ascends and (last[:-1] <= first[1:]).all(), "its sections overlap")
+        self._require(bool(ascends) and bool((last[:-1] <= first[1:]).all()), "its sections overlap")
         (total,) = struct.unpack("<Q", self._bytes(self._data, 8))
         self._require(total == len(sections), "the index lacks sections")
         self._sections, self._first, self._last = sections, first, last
+
+    def _sections_of(self, index: int) -> np.ndarray:
+        magic, _, count = struct.unpack("<2IQ", self._bytes(index, 16))
+        self._require(magic == INDEX_MAGIC, "an index is none")
+        parent = np.dtype([*EXTENT.descr, ("offset", "<u8")])
+        return self._leaves(index + 48, SECTION, parent, count)
+
+    def highest(self) -> tuple[int, int] | None:
+        """Rank and position of the largest value, by a zoom level and the values of one bin."""
+        best: tuple[float, int, int, int] | None = None
+        for rank, start, stop, maximum in self._bins():
+            if best is None or maximum > best[0]:
+                best = maximum, rank, start, stop
+        if best is None:
+            return None
+        _, rank, start, stop = best
+        within = rank < len(self._lengths) and start < stop <= self._lengths[rank]
+        self._require(within, "a bin is outside its contig")
+        values = self.values(rank, start, stop)
+        self._require(not np.isnan(values).all(), "a bin has no values")
+        return rank, start + int(np.nanargmax(values))
+
+    def _bins(self) -> Iterator[tuple[int, int, int, float]]:
+        """Rank, start, stop and maximum of bins; contigs shorter than any bin are read whole."""
+        heads = np.frombuffer(self._bytes(HEADER_BYTES, self._zooms * ZOOM.itemsize), ZOOM)
+        if not len(heads):
+            for rank, length in enumerate(self._lengths):
+                values = self.values(rank, 0, length)
+                if not np.isnan(values).all():
+                    yield rank, 0, length, float(np.nanmax(values))
+            return
+        wide = np.flatnonzero(heads["reduction"] >= max(self._lengths) / BINS)
+        level = heads[wide[0] if len(wide) else -1]
+        for *_, at, size in self._sections_of(int(level["index"])).tolist():
+            content = self._content(at, size)
+            self._require(len(content) % RECORD.itemsize == 0, "a zoom level is cut")
+            records = np.frombuffer(content, RECORD)
+            if len(records):
+                rank, start, stop, _, _, maximum, *_ = records[records["maximum"].argmax()].item()
+                yield rank, start, stop, maximum
 
     def values(self, rank: int, start: int, stop: int) -> np.ndarray:
         """The values at positions start .. stop - 1 of a contig, NaN where there is none."""
@@ -173,16 +225,22 @@ class _BigWig:
             self._held = number, self._unpacked(number)
         return self._held[1]
 
-    def _unpacked(self, number: int) -> _Rows:
-        rank, start, _, stop, at, size = self._sections[number].item()
-        where = f"section {number}"
+    def _content(self, at: int, size: int) -> bytes:
+        """A compressed section, of no more bytes than one can have."""
         unpacker = zlib.decompressobj()
         content = unpacker.decompress(self._bytes(at, size), _LARGEST_SECTION)
-        whole = unpacker.eof and len(content) >= _SECTION_HEADER.size
-        self._require(whole, f"{where} is cut")
+        self._require(unpacker.eof, f"a section at byte {at} is cut")
+        return content
+
+    def _unpacked(self, number: int) -> _Rows:
+        rank, start, _, stop, at, size = self._sections[number].item()
+        where, content = f"section {number}", self._content(at, size)
+        self._require(len(content) >= _SECTION_HEADER.size, f"{where} is cut")
         *place, step, span, kind, _, count = _SECTION_HEADER.unpack_from(content)
         self._require(place == [rank, start, stop], f"{where} is not that of the index")
-        dtype = {BED_GRAPH: ROW, VARIABLE_STEP: VARIABLE_ITEM, FIXED_STEP: np.dtype("<f4")}.get(kind)
+        dtype = {BED_GRAPH: ROW, VARIABLE_STEP: VARIABLE_ITEM, FIXED_STEP: np.dtype("<f4")}.get(
+            kind
+        )
         fits = dtype is not None and len(content) == _SECTION_HEADER.size + count * dtype.itemsize
         self._require(fits, f"{where} has another length")
         items = np.frombuffer(content, dtype, offset=_SECTION_HEADER.size)
