@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import product
+from os.path import commonprefix
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -114,12 +115,12 @@ def escaped(name: str) -> str:
 
 def edit_of(variant: Variant) -> Edit:
     """Leave out what both alleles have in common, at the end and then at the beginning."""
-    start, ref, alt = variant.position, variant.ref.upper(), variant.alt.upper()
-    while ref and alt and ref[-1] == alt[-1]:
-        ref, alt = ref[:-1], alt[:-1]
-    while ref and alt and ref[0] == alt[0]:
-        start, ref, alt = start + 1, ref[1:], alt[1:]
-    return Edit(start, start + len(ref), alt)
+    ref, alt = variant.ref.upper(), variant.alt.upper()
+    shared = len(commonprefix((ref[::-1], alt[::-1])))
+    ref, alt = ref[: len(ref) - shared], alt[: len(alt) - shared]
+    shared = len(commonprefix((ref, alt)))
+    start = variant.position + shared
+    return Edit(start, variant.position + len(ref), alt[shared:])
 
 
 class Consequences:

@@ -23,8 +23,9 @@ __all__ = ["Piece", "highest_position", "read_track", "track_path"]
 
 # what readers and their libraries raise for a damaged file
 DAMAGE: tuple[type[Exception], ...] = (
-    OSError, EOFError, OverflowError, ValueError, zlib.error, cast(type[Exception], igzip_lib.error),
-)  # fmt: skip
+    *(OSError, EOFError, OverflowError, ValueError, zlib.error),
+    cast(type[Exception], igzip_lib.error),
+)
 # bases in memory at a time
 PIECE = 1 << 20
 

@@ -158,7 +158,8 @@ class _BigWig:
         keys = ranks.astype(np.uint64) << np.uint64(32)
         first, last = keys + starts, keys + stops
         ascends = (sections["last_rank"] == ranks).all() and (starts < stops).all()
-        self._require(bool(ascends) and bool((last[:-1] <= first[1:]).all()), "its sections overlap")
+        apart = (last[:-1] <= first[1:]).all()
+        self._require(bool(ascends and apart), "its sections overlap")
         (total,) = struct.unpack("<Q", self._bytes(self._data, 8))
         self._require(total == len(sections), "the index lacks sections")
         self._sections, self._first, self._last = sections, first, last
