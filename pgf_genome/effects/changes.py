@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from os.path import commonprefix
 
 import torch
 from torch import Tensor
 
+from pgf_genome.effects.by_contig import shared_start
 from pgf_genome.errors import SequenceError
 from pgf_genome.intervals import Span
 from pgf_genome.mamba.vocabulary import Vocabulary
 from pgf_genome.sequence import BASES
-
 
 # Bases that are read at a time to see how far a repeat reaches.
 BLOCK = 64
@@ -107,9 +106,9 @@ def change_of(tokens: Tokens, position: int, ref: str, alt: str) -> Change:
     start, stop = position, position + len(old)
     if tokens.between(start, stop) != old:
         raise SequenceError(f"{name}: the sequence has other bases there than {ref!r}")
-    shared = len(commonprefix((old, new)))
+    shared = shared_start(old, new)
     start, old, new = start + shared, old[shared:], new[shared:]
-    shared = len(commonprefix((old[::-1], new[::-1])))
+    shared = shared_start(old[::-1], new[::-1])
     stop, old, new = stop - shared, old[: len(old) - shared], new[: len(new) - shared]
     left, right = (0, 0) if old and new else _repeats(tokens, start, stop, old or new)
     before = tokens.between(start - left, start)
@@ -139,6 +138,6 @@ def _repeats(tokens: Tokens, start: int, stop: int, unit: tuple[int, ...]) -> Sp
 
 
 def _agreeing(bases: tuple[int, ...], unit: tuple[int, ...], at: int) -> int:
-    """How many bases, from the first, go on with a unit that is repeated, of which `at` are read."""
+    """How many bases, from the first, go on with a repeated unit, of which `at` bases are read."""
     pairs = enumerate(bases, at)
     return next((i - at for i, base in pairs if base != unit[i % len(unit)]), len(bases))

@@ -22,14 +22,13 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import product
-from os.path import commonprefix
 from typing import NamedTuple
 from urllib.parse import quote
 
 from Bio.Data import CodonTable
 from Bio.Seq import reverse_complement
 
-from pgf_genome.effects.by_contig import Variant
+from pgf_genome.effects.by_contig import Variant, shared_start
 from pgf_genome.effects.reference import Reference
 from pgf_genome.effects.settings import STANDARD_CODE
 from pgf_genome.errors import UsageError
@@ -116,9 +115,9 @@ def escaped(name: str) -> str:
 def edit_of(variant: Variant) -> Edit:
     """Leave out what both alleles have in common, at the end and then at the beginning."""
     ref, alt = variant.ref.upper(), variant.alt.upper()
-    shared = len(commonprefix((ref[::-1], alt[::-1])))
+    shared = shared_start(ref[::-1], alt[::-1])
     ref, alt = ref[: len(ref) - shared], alt[: len(alt) - shared]
-    shared = len(commonprefix((ref, alt)))
+    shared = shared_start(ref, alt)
     start = variant.position + shared
     return Edit(start, variant.position + len(ref), alt[shared:])
 

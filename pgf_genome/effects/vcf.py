@@ -282,7 +282,8 @@ class Source:
             for number, line in enumerate(iter(lambda: stream.readline(LONGEST), b""), 1):
                 if len(line) == LONGEST:
                     raise SequenceError(
-                        f"{self.where}: line {number} has more than {LONGEST >> 20} MB; is it a VCF?"
+                        f"{self.where}: line {number} has more than {LONGEST >> 20} MB; is "
+                        "it a VCF?"
                     )
                 yield line
         except EOFError as error:
