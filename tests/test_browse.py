@@ -305,9 +305,7 @@ def test_missing_track_is_named(prefix: Path) -> None:
 
 def test_a_damaged_bigwig_is_named(prefix: Path) -> None:
     Path(f"{prefix}.contribution.bw").write_bytes(b"no bigWig")
-    with pytest.raises(
-        IntegrityError, match=r"run\.contribution\.bw: not a bigWig file .*nothing is at byte 64"
-    ):
+    with pytest.raises(IntegrityError, match=r"run\.contribution\.bw: cannot be read"):
         read_scene(prefix)
 
 

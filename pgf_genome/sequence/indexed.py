@@ -148,7 +148,7 @@ def _require_fit(path: Path, names: Collection[str], whole: bool) -> None:
     rows = [line.split("\t") for line in text.split("\n") if line]
     entries = {row[0]: _Entry(*map(int, row[1:5])) for row in rows}
     with _opened(path) as read:
-        if not set(names) <= set(entries):
+        if not set(names) <= set(entries) or len(entries) < len(rows):
             raise ValueError("it cannot be read")
         chosen = [(entries[name], name) for name in set(names) if entries[name].length]
         chosen.sort(key=lambda each: each[0].offset)

@@ -104,8 +104,7 @@ class _BigWig:
     def _require(self, holds: bool, otherwise: str) -> None:
         if not holds:
             raise IntegrityError(
-                f"{self._path}: not a bigWig file of this program, or damaged ({otherwise}); run "
-                "the command again"
+                f"{self._path}: cannot be read ({otherwise}); run the command again"
             )
 
     def _bytes(self, at: int, count: int) -> bytes:
