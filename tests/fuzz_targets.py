@@ -487,8 +487,11 @@ class _Connection:
         pass
 
 
-class _Server:
-    routes = {"/": Resource(b"page"), "/files/0/a b.bw": Resource(b"data")}
+class _Server(NamedTuple):
+    routes: dict[str, Resource]
+
+
+SERVER = _Server({"/w/": Resource(b"page"), "/w/files/0/a b.bw": Resource(b"data")})
 
 
 def request(data: bytes, folder: Path) -> None:
@@ -496,7 +499,7 @@ def request(data: bytes, folder: Path) -> None:
     from pgf_genome.browser.server import _Handler
 
     connection = _Connection(data)
-    _Handler(connection, ("127.0.0.1", 1), _Server())  # type: ignore[arg-type]
+    _Handler(connection, ("127.0.0.1", 1), SERVER)  # type: ignore[arg-type]
     answer = connection.sent.getvalue()
     if b" 200 OK" not in answer and b" 206 Partial" not in answer:
         raise PgfError("no file")
@@ -508,7 +511,7 @@ def byte_range(data: bytes, folder: Path) -> None:
     assert status in (200, 206, 416)
 
 
-REQUEST = b"GET /files/0/a%20b.bw HTTP/1.1\r\nHost: 127.0.0.1:80\r\nRange: bytes=0-2\r\n\r\n"
+REQUEST = b"GET /w/files/0/a%20b.bw HTTP/1.1\r\nHost: 127.0.0.1:80\r\nRange: bytes=0-2\r\n\r\n"
 
 
 def _targets() -> list[Target]:
@@ -551,7 +554,7 @@ def _targets() -> list[Target]:
         Target("run.json", run_json, run_seeds(), [b'"NaN"'], JSON, share=8),
         Target("bedGraph", bedgraph, [BEDGRAPH, b"track x\n" + BEDGRAPH], columns, share=3, zipped=True),
         Target("bigWig", bigwig, bigwig_seeds(), (), BINARY, share=8),
-        Target("request", request, [REQUEST, REQUEST.replace(b"GET /files/0/a%20b.bw", b"HEAD /")],
+        Target("request", request, [REQUEST, REQUEST.replace(b"GET /w/files/0/a%20b.bw", b"HEAD /w/")],
                [b"..", b"/", b"%2e", b"http://", b"//", b"GET ", b"Host: ", b"\r\n", b"If-Range: x\r\n",
                 b"[::1]", b"bytes="], share=8),
         Target("byte range", byte_range, [b"bytes=0-99", b"bytes=-5", b"bytes=9-"], [b"bytes=", b"-", b","],
