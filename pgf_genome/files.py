@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pgf_genome.errors import ResourceError, UsageError
 
-
 # Bytes of a name, and of one to which suffixes such as .effect.A.bin1000.mean.bedgraph.gz.tbi.part
 # are added.
 LONGEST_NAME, LONGEST_PREFIX = 250, 200
 # How outputs end.
-OUTPUTS = frozenset(
-    ".bed .bedgraph .bedpe .bw .csi .gz .html .json .npz .png .sizes .svg .tbi .tsv".split()
+OUTPUTS = (
+    *(".bed", ".bedgraph", ".bedpe", ".bw", ".csi", ".gz", ".html", ".json", ".npz", ".png"),
+    *(".sizes", ".svg", ".tbi", ".tsv"),
 )
 
 

@@ -28,7 +28,8 @@ from types import FrameType
 from typing import NamedTuple
 
 from fuzz_mutations import mutated, packed
-from fuzz_targets import TARGETS, Target
+from fuzz_target import Target
+from fuzz_targets import TARGETS
 
 from pgf_genome.errors import PgfError
 
@@ -113,7 +114,7 @@ def run_case(target: Target, data: bytes, folder: Path, tally: Tally, number: in
 def _place(error: BaseException) -> str:
     """The last line of the program, or of the target, that an error came through."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if "pgf_genome" in f.filename or "fuzz_targets" in f.filename]
+    ours = [f for f in frames if "pgf_genome" in f.filename or "fuzz_" in f.filename]
     return f"at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
 
 
@@ -148,7 +149,7 @@ def _work(target: Target, seed: int, numbers: range, out: Connection, at: ctypes
 
 
 def run_apart(target: Target, seed: int, numbers: range) -> Tally:
-    """Run cases in other processes: where one dies, the next begins after the case that ended it."""
+    """Run cases in other processes; where one dies, the next begins after the case that did it."""
     context, tally = multiprocessing.get_context("fork"), Tally()
     while numbers:
         ours, theirs = context.Pipe(duplex=False)

@@ -128,7 +128,7 @@ def test_a_newer_index_of_another_version_of_the_file_is_refused(tmp_path, write
 
 
 def test_a_contig_that_an_index_rightly_lacks_is_unknown(source, tmp_path):
-    with pytest.raises(SequenceError, match="no contig 'food'; did you mean 'good'"):
+    with pytest.raises(SequenceError, match=r"no contig 'food'; did you mean 'good'"):
         decode_fasta(source, tmp_path / "codes", contigs=["food"])
 
 
