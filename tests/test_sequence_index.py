@@ -123,7 +123,7 @@ def test_a_newer_index_of_another_version_of_the_file_is_refused(tmp_path, write
     write(source, ">two\nCCCC\n>one\nAAAA\n")
     pysam.faidx(str(source))
     Path(f"{source}.fai").write_text(index)
-    with pytest.raises(SequenceError, match="its index is of no use .*another file"):
+    with pytest.raises(SequenceError, match=r"its index is of no use .*another file"):
         decode_fasta(source, tmp_path / "codes", contigs=["one"])
 
 

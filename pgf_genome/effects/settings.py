@@ -107,7 +107,7 @@ class Files:
     @staticmethod
     def require_other(name: str, path: str, *read: str | os.PathLike[str] | None) -> None:
         """Raise a UsageError if an output is one of the files that are read."""
-        for each in map(Path, filter(None, read)):
+        for each in (Path(each) for each in read if each):
             if each.exists() and Path(path).exists() and each.samefile(path):
                 raise UsageError(f"`{name}` {path} is a file that is read; choose another name")
 
