@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from finished import LENGTHS, write_run
+from fuzz_targets import TARGETS
 from vcfs import genome_file, records, scored
 
 from pgf_genome import intervals, lines
@@ -132,6 +133,14 @@ def test_half_a_change_is_no_site(text):
         parse_site(text)
 
 
+@pytest.mark.parametrize("value", [1e308, 10**400])
+def test_a_huge_size_in_a_configuration_is_refused(tmp_path, value):
+    TARGETS["config.json"].run(TARGETS["config.json"].seeds[0], tmp_path)
+    config = json.loads((tmp_path / "config.json").read_bytes()) | {"expand": value}
+    with pytest.raises(ModelError, match=r"expand"):
+        TARGETS["config.json"].run(json.dumps(config).encode(), tmp_path)
+
+
 def test_tokens_are_texts(tmp_path):
     vocabulary = [["A", 0], [7, 0], ["C", 0], ["G", 0], ["T", 0], ["N", 0]]
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocabulary}}))
@@ -171,7 +180,7 @@ def test_names_in_a_record_can_be_shown_and_lead_nowhere(tmp_path, place, name):
     else:
         facts["tracks"][name] = facts["tracks"].pop("surprisal")
     path.write_text(json.dumps(facts))
-    with pytest.raises(IntegrityError, match="not the run.json of a finished run"):
+    with pytest.raises(IntegrityError, match="of a finished run"):
         read_record(prefix)
 
 
