@@ -21,6 +21,7 @@ PACKAGE = ROOT / "pgf_genome"
 # in lower layers; units of one layer do not know each other.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
+    frozenset({"lines"}),
     frozenset(
         {
             "alphabet",

@@ -176,7 +176,7 @@ def _write_tracks(
         None if plan.annotation is None else plan.annotation.parts,
     )
     with ExitStack() as stack:
-        takers = []
+        takers: list[list[Any]] = []  # consumers of every track
         for track in tracks:
             about = plan.descriptions[track].meaning
             takers.append(gathering.takers(track))

@@ -240,7 +240,7 @@ def run(
         forecast = run.dry_run(fasta, loaded, chosen)
         click.echo(json.dumps(forecast.facts(), indent=2) if as_json else forecast)
         return
-    certify = None
+    certify: Any = None
     if verified:
         from pgf_genome.verification.certify import certify
     with Progress() as progress:

@@ -12,9 +12,9 @@ from torch import Tensor
 from pgf_genome.engine import windows
 from pgf_genome.engine.arrays import adjoint, tangent
 from pgf_genome.engine.equations import adjoint as adjoint_by_equations
-from pgf_genome.engine.objective import Tile
+from pgf_genome.engine.objective import Objective, Tile
 from pgf_genome.engine.plan import Plan
-from pgf_genome.engine.running import running_of
+from pgf_genome.engine.running import require_causal, running_of
 from pgf_genome.mamba.bidirectional import BidirectionalMamba, whole_window
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.runs.certificate import Check
@@ -77,7 +77,7 @@ def tangent_adjoint_identity(excerpts: Sequence[Excerpt]) -> Check:
     )
 
 
-def _weighted(weights: np.ndarray):
+def _weighted(weights: np.ndarray) -> Objective:
     """The objective sum_t <w_t, log p_t>."""
 
     def objective(tile: Tile) -> Tensor:
@@ -109,7 +109,7 @@ def by_autograd(excerpt: Excerpt) -> np.ndarray:
     with only_equations():
         if isinstance(model, BidirectionalMamba):
             return _of_window(model, x, excerpt)
-        return _of_stream(model, x, excerpt)
+        return _of_stream(require_causal(model, "the sweep"), x, excerpt)
 
 
 def _of_stream(model: CausalMamba, x: Tensor, excerpt: Excerpt) -> np.ndarray:

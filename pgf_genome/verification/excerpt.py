@@ -83,7 +83,7 @@ def excerpts(plan: Prepared) -> tuple[Excerpt, ...]:
         return ()
     weights = np.array([stop - start for _, (start, stop) in spans], float)
     drawn = rng.choice(len(spans), COUNT, p=weights / weights.sum())
-    return tuple(_around(*spans[i], rng) for i in drawn.tolist())
+    return tuple(_around(spans[i][0], spans[i][1], rng) for i in drawn.tolist())
 
 
 def _of_interest(plan: Prepared, task: Task) -> Iterator[Span]:

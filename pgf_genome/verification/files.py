@@ -108,7 +108,8 @@ def indexes(run: Run) -> Check:
 
 def zoom_levels(run: Run, places: Sequence[Interval]) -> Check:
     """The bins that hold the places, in every zoom level, against the level below or the values."""
-    name, pairs = "zoom levels", []
+    name = "zoom levels"
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
     for _, path in track_files(run):
         if path.suffix != ".bw":
             continue

@@ -33,9 +33,8 @@ def replayed_states(plan: Prepared, folder: Path | None) -> Check:
     if not running_of(plan.model).streams:
         return Check.without(NAME, "a bidirectional model carries no state from window to window")
     *_, last = tasks = [*plan.tasks]
-    stored = folder is not None and isinstance(plan.method, Gradient)
-    if stored and last.plan.replayed:
-        different, tried = _against_the_spool(last, Path(folder), len(tasks) - 1)
+    if folder and isinstance(plan.method, Gradient) and last.plan.replayed:
+        different, tried = _against_the_spool(last, folder, len(tasks) - 1)
         swept = sum(task.plan.replayed for task in tasks)
         return Check.of(
             NAME,
