@@ -32,6 +32,7 @@ _HOMES = {
     "attribute_sequence": "pgf_genome.attribution.in_memory",
     "integrated_gradients": "pgf_genome.engine.path",
     "open_run": "pgf_genome.runs.run",
+    "verify": "pgf_genome.verification.finished",
 }
 
 __all__ = sorted(_HOMES)

@@ -21,6 +21,7 @@ from pgf_genome.errors import PgfError as PgfError
 from pgf_genome.pretrain.settings import Training as Training
 from pgf_genome.pretrain.training import train as train
 from pgf_genome.runs.run import open_run as open_run
+from pgf_genome.verification.finished import verify as verify
 
 __version__: str
 __all__: list[str]

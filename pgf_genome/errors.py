@@ -7,11 +7,27 @@ options, such as --max-memory, and exits with ``exit_code``.
 
 from __future__ import annotations
 
+# Letters of a message at most, of its beginning and of its end: names in a file have any length.
+LONGEST, ENDING = 2000, 500
+
+
+def printable(text: str) -> str:
+    """Write a text as one line that a terminal shows as it is, whatever was quoted in it."""
+    text = " ".join(text.split("\n"))
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - ENDING]} .. {text[-ENDING:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
 
 class PgfError(Exception):
     """Base of every error that the input, the options or the machine can cause."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(PgfError):

@@ -11,6 +11,15 @@ from pathlib import Path
 
 from pgf_genome.errors import ResourceError, UsageError
 
+# Bytes of a name, and of one to which suffixes such as .effect.A.bin1000.mean.bedgraph.gz.tbi.part
+# are added.
+LONGEST_NAME, LONGEST_PREFIX = 250, 200
+# How outputs end.
+OUTPUTS = (
+    *(".bed", ".bedgraph", ".bedpe", ".bw", ".csi", ".gz", ".html", ".json", ".npz", ".png"),
+    *(".sizes", ".svg", ".tbi", ".tsv"),
+)
+
 
 def part_path(path: str | os.PathLike[str]) -> Path:
     """The name under which ``path`` is written until it is complete: ``PATH.part``."""
@@ -121,7 +130,8 @@ def output_prefix(prefix: str | os.PathLike[str]) -> Path:
     Raises
     ------
     UsageError
-        If it is a folder without a name for the files.
+        If it is a folder without a name for the files, or a name that no file can have, or a folder
+        stands where an output would.
     ResourceError
         If no file can be made there.
     """
@@ -130,8 +140,23 @@ def output_prefix(prefix: str | os.PathLike[str]) -> Path:
             f"`out_prefix` {os.fspath(prefix)!r}: add a name for the files, such as "
             f"{os.path.join(prefix, 'chr1')}"
         )
-    require_folder(Path(prefix).parent, "out_prefix")
-    return Path(prefix)
+    require_name(os.fspath(prefix), "out_prefix", LONGEST_PREFIX)
+    path = Path(prefix)
+    require_folder(path.parent, "out_prefix")
+    for other in path.parent.iterdir():
+        ours = other.name.startswith(f"{path.name}.") and other.suffix in OUTPUTS
+        if ours and other.is_dir():
+            raise UsageError(f"`out_prefix` {path}: {other} is a folder, where an output may go")
+    return path
+
+
+def require_name(path: str, argument: str, longest: int = LONGEST_NAME) -> None:
+    """Raise a UsageError if no file can have that name, or it cannot be shown on one line."""
+    name = os.path.basename(path)
+    if not path.isprintable():
+        raise UsageError(f"`{argument}` {path!r} has letters that cannot be shown; leave them out")
+    if len(os.fsencode(name)) > longest:
+        raise UsageError(f"`{argument}`: a name of more than {longest} bytes; choose a shorter one")
 
 
 @contextmanager

@@ -6,34 +6,35 @@ inclusive, as in samtools, and so are sites; they are converted here and nowhere
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
-import zlib
+import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 from pgf_genome.errors import SequenceError
+from pgf_genome.lines import text_lines
 
 _BRACED = re.compile(r"\{(?P<contig>.+)\}(?::(?P<range>.*))?")
 _RANGE = re.compile(r"(?P<first>\d[\d,]{0,30})(?:-(?P<last>\d[\d,]{0,30})?)?", re.ASCII)
 _INTEGER = re.compile(r"-?\d{1,30}", re.ASCII)
 _SITE = re.compile(
-    r"(?P<contig>.+):(?P<position>\d[\d,]{0,30})(?::(?P<ref>[^:>]*)>(?P<alt>[^:>]*))?", re.ASCII
+    r"(?P<contig>.+):(?P<position>\d[\d,]{0,30})(?::(?P<ref>[^:>]+)>(?P<alt>[^:>]+))?", re.ASCII
 )
 TABLE_COLUMNS = ("chrom", "start", "end")
+# Intervals of a BED file, which are held in memory.
+MOST = 10_000_000
 
 
 # start and stop of positions, 0-based half-open
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Interval:
     """The bases ``start <= position < stop`` of a contig (0-based half-open, never empty).
 
@@ -67,7 +68,7 @@ class Interval:
         return f"{self.contig}:{self.start + 1}-{self.stop}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stranded:
     """An interval and the strand, "+" or "-", along which it is read."""
 
@@ -116,6 +117,11 @@ def parse_site(text: str) -> Site:
         )
     ref, alt = ((match[name] or "").upper() for name in ("ref", "alt"))
     return Site(match["contig"], position - 1, ref, alt)
+
+
+def is_name(text: str) -> bool:
+    """Whether a contig can have that name: a word of letters that can be shown."""
+    return text.split() == [text] and text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text
 
 
 def unknown_contig(name: str, known: Collection[str], where: str) -> SequenceError:
@@ -221,32 +227,16 @@ def read_bed(path: str | os.PathLike[str], lengths: Mapping[str, int]) -> list[I
 
 def read_stranded_bed(path: str | os.PathLike[str], lengths: Mapping[str, int]) -> list[Stranded]:
     """Read a BED file as `read_bed` does, with strands: "-" if the sixth column is, else "+"."""
-    intervals = [
-        _bed_interval(line, lengths, f"{path}, line {number}") for number, line in _bed_lines(path)
-    ]
+    intervals: list[Stranded] = []
+    for number, line in enumerate(text_lines(path, "BED file"), start=1):
+        first = line.split(maxsplit=1)[:1]
+        if first and not line.startswith("#") and first[0] not in ("track", "browser"):
+            intervals.append(_bed_interval(line.rstrip(), lengths, f"{path}, line {number}"))
+            if len(intervals) > MOST:
+                raise SequenceError(f"{path}: more than {MOST:,} intervals; merge or split them")
     if not intervals:
         raise SequenceError(f"{path}: no intervals; a BED line is CONTIG, START, END")
     return intervals
-
-
-def _bed_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    try:
-        data = Path(path).read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
-        text = data.decode("utf-8-sig")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise SequenceError(f"{path}: the gzip data is truncated or damaged ({error})") from error
-    except OSError as error:
-        raise SequenceError(
-            f"cannot read the BED file {path}: {error.strerror}; give a file, plain or gzip"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise SequenceError(f"{path}: not a BED file: it is not text") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        first = line.split(maxsplit=1)[:1]
-        if first and not line.startswith("#") and first[0] not in ("track", "browser"):
-            yield number, line.rstrip()
 
 
 def _bed_interval(line: str, lengths: Mapping[str, int], where: str) -> Stranded:
@@ -268,7 +258,7 @@ def _bed_interval(line: str, lengths: Mapping[str, int], where: str) -> Stranded
             f"{lengths[contig]} bases; BED is 0-based half-open, 0 <= START < END <= length"
         )
     strand = "-" if fields[5:6] == ["-"] else "+"
-    return Stranded(Interval(contig, start, stop), strand)
+    return Stranded(Interval(sys.intern(contig), start, stop), strand)  # one name for all lines
 
 
 def is_table(value: object) -> bool:

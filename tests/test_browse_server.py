@@ -56,7 +56,13 @@ def server(tmp_path: Path) -> Iterator[LocalServer]:
 def ask(
     server: LocalServer, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body; the path goes out as it is."""
+    """Status, headers and body; the path, behind the server's word, goes out as it is."""
+    return ask_exactly(server, f"/{server.word}{path}", method, **headers)
+
+
+def ask_exactly(
+    server: LocalServer, path: str, method: str = "GET", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     port = server.server_address[1]
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
@@ -101,7 +107,7 @@ def test_one_connection_answers_many_requests(server: LocalServer) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
         for first in range(0, 50, 10):
             headers = {"Range": f"bytes={first}-{first + 9}"}
-            connection.request("GET", "/files/0/data.bin", headers=headers)
+            connection.request("GET", f"/{server.word}/files/0/data.bin", headers=headers)
             assert connection.getresponse().read() == BODY[first : first + 10]
 
 
@@ -128,13 +134,37 @@ def test_a_name_is_found_however_it_is_encoded(server: LocalServer) -> None:
         "/etc/passwd",
         "/files/0/data.bin%00",
         "/gone",
-        "http://127.0.0.1/etc/passwd",
+        "/files/0/data.bin;x",
     ],
 )
 def test_nothing_else_is_reachable(server: LocalServer, path: str) -> None:
     status, _, body = ask(server, path)
     assert status == 404
     assert b"secret" not in body
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/files/0/data.bin", "//", "/wrong/files/0/data.bin", "http://127.0.0.1/etc/passwd", "*"],
+)
+def test_without_its_word_the_server_answers_nobody(server: LocalServer, path: str) -> None:
+    status, _, body = ask_exactly(server, path)
+    assert status == 404
+    assert b"page" not in body
+
+
+def test_every_server_has_another_word(tmp_path: Path) -> None:
+    with LocalServer({}) as one, LocalServer({}) as other:
+        assert len(one.word) > 20
+        assert one.word != other.word
+
+
+@pytest.mark.parametrize("path", [b"http://[/", b"http://[::1", b"//[x]:80/", b"/\xff%ff%"])
+def test_an_address_that_is_none_is_refused(server: LocalServer, path: bytes, capfd) -> None:
+    with socket.create_connection(server.server_address[:2], timeout=10) as connection:
+        connection.sendall(b"GET " + path + b" HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 404")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "",
@@ -157,7 +187,7 @@ def test_nothing_can_be_written(server: LocalServer, method: str) -> None:
 
 def test_it_listens_on_this_machine_alone(server: LocalServer) -> None:
     assert server.socket.getsockname()[0] == "127.0.0.1"
-    assert server.url == f"http://127.0.0.1:{server.server_address[1]}/"
+    assert server.url == f"http://127.0.0.1:{server.server_address[1]}/{server.word}/"
 
 
 def test_a_taken_port_is_a_clear_error() -> None:
@@ -243,9 +273,9 @@ def test_command_prints_one_line_and_ends_with_ctrl_c(tmp_path: Path) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         line = process.stdout.readline()
-        match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\n", line)
+        match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)(/[\w-]+/)\n", line)
         with socket.create_connection(("127.0.0.1", int(match[1])), timeout=10) as connection:
-            connection.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            connection.sendall(f"GET {match[2]} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
             assert connection.recv(20).startswith(b"HTTP/1.1 200")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)

@@ -83,7 +83,9 @@ def test_a_compressed_table_is_read(tmp_path: Path) -> None:
         ("1 chr1\n", ["1"], "line 1 has 1 columns, separated by tabs"),
         ("1\tchr 1\n", ["1"], "line 1: 'chr 1' cannot be the name of a contig"),
         ("1\t#1\n", ["1"], "line 1: '#1' cannot be the name of a contig"),
-        ("\x1f\udc8b", ["1"], "cannot be read as a table of aliases"),
+        ("1\tchr\x1b[31m\n", ["1"], "line 1: 'chr\\x1b[31m' cannot be the name of a contig"),
+        ("1\tchr\udcff\n", ["1"], "line 1: 'chr\ufffd' cannot be the name of a contig"),
+        ("\x1f\udc8b", ["1"], "the gzip data is truncated or damaged"),
     ],
 )
 def test_what_cannot_be_renamed_is_one_clear_error(
@@ -98,5 +100,7 @@ def test_what_cannot_be_renamed_is_one_clear_error(
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SequenceError, match=r"nothing\.txt: cannot be read .*No such file"):
+    with pytest.raises(
+        SequenceError, match=r"cannot read the table of .*nothing\.txt: No such file"
+    ):
         new_names(tmp_path / "nothing.txt", ["1"])

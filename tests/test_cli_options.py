@@ -35,7 +35,7 @@ from pgf_genome.runs.merge import merge
 # defaults that are the command line's own, because the library has no such argument or no default
 OWN = {"--threads", "--port", "--out"}
 # what only the user knows
-FREE = {"region", "contig", "genome", "at"}
+FREE = {"region", "contig", "genome", "at", "title", "email"}
 
 
 def all_commands() -> Iterator[tuple[str, click.Command]]:

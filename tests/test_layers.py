@@ -21,6 +21,7 @@ PACKAGE = ROOT / "pgf_genome"
 # in lower layers; units of one layer do not know each other.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
+    frozenset({"lines"}),
     frozenset(
         {
             "alphabet",
@@ -40,7 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"effects", "inspection", "memory", "pretrain"}),
     frozenset({"browser", "report"}),
     frozenset({"attribution"}),
-    frozenset({"experiments"}),
+    frozenset({"experiments", "verification"}),
     frozenset({"cli"}),
 )
 BELOW = dict(zip(LAYERS, accumulate(LAYERS, frozenset.union, initial=frozenset()), strict=False))

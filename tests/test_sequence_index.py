@@ -96,9 +96,12 @@ def test_an_index_older_than_its_fasta_is_not_used(source, tmp_path):
     ("index", "message"),
     [
         ("good\t40\t6\t4\t5\n", "its index is of no use .*; remake it with: samtools faidx"),
-        ("good\t6\t6\t9\t10\n", r"base \d: '>' is not a nucleotide .* remake it"),
+        ("good\t6\t6\t9\t10\n", "its index is of no use .*another file.*; remake it"),
+        ("good\t4\t16\t4\t5\n", "its index is of no use .*another file"),
+        ("good\t3\t6\t4\t5\n", "its index is of no use .*another file"),
         ("good\t0\t6\t4\t5\n", "record 'good' has no sequence"),
-        ("y\t4\t3\t4\t5\n", "no contig 'good'"),
+        ("y\t4\t3\t4\t5\n", "its index is of no use .*another file"),
+        ("bad\t4\t16\t4\t5\n", "its index is of no use .*does not list every record"),
         ("nonsense\n", "its index is of no use .*; remake it with: samtools faidx"),
     ],
 )
@@ -109,6 +112,24 @@ def test_an_index_that_does_not_fit_is_refused_in_one_line(source, tmp_path, cap
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
     assert not (tmp_path / "codes").exists()
+
+
+@pytest.mark.parametrize("write", [write_plain, write_bgzip])
+def test_a_newer_index_of_another_version_of_the_file_is_refused(tmp_path, write):
+    source = tmp_path / "a.fa"
+    write(source, ">one\nAAAA\n>two\nCCCC\n")
+    pysam.faidx(str(source))
+    index = Path(f"{source}.fai").read_text()
+    write(source, ">two\nCCCC\n>one\nAAAA\n")
+    pysam.faidx(str(source))
+    Path(f"{source}.fai").write_text(index)
+    with pytest.raises(SequenceError, match=r"its index is of no use .*another file"):
+        decode_fasta(source, tmp_path / "codes", contigs=["one"])
+
+
+def test_a_contig_that_an_index_rightly_lacks_is_unknown(source, tmp_path):
+    with pytest.raises(SequenceError, match=r"no contig 'food'; did you mean 'good'"):
+        decode_fasta(source, tmp_path / "codes", contigs=["food"])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

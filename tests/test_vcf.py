@@ -285,7 +285,7 @@ def test_outputs_are_checked_before_anything_is_read(files, said):
 
 def test_the_input_is_never_the_output(fasta):
     vcf = records("1:3 G A")
-    with pytest.raises(UsageError, match="is the VCF that is read"):
+    with pytest.raises(UsageError, match="is a file that is read"):
         scored(fasta, vcf, "in.vcf")
     assert (fasta.parent / "in.vcf").read_text() == vcf
 

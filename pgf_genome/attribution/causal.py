@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.task import Progress, Takes, Task
+from pgf_genome.attribution.witness import Witnesses
 from pgf_genome.engine import sweep
 from pgf_genome.engine.spool import Journal, StoredStates, nbytes
 from pgf_genome.mamba.model import CausalMamba
@@ -38,12 +39,18 @@ def fill(task: Task, scores: Takes, place: Place, progress: Progress) -> Tensor:
     with (
         StoredStates(place.path("states"), blank, place.identity) as states,
         Journal(place.path("journal"), size, place.identity) as journal,
+        Witnesses(place, _causal(task), batch) as witnesses,
     ):
-        return _sweep(task, states, scores, journal, progress)
+        return _sweep(task, states, scores, journal, witnesses, progress)
 
 
 def _sweep(
-    task: Task, states: StoredStates, scores: Takes, journal: Journal, progress: Progress
+    task: Task,
+    states: StoredStates,
+    scores: Takes,
+    journal: Journal,
+    witnesses: Witnesses,
+    progress: Progress,
 ) -> Tensor:
     """Run both sweeps from wherever the records end; return the objective of each strand."""
     model, plan, batch = _causal(task), task.plan, len(task.objectives)
@@ -77,6 +84,10 @@ def _sweep(
         for b, gradient in enumerate(tile.gradient):
             log_p = task.observed_log_p(b, tile.log_p[b], start)
             scores.write(task.record(b, tile.k), [gradient[:, bases], log_p])
+        for each in task.witnessed:
+            if each.k == tile.k:
+                witnesses.keep(each, states[tile.k], cotangent)
+        cotangent = tile.cotangent
         values = values + tile.values.cpu()
         journal.write(tile.k, [values, *tile.cotangent.tensors()])
         progress((1 - PRIMAL_SHARE) * (stop - start))

@@ -86,7 +86,8 @@ def _node(
     ):  # fmt: skip
         added = _Added(task, before if number else None, target or own, node.weight)
         held = tuple(_held(task, b) for b in range(len(task.objectives)))
-        return kind.fill(replace(task, at=node.at, objectives=held), added, here, progress)
+        at_node = replace(task, at=node.at, objectives=held, witnessed=())
+        return kind.fill(at_node, added, here, progress)
 
 
 def _held(task: Task, b: int) -> Objective:

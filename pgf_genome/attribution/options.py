@@ -22,6 +22,10 @@ from pgf_genome.quantities import bytes_of, whole_number
 if TYPE_CHECKING:
     from pgf_genome.engine.objective import Objective
     from pgf_genome.mamba.model import LanguageModel
+    from pgf_genome.runs.certificate import Certificate
+
+    # (plan, run, folder): checks a run whose files are written, while its folder is still there
+    Certifies = Callable[..., Certificate]
 
 FORMATS = ("bedgraph", "bigwig")
 # Those of tracks, and the arrays of regions.
@@ -234,6 +238,7 @@ class Arguments(Options):
     model: LanguageModel | str | Path = DEFAULT_MODEL
     out_prefix: str | Path | None = None
     progress: Callable[[float, float], None] | None = None
+    certify: Certifies | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,16 +6,17 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pgf_genome import __version__
+from pgf_genome.attribution.fit import FitMeter
 from pgf_genome.attribution.integrated import Completeness
 from pgf_genome.attribution.methods import EFFECTS, TRACKS, method_of, runs_again
 from pgf_genome.attribution.options import VARYING
@@ -26,6 +27,7 @@ from pgf_genome.attribution.segment import Result, Results
 from pgf_genome.attribution.selection import objective_name, objective_text
 from pgf_genome.attribution.shuffled import shuffled_quantiles
 from pgf_genome.attribution.table import write_table
+from pgf_genome.engine.running import running_of
 from pgf_genome.files import sha256_of
 from pgf_genome.intervals import Interval
 from pgf_genome.process import peak_memory
@@ -34,12 +36,16 @@ from pgf_genome.report.heatmap import Substituted, write_heat_maps
 from pgf_genome.report.peaks import letters
 from pgf_genome.report.quantiles import SHUFFLED
 from pgf_genome.report.tables import write_tables
+from pgf_genome.runs.fit import UNKNOWN, Fit
 from pgf_genome.runs.record import Bases, Contig, Fasta, Halo, HaloLocus, Performance, Record
 from pgf_genome.runs.run import Run
 from pgf_genome.runs.storing import published, record_path, write_record
 from pgf_genome.sequence.parts import Places
 from pgf_genome.tracks import TrackFormat, write_chrom_sizes
 from pgf_genome.tracks.cutting import cut
+
+if TYPE_CHECKING:
+    from pgf_genome.attribution.options import Certifies
 
 # Bases of a region whose effects are drawn as a heat map, at most, and regions that are.
 MAPPED, MAPS = 2000, 20
@@ -53,13 +59,14 @@ def write_outputs(
     prefix: Path,
     fasta: str,
     started: float,
+    certify: Certifies | None = None,
 ) -> Run:
     """Write all outputs of a run, which take the places of those of an earlier run together.
 
     Files of the earlier run that this one does not replace are removed.
     """
     with published(prefix, TRACKS) as new:
-        record = _write_files(plan, results, new, fasta, started)
+        record = _write_files(plan, results, new, fasta, started, certify)
     return Run(prefix, record)
 
 
@@ -69,20 +76,25 @@ def _write_files(
     prefix: Path,
     fasta: str,
     started: float,
+    certify: Certifies | None,
 ) -> Record:
     """Write the outputs under a prefix, the record last."""
-    files, gathered = _write_tracks(plan, results, prefix)
+    files, gathered, fit = _write_tracks(plan, results, prefix)
     checksums = {kind: sha256_of(path) for kind, path in files.items()}
     files["chrom.sizes"] = Path(f"{prefix}.chrom.sizes")
     write_chrom_sizes(files["chrom.sizes"], plan.genome.lengths)
     error = effect_error(plan)
-    record = _record(plan, results, fasta, started)
+    record = replace(_record(plan, results, fasta, started), fit=fit)
     shuffled = shuffled_quantiles(plan, results.folder)
     quantiles = {
         track: {**groups, **({SHUFFLED: shuffled[track]} if track in shuffled else {})}
         for track, groups in gathered.quantiles.items()
     }
     record = replace(record, quantiles=quantiles)
+    if fit is not None:
+        log.info("fit of the model: %s", fit)
+        if not fit.knows:
+            log.warning("%s", UNKNOWN)
     if record.gap is not None:
         log.info("%s", record.gap)
     if error is not None:
@@ -96,6 +108,8 @@ def _write_files(
         files["npz"] = Path(f"{prefix}.npz")
         hypothetical = _pieces(plan, results, hypothetical=True)
         write_arrays(files["npz"], plan.regions, hypothetical, plan.genome, results.folder)
+    if certify is not None:
+        record = _certified(plan, results, prefix, replace(record, files=_names(files)), certify)
     places = None if plan.annotation is None else Places(plan.annotation.parts)
 
     def values_in(windows: Sequence[Interval]) -> list[np.ndarray]:
@@ -115,12 +129,27 @@ def _write_files(
         )
         files |= _heat_maps(plan, results, prefix, record)
     files["run"] = record_path(prefix)
-    names = {kind: path.name for kind, path in files.items()}
     record = replace(
-        record, performance=_performance(plan, started), files=names, checksums=checksums
+        record,
+        performance=_performance(plan, started),
+        files=_names(files),
+        checksums=checksums,
     )
     write_record(prefix, record)
     return record
+
+
+def _names(files: Mapping[str, Path]) -> dict[str, str]:
+    return {kind: path.name for kind, path in files.items()}
+
+
+def _certified(
+    plan: Prepared, results: Results, prefix: Path, record: Record, certify: Certifies
+) -> Record:
+    log.info("verifying the run at places drawn from it")
+    certificate = certify(plan, Run(prefix, record), results.folder)
+    log.info("certificate: %s", certificate)
+    return replace(record, certificate=certificate)
 
 
 def _heat_maps(
@@ -147,11 +176,13 @@ def _heat_maps(
 
 def _write_tracks(
     plan: Prepared, results: Iterable[Result], prefix: Path
-) -> tuple[dict[str, Path], Gathered]:
-    """Stream the values of all segments once, into every writer and the report."""
+) -> tuple[dict[str, Path], Gathered, Fit | None]:
+    """Stream the values of all segments once, into every writer, the report and the fit."""
     options, tracks = plan.options, plan.options.track_names
     files: dict[str, Path] = {}
     formats = options.track_formats
+    # what predicts a base from its window, itself included, is not to be compared with a mixture
+    meter = FitMeter(plan.genome) if running_of(plan.model).streams else None
     gathering = Gathering(
         plan.genome.lengths,
         tracks,
@@ -162,7 +193,7 @@ def _write_tracks(
         None if plan.annotation is None else plan.annotation.parts,
     )
     with ExitStack() as stack:
-        takers = []
+        takers: list[list[Any]] = []  # consumers of every track
         for track in tracks:
             about = plan.descriptions[track].meaning
             takers.append(gathering.takers(track))
@@ -171,11 +202,13 @@ def _write_tracks(
                 opened, writers = form.open(stack, prefix, track, plan.genome.lengths, about)
                 files |= opened
                 takers[-1] += writers
+            if track == "surprisal" and meter is not None:
+                takers[-1].append(meter)
         for contig, start, table in _pieces(plan, results):
             for row, consumers in zip(table, takers, strict=True):
                 for consumer in consumers:
                     consumer.add(contig, start, row)
-    return files, gathering.result()
+    return files, gathering.result(), None if meter is None else meter.result()
 
 
 def _pieces(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 
 import torch
@@ -27,7 +27,8 @@ from pgf_genome.attribution.selection import (
     segments_to_run,
     select,
 )
-from pgf_genome.attribution.task import Segment, Settings, Task
+from pgf_genome.attribution.task import Segment, Settings, Task, Witnessed
+from pgf_genome.attribution.witness import Sample, samples, witnessed
 from pgf_genome.effects.windowed import refuse_near
 from pgf_genome.engine.layout import Layout
 from pgf_genome.engine.objective import Objective, PseudoLikelihood, Span, unit_of
@@ -60,6 +61,7 @@ class Prepared:
     threads: int
     regions: tuple[Stranded, ...] = ()
     annotation: Annotation | None = None
+    witnessed: bool = False  # whether what a certificate needs is kept
 
     @property
     def strands(self) -> str:
@@ -105,10 +107,23 @@ class Prepared:
     @property
     def tasks(self) -> Iterator[Task]:
         """The segments with everything needed to compute them, made one after the other."""
+        number = count()
         for contig, segments in self._by_contig():
             shared = self._objectives(contig), self.settings, self.layout, self.threads
             for segment in segments:
-                yield Task(self.model, self.genome, segment, *shared)
+                kept = self._witnessed(next(number), segment)
+                yield Task(self.model, self.genome, segment, *shared, witnessed=kept)
+
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """Places at which a certificate looks."""
+        return tuple(samples(self.segments, self.layout))
+
+    def _witnessed(self, number: int, segment: Segment) -> tuple[Witnessed, ...]:
+        if not self.witnessed:
+            return ()
+        here = [sample for sample in self.samples if sample.segment == number]
+        return tuple(witnessed(here, segment, self.layout, self.strands))
 
     @cached_property
     def settings(self) -> Settings:

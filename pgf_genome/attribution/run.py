@@ -6,6 +6,7 @@ import logging
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 
@@ -54,6 +55,9 @@ def attribute(given: Arguments) -> Run:
         Prefix of the outputs; the FASTA's name without its suffix if None.
     progress : callable, optional
         Called with the bases done since the last call and the bases in all.
+    certify : callable, optional
+        Checks the run before its report is written, see `pgf_genome.verification.certify`; the
+        certificate is in the record that is returned, passed or not.
 
     Returns
     -------
@@ -82,13 +86,14 @@ def attribute(given: Arguments) -> Run:
         prepared(given.fasta, model, options, scratch) as plan,
     ):
         check_disk(plan, scratch)
+        plan = replace(plan, witnessed=given.certify is not None)
         plan, folder = resumed(scratch, plan)
         stack.enter_context(torch_threads(plan.threads))
         warm_up(model)
         _log_plan(plan)
         report, total = given.progress or (lambda done, total: None), plan.bases
         results = run_segments(plan, folder, lambda n: report(n, total))
-        done = write_outputs(plan, results, prefix, str(given.fasta), started)
+        done = write_outputs(plan, results, prefix, str(given.fasta), started, given.certify)
         log.debug("wrote %s", ", ".join(map(str, done.files.values())))
         return done
 

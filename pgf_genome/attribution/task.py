@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -69,6 +69,14 @@ class Segment:
         ]
 
 
+class Witnessed(NamedTuple):
+    """Tile ``k`` of strand ``b``, in which sample ``number`` lies."""
+
+    number: int
+    b: int
+    k: int
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings that the values of a segment depend on, besides model, sequence and objective.
@@ -106,6 +114,8 @@ class Task:
         Threads in all; torch's count if None.
     at : float
         Where the input is on the path of integrated gradients: 1 is the sequence itself.
+    witnessed : sequence of Witnessed
+        Tiles whose boundaries are kept for a certificate.
     """
 
     model: LanguageModel
@@ -116,6 +126,7 @@ class Task:
     layout: Layout
     threads: int | None = None
     at: float = 1.0
+    witnessed: Sequence[Witnessed] = ()
 
     @property
     def plan(self) -> Plan:

@@ -2,13 +2,15 @@
 
 Nothing but the table is reachable: paths are looked up, never joined to a folder. It listens on
 127.0.0.1 alone, and answers only requests that name this machine as their host, so that a page of
-another site cannot read the files by pointing its own name here (DNS rebinding).
+another site cannot read the files by pointing its own name here (DNS rebinding). Every path begins
+with a word that is drawn for each server, so that other users of this machine cannot guess it.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -62,7 +64,7 @@ class LocalServer(ThreadingTCPServer):
     Parameters
     ----------
     routes : mapping of str to Resource
-        Path (decoded, with its first slash) -> resource.
+        Path (decoded, with its first slash) behind the server's word -> resource.
     port : int
         The port to listen on; 0 is any free one.
 
@@ -76,7 +78,8 @@ class LocalServer(ThreadingTCPServer):
     allow_reuse_address = True
 
     def __init__(self, routes: Mapping[str, Resource], port: int = 0) -> None:
-        self.routes = dict(routes)
+        self.word = secrets.token_urlsafe(16)
+        self.routes = {f"/{self.word}{path}": answer for path, answer in routes.items()}
         try:
             super().__init__((ADDRESS, port), _Handler)
         except OSError as error:
@@ -88,7 +91,7 @@ class LocalServer(ThreadingTCPServer):
     @property
     def url(self) -> str:
         """The address of the page for browsers on this machine."""
-        return f"http://{ADDRESS}:{self.server_address[1]}/"
+        return f"http://{ADDRESS}:{self.server_address[1]}/{self.word}/"
 
 
 def served_range(header: str | None, size: int) -> tuple[HTTPStatus, int, int]:
@@ -137,7 +140,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._for_this_machine():
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
             return
-        resource = self.server.routes.get(unquote(urlsplit(self.path).path))
+        try:
+            resource = self.server.routes.get(unquote(urlsplit(self.path).path))
+        except ValueError:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
         try:
             if resource is None:
                 raise FileNotFoundError

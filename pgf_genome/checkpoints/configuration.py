@@ -85,7 +85,7 @@ class Configuration:
                 continue
             if value == "auto" and auto is not None:
                 value = auto
-            if kind is float and type(value) is int:
+            if kind is float and type(value) is int and abs(value) < 2**53:
                 value = float(value)
             if type(value) is not kind or not (kind is bool or 0 < value < math.inf):
                 raise ModelError(f"{name} in config.json is {value!r}, not {KINDS[kind]}")

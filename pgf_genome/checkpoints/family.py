@@ -273,7 +273,7 @@ def head_is_tied(stored: Stored, said: bool | None, default: bool) -> bool:
 
 def _check_expand(stated: Configuration, d_model: int, d_inner: int) -> None:
     expand = stated.number("expand")
-    if expand is not None and int(expand * d_model) != d_inner:
+    if expand is not None and not 0 <= expand * d_model - d_inner < 1:
         raise ModelError(
             f"config.json says expand {expand:g}, the weights say d_inner {d_inner} "
             f"at d_model {d_model}"

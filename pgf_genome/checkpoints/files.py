@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +20,11 @@ from safetensors.torch import load_file
 
 from pgf_genome.errors import ModelError
 
+ZIP_MAGIC = b"PK\x03\x04"
+# Axes of a tensor; PyTorch computes with 64 at most.
+MOST_AXES = 8
+# How often the bytes of a file may be in its tensors, which share them where weights are tied.
+SHARED = 4
 LFS_POINTER = b"version https://git-lfs"
 # Files of an adapter (LoRA), without which the weights beside them are those of another model.
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
@@ -47,6 +53,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def refuse_lfs_pointer(path: Path) -> None:
     """Raise a ModelError if the file cannot be opened or is the stand-in Git LFS leaves."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ModelError(f"{path.name} is not a regular file")  # a pipe or device may have no end
     try:
         with path.open("rb") as file:
             start = file.read(len(LFS_POINTER))
@@ -140,7 +148,7 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     refuse_lfs_pointer(path)
     try:
         return load_file(path)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"{path.name} is truncated or not a safetensors file ({_first_line(error)}): "
             "download it again"
@@ -153,8 +161,11 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
         with warnings.catch_warnings():
             # The pickle's protocol is no concern of the user's: it either loads or it does not.
             warnings.simplefilter("ignore", UserWarning)
+            _refuse_compressed(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything at all
+        if isinstance(error, ModelError):
+            raise
         if isinstance(error, UnpicklingError):
             named = re.search(r"GLOBAL ([\w.]+)", str(error))
             call = f" (it calls {named[1]})" if named else ""
@@ -171,7 +182,20 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise ModelError(f"{path.name} holds {name!r}, which is not a named tensor")
+    dense = [t for t in content.values() if t.layout is torch.strided]
+    if sum(t.numel() * t.element_size() for t in dense) > SHARED * path.stat().st_size:
+        raise ModelError(f"the tensors of {path.name} are larger than the file")
     return content
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Raise a ModelError for a zip file that holds more than its size; torch.save stores as is."""
+    with path.open("rb") as file:
+        if file.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
+            return
+        with zipfile.ZipFile(file) as held:
+            if sum(each.file_size for each in held.infolist()) > path.stat().st_size:
+                raise ModelError(f"{path.name} is compressed, which a PyTorch weight file never is")
 
 
 def _widened(name: str, tensor: torch.Tensor) -> torch.Tensor:
@@ -180,7 +204,8 @@ def _widened(name: str, tensor: torch.Tensor) -> torch.Tensor:
     if tensor.dtype not in FLOATING:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise ModelError(f"tensor {name} is {kind}, not float16, bfloat16, float32 or float64")
-    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+    plain = tensor.layout is torch.strided and tensor.dim() <= MOST_AXES
+    if not plain or tensor.device.type != "cpu":
         raise ModelError(f"tensor {name} is not stored as a plain dense array")
     if tensor.dtype is not torch.float64:
         tensor = tensor.to(torch.float32)

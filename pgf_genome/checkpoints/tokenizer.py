@@ -179,7 +179,9 @@ def _lowers(tokenizer: dict[str, Any]) -> bool:
 
 def _checked_ids(name: str, ids: Any) -> dict[str, int]:
     """``ids`` itself, if it is an object from tokens to distinct non-negative integers."""
-    valid = isinstance(ids, dict) and all(type(i) is int and i >= 0 for i in ids.values())
+    valid = isinstance(ids, dict) and all(
+        isinstance(token, str) and type(i) is int and i >= 0 for token, i in ids.items()
+    )
     if not valid or len(set(ids.values())) != len(ids):
         raise ModelError(f"{name} is not an object from tokens to distinct ids")
     return ids

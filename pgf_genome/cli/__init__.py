@@ -25,6 +25,7 @@ from pgf_genome.cli.mutagenesis import mutagenesis
 from pgf_genome.cli.pretrain import pretrain
 from pgf_genome.cli.report import report
 from pgf_genome.cli.variants import variants
+from pgf_genome.cli.verify import verify
 from pgf_genome.errors import PgfError
 
 INTERRUPTED = 130
@@ -50,6 +51,7 @@ commands.add_command(mutagenesis)
 commands.add_command(pretrain)
 commands.add_command(report)
 commands.add_command(variants)
+commands.add_command(verify)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@ import functools
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +19,11 @@ from pgf_genome.checkpoints.choices import (
     DTYPES,
 )
 from pgf_genome.cli.values import ModelSource, Word
+from pgf_genome.errors import IntegrityError
 from pgf_genome.pages.frame import PLOTLY
+
+if TYPE_CHECKING:
+    from pgf_genome.runs.certificate import Certificate
 
 Function = Callable[..., Any]
 
@@ -138,6 +142,12 @@ def shares_plotly(
         help="Where the report has its drawing library: inline, or shared, in one file of a "
         "folder.",
     )
+
+
+def require_passed(certificate: Certificate, where: str) -> None:
+    """Raise an IntegrityError if an item of a certificate failed; ``where`` says what it is of."""
+    if not certificate.passed:
+        raise IntegrityError(f"{where}: the certificate failed: {certificate}")
 
 
 def with_model(heading: str) -> Callable[[Function], Function]:

@@ -16,6 +16,7 @@ from pgf_genome.cli.common import (
     COMPUTED,
     Function,
     computed,
+    require_passed,
     running,
     shares_plotly,
     with_device,
@@ -175,6 +176,12 @@ OPTIONS: tuple[Function, ...] = (
         show_default=True,
         help="Continue an interrupted run, or start it anew.",
     ),
+    running(
+        "--verify",
+        "verified",
+        is_flag=True,
+        help="Check the run at places drawn from it; the certificate is in report and run.json.",
+    ),
     running("--dry-run", is_flag=True, help="Print tiles, memory, disk and time, then stop."),
     running("--json", "as_json", is_flag=True, help="With --dry-run, print JSON."),
 )
@@ -196,6 +203,7 @@ def run(
     threads: int,
     device: str,
     dtype: str,
+    verified: bool,
     dry_run: bool,
     as_json: bool,
     n_as_pad: bool = False,
@@ -232,8 +240,11 @@ def run(
         forecast = run.dry_run(fasta, loaded, chosen, given.prefix)
         click.echo(json.dumps(forecast.facts(), indent=2) if as_json else forecast)
         return
+    certify: Any = None
+    if verified:
+        from pgf_genome.verification.certify import certify
     with Progress() as progress:
-        done = run.attribute(fasta, loaded, given.prefix, progress, **vars(chosen))
+        done = run.attribute(fasta, loaded, given.prefix, progress, certify, **vars(chosen))
     log = logging.getLogger("pgf_genome")
     log.info("%s", quantiles_in_words(done.record, leading(done.tracks)))
     bases, speed = done.record.bases, done.record.performance
@@ -248,3 +259,5 @@ def run(
         len(done.files),
         done.prefix,
     )
+    if done.record.certificate is not None:
+        require_passed(done.record.certificate, f"{done.prefix}.run.json")

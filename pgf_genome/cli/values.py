@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -137,7 +138,7 @@ class Near(Word):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in self.words:
             return self.words[value]
-        if not str(value).isdecimal() or int(value) < 1:
+        if not re.fullmatch(r"[0-9]{1,18}", str(value)) or int(value) < 1:
             self.fail(f"{value!r} is not exact, first-order or a number of bases", param, ctx)
         return int(value)
 

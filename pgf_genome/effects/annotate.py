@@ -392,4 +392,7 @@ def index_sorted(path: str, summary: Summary) -> None:
     try:
         index(path, summary.last)
     except ResourceError as error:
-        log.warning("%s has no index (%s): blank lines cannot be indexed", path, error.__cause__)
+        log.warning(
+            "%s has no index (%s): no index takes blank lines, or positions past every contig",
+            *(path, error.__cause__),
+        )

@@ -31,6 +31,12 @@ class Variant(NamedTuple):
     alt: str
 
 
+def shared_start(first: Sequence[object], second: Sequence[object]) -> int:
+    """How many items two sequences have in common at their beginnings."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
 class _Pending(NamedTuple):
     rows: bytearray
     alleles: bytearray

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pgf_genome.effects.by_contig import shared_start
 from pgf_genome.errors import SequenceError
 from pgf_genome.intervals import Span
 from pgf_genome.mamba.vocabulary import Vocabulary
 from pgf_genome.sequence import BASES
+
+# Bases that are read at a time to see how far a repeat reaches.
+BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,10 @@ def change_of(tokens: Tokens, position: int, ref: str, alt: str) -> Change:
     start, stop = position, position + len(old)
     if tokens.between(start, stop) != old:
         raise SequenceError(f"{name}: the sequence has other bases there than {ref!r}")
-    while old and new and old[0] == new[0]:
-        start, old, new = start + 1, old[1:], new[1:]
-    while old and new and old[-1] == new[-1]:
-        stop, old, new = stop - 1, old[:-1], new[:-1]
+    shared = shared_start(old, new)
+    start, old, new = start + shared, old[shared:], new[shared:]
+    shared = shared_start(old[::-1], new[::-1])
+    stop, old, new = stop - shared, old[: len(old) - shared], new[: len(new) - shared]
     left, right = (0, 0) if old and new else _repeats(tokens, start, stop, old or new)
     before = tokens.between(start - left, start)
     after = tokens.between(stop, stop + right)
@@ -114,15 +118,26 @@ def change_of(tokens: Tokens, position: int, ref: str, alt: str) -> Change:
 
 def _repeats(tokens: Tokens, start: int, stop: int, unit: tuple[int, ...]) -> Span:
     """Positions by which an insertion or a deletion can be moved, to the left and to the right."""
-    left = right = 0
     if not unit:
-        return left, right
-
-    def base(position: int) -> int:
-        return tokens.between(position, position + 1)[0]
-
-    while left < start and base(start - 1 - left) == unit[-1 - left % len(unit)]:
-        left += 1
-    while stop + right < tokens.length and base(stop + right) == unit[right % len(unit)]:
-        right += 1
+        return 0, 0
+    paces = range(0, tokens.length, BLOCK)
+    left = right = 0
+    for at in paces:
+        before = tokens.between(max(start - at - BLOCK, 0), max(start - at, 0))
+        moved = _agreeing(before[::-1], unit[::-1], at)
+        left += moved
+        if moved < BLOCK:
+            break
+    for at in paces:
+        behind = tokens.between(stop + at, min(stop + at + BLOCK, tokens.length))
+        moved = _agreeing(behind, unit, at)
+        right += moved
+        if moved < BLOCK:
+            break
     return left, right
+
+
+def _agreeing(bases: tuple[int, ...], unit: tuple[int, ...], at: int) -> int:
+    """How many bases, from the first, go on with a repeated unit, of which `at` bases are read."""
+    pairs = enumerate(bases, at)
+    return next((i - at for i, base in pairs if base != unit[i % len(unit)]), len(bases))

@@ -28,7 +28,7 @@ from urllib.parse import quote
 from Bio.Data import CodonTable
 from Bio.Seq import reverse_complement
 
-from pgf_genome.effects.by_contig import Variant
+from pgf_genome.effects.by_contig import Variant, shared_start
 from pgf_genome.effects.reference import Reference
 from pgf_genome.effects.settings import STANDARD_CODE
 from pgf_genome.errors import UsageError
@@ -114,12 +114,12 @@ def escaped(name: str) -> str:
 
 def edit_of(variant: Variant) -> Edit:
     """Leave out what both alleles have in common, at the end and then at the beginning."""
-    start, ref, alt = variant.position, variant.ref.upper(), variant.alt.upper()
-    while ref and alt and ref[-1] == alt[-1]:
-        ref, alt = ref[:-1], alt[:-1]
-    while ref and alt and ref[0] == alt[0]:
-        start, ref, alt = start + 1, ref[1:], alt[1:]
-    return Edit(start, start + len(ref), alt)
+    ref, alt = variant.ref.upper(), variant.alt.upper()
+    shared = shared_start(ref[::-1], alt[::-1])
+    ref, alt = ref[: len(ref) - shared], alt[: len(alt) - shared]
+    shared = shared_start(ref, alt)
+    start = variant.position + shared
+    return Edit(start, variant.position + len(ref), alt[shared:])
 
 
 class Consequences:

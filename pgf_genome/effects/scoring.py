@@ -60,6 +60,8 @@ def score_vcf(
     code_of(files.genetic_code)
     if str(fasta) == "-" == files.vcf:
         raise UsageError("FASTA and VCF cannot both be standard input; give one of them as a file")
+    for name, path in files.written.items():
+        files.require_other(name, path, fasta)
     files.require_folders()
     others = [path for path in (files.tsv, files.summary) if path is not None]
     with (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgf_genome.errors import UsageError
-from pgf_genome.files import require_folder
+from pgf_genome.files import require_folder, require_name
 
 STRANDS = ("+", "-", "both")
 # Bases that are run again where every base of a genome is substituted.
@@ -92,18 +92,24 @@ class Files:
     scratch_dir: str | None = None
 
     def __post_init__(self) -> None:
-        read = Path(self.vcf)
         for name, path in self.written.items():
+            require_name(path, name)
             if os.path.basename(path) in ("", ".", "..") or os.path.isdir(path):
                 raise UsageError(f"`{name}` {path!r} is a folder: add a name for the file")
             if path.endswith(".bcf"):
                 raise UsageError(f"`{name}` {path}: BCF is not written; name a .vcf.gz")
-            if read.exists() and Path(path).exists() and read.samefile(path):
-                raise UsageError(f"`{name}` {path} is the VCF that is read; choose another name")
+            self.require_other(name, path, self.vcf, self.gff, self.chrom_alias)
         if self.tsv is not None and not self.tsv.endswith(TABLES):
             raise UsageError(f"`tsv` {self.tsv}: the name of a table ends in {' or '.join(TABLES)}")
-        if self.tsv == self.output:
+        if self.tsv is not None and os.path.realpath(self.tsv) == os.path.realpath(self.output):
             raise UsageError(f"`output` and `tsv` are the same file, {self.tsv}")
+
+    @staticmethod
+    def require_other(name: str, path: str, *read: str | os.PathLike[str] | None) -> None:
+        """Raise a UsageError if an output is one of the files that are read."""
+        for each in (Path(each) for each in read if each):
+            if each.exists() and Path(path).exists() and each.samefile(path):
+                raise UsageError(f"`{name}` {path} is a file that is read; choose another name")
 
     @property
     def outputs(self) -> Sequence[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import shutil
 import stat
 import sys
@@ -32,6 +33,10 @@ TEXT = (
 _GZIP_MAGIC, _BGZF_FIELD = b"\x1f\x8b", b"BC\x02\x00"
 _BLOCK, _BCF = 1 << 20, b"BCF\x02"
 _BOM = b"\xef\xbb\xbf"
+# Bytes of a line, and alternative alleles of a record, at most: a small gzip file can hold any
+# number, and they are held in memory.
+LONGEST, MOST_ALTS = 1 << 28, 1_000_000
+_POSITION = re.compile(rb"-?\d{1,30}")
 _FIRST_LINE, _LAST_LINE = b"##fileformat=VCF", b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 _OTHER_FORMATS = {
     b"BCF\x04": "BCF of samtools 0.1; convert it with the bcftools of that time",
@@ -177,21 +182,25 @@ class Vcf:
                 yield Record(line)
                 continue
             fields = line.split(b"\t", COLUMNS)
-            try:
-                chrom, position, _, reference, alternatives, _, _, _ = fields[:COLUMNS]
-                words = (chrom, reference, alternatives)
-                contig, ref, alts = (word.decode(*TEXT) for word in words)
-                yield Record(line, contig, int(position) - 1, ref, tuple(alts.split(",")))
-            except ValueError:
-                raise SequenceError(
-                    f"{self.where}: line {number}: {_fault(fields)}; correct the line"
-                ) from None
+            if fault := _fault(line, fields):
+                raise SequenceError(f"{self.where}: line {number}: {fault}; correct the line")
+            chrom, position, _, reference, alternatives = fields[:5]
+            words = (chrom, reference, alternatives)
+            contig, ref, alts = (word.decode(*TEXT) for word in words)
+            yield Record(line, contig, int(position) - 1, ref, tuple(alts.split(",")))
 
 
-def _fault(fields: Sequence[bytes]) -> str:
+def _fault(line: bytes, fields: Sequence[bytes]) -> str:
+    """What is wrong with a line; "" if nothing is."""
     if len(fields) < COLUMNS:
         return f"{len(fields)} columns, separated by tabs, where a VCF has at least {COLUMNS}"
-    return f"POS is {fields[1][:40].decode('latin-1')!r}, which is not a whole number"
+    if not _POSITION.fullmatch(fields[1]):
+        return f"POS is {fields[1][:40].decode('latin-1')!r}, which is not a whole number"
+    if b"\r" in line and b"\r" in line.removesuffix(b"\n").removesuffix(b"\r"):
+        return "a carriage return in the line, as of another line end"
+    if (alts := fields[4].count(b",") + 1) > MOST_ALTS:
+        return f"{alts:,} alternative alleles, where {MOST_ALTS:,} are read at most"
+    return ""
 
 
 def _not_a_vcf(line: bytes) -> str:
@@ -269,7 +278,14 @@ class Source:
             zipped = head.startswith(_GZIP_MAGIC)
             if zipped and head[12:16] == _BGZF_FIELD and not self._ends_whole():
                 raise EOFError
-            yield from io.BufferedReader(gzip.GzipFile(fileobj=file), _BLOCK) if zipped else file
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=file), _BLOCK) if zipped else file
+            for number, line in enumerate(iter(lambda: stream.readline(LONGEST), b""), 1):
+                if len(line) == LONGEST:
+                    raise SequenceError(
+                        f"{self.where}: line {number} has more than {LONGEST >> 20} MB; is "
+                        "it a VCF?"
+                    )
+                yield line
         except EOFError as error:
             raise SequenceError(
                 f"{self.where}: the gzip data is truncated; fetch the file again"

@@ -15,7 +15,7 @@ from pgf_genome.runs.schema import encoded
 # tracks are, and the others are for programs.
 APART = {
     "title", "contigs", "files", "parts", "performance", "halo", "effect_errors", "tracks",
-    "varying", "quantiles", "checksums",
+    "varying", "quantiles", "certificate", "fit", "checksums",
 }  # fmt: skip
 # Paths tell more about the machine than about the run, and pages are often passed on.
 PRIVATE = {"path"}
@@ -39,7 +39,7 @@ def facts_section(record: Record, took: bool) -> str:
         )
     return (
         '<section aria-labelledby="h-facts"><h2 id="h-facts">The run</h2>'
-        f"{_records(facts['contigs'])}{_halo(record.halo)}{_errors(record)}"
+        f"{_records(facts['contigs'])}{_halo(record.halo)}{_errors(record)}{_fit(record)}"
         f'<div class="groups">{groups}</div></section>{last}'
     )
 
@@ -128,3 +128,10 @@ def _errors(record: Record) -> str:
     found = [*record.effect_errors, *([] if record.gap is None else [record.gap])]
     said = "".join(f'<p class="note">{escape(str(error))}.</p>' for error in found)
     return f"<h3>Error of the method</h3>{said}" if found else ""
+
+
+def _fit(record: Record) -> str:
+    """Say how well the model predicts the sequence."""
+    if record.fit is None:
+        return ""
+    return f'<h3>Fit of the model</h3><p class="note">{escape(str(record.fit))}.</p>'

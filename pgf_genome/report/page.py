@@ -19,6 +19,7 @@ from pgf_genome.intervals import Interval
 from pgf_genome.pages import figures
 from pgf_genome.pages.frame import PLOTLY, asset, html_page
 from pgf_genome.report.bins import joined
+from pgf_genome.report.certificate import certificate_section
 from pgf_genome.report.facts import facts_section
 from pgf_genome.report.gathering import AROUND, Gathered
 from pgf_genome.report.influence import Influence
@@ -30,6 +31,7 @@ from pgf_genome.report.peaks import CodesAt, Details, details, letters, peaks_se
 from pgf_genome.report.pyramid import IN_VIEW, Level, levels
 from pgf_genome.report.quantiles import quantiles_table
 from pgf_genome.report.text import counted, short, table
+from pgf_genome.runs.fit import UNKNOWN, Fit
 from pgf_genome.runs.record import Record
 from pgf_genome.runs.run import SIGNED
 from pgf_genome.sequence.parts import Places
@@ -123,6 +125,8 @@ def render(
         "glyphs": GLYPHS,
     }
     main = Template(_asset("main.html")).substitute(
+        certificate=certificate_section(record.certificate),
+        fit=_fit(record.fit),
         overview=_overview(record, gathered, codes_at is not None, places is not None)
         if contigs
         else _asset("nothing.html"),
@@ -301,6 +305,13 @@ def _statistics(record: Record, summaries: Mapping[str, Summary]) -> str:
         rows.append(cells)
     head = ["Track", "Scored positions", "Minimum", "Mean", "Maximum", "Unit"]
     return table(head, rows, frozenset(range(1, 5)))
+
+
+def _fit(fit: Fit | None) -> str:
+    """Say it where the model does not know the sequence."""
+    if fit is None or fit.knows:
+        return ""
+    return f'<p class="warning">{UNKNOWN[0].upper()}{UNKNOWN[1:]}: {fit}.</p>'
 
 
 def _influence(gathered: Gathered, places: Places | None) -> str:

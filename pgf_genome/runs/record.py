@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pgf_genome.intervals import Span
+from pgf_genome.intervals import Span, is_name
+from pgf_genome.runs.certificate import Certificate
+from pgf_genome.runs.fit import Fit, pooled
 from pgf_genome.runs.joining import agreed, concatenated, joined_by, left_out
 
 # Format of the record; larger numbers are of later versions of this program.
@@ -99,6 +101,9 @@ class Contig:
     def __post_init__(self) -> None:
         if self.length < 0:
             raise ValueError(f"contig {self.contig} has {self.length} bases")
+        for name in (self.contig, self.fasta_contig):
+            if name is not None and not is_name(name):
+                raise ValueError(f"{name!r} cannot be the name of a contig")
         for start, stop in (*(self.targets or ()), *(self.written or ())):
             if not 0 <= start < stop <= self.length:
                 raise ValueError(f"contig {self.contig} has no bases from {start} to {stop}")
@@ -218,6 +223,11 @@ class Quantiles:
     values: tuple[float, ...]
 
 
+def _is_plain(name: str) -> bool:
+    """Whether a name cannot lead to another folder."""
+    return name.isprintable() and not any(each in name for each in "/\\")
+
+
 def one_after_the_other(runs: Sequence[Performance]) -> Performance:
     """Time and memory of several runs, each begun when the one before had ended."""
     seconds = sum(run.seconds for run in runs)
@@ -270,6 +280,10 @@ class Record:
         Of every track: of all bases, of soft-masked and of other ones, and of shuffled sequence.
     effect_errors : tuple of EffectError
         Of substitution effects that are not exact, as measured on bases of each run.
+    fit : Fit, optional
+        Of causal models, if surprisal was asked for.
+    certificate : Certificate, optional
+        Of the last time that the run was verified.
     bases : Bases
     context : str
         The stretch around a written base that the model saw, in words.
@@ -309,6 +323,8 @@ class Record:
         default_factory=dict, metadata=joined_by(none_so_far)
     )
     effect_errors: tuple[EffectError, ...] = field(default=(), metadata=joined_by(concatenated))
+    fit: Fit | None = field(default=None, metadata=joined_by(pooled))
+    certificate: Certificate | None = field(default=None, metadata=joined_by(left_out))
     bases: Bases
     context: str
     conventions: Mapping[str, str]
@@ -325,10 +341,13 @@ class Record:
         twice = [name for name, n in Counter(each.contig for each in self.contigs).items() if n > 1]
         if twice:
             raise ValueError(f"contig {twice[0]} is listed twice")
+        # What reads a run opens only files beside its run.json.
         for kind, file in self.files.items():
-            # What reads a run opens only files beside its run.json.
-            if file in ("", ".", "..") or any(each in file for each in "/\\\0"):
+            if file in ("", ".", "..") or not _is_plain(file):
                 raise ValueError(f"files.{kind} is {file!r}, which is no name of a file")
+        for track in self.tracks:
+            if not track or not _is_plain(track):
+                raise ValueError(f"{track!r} is no name of a track")
 
     @property
     def gap(self) -> Gap | None:

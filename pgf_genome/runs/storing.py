@@ -52,7 +52,10 @@ def read_record(prefix: str | os.PathLike[str]) -> Record:
     """
     path = record_path(prefix)
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        facts = json.loads(text)
+        if "\\u" in text:  # half a letter, which JSON can hold and no other file
+            json.dumps(facts, ensure_ascii=False).encode()
         if isinstance(facts, dict) and facts.get("schema", SCHEMA) != SCHEMA:
             raise ValueError(f"its schema is {facts['schema']!r}, and this version reads {SCHEMA}")
         return decoded(Record, facts, "")

@@ -10,6 +10,9 @@ for.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -19,7 +22,21 @@ from pgf_genome.scan import function, reference
 from pgf_genome.scan.dual import Dual, by_equations
 from pgf_genome.scan.reference import along
 
-__all__ = ["Dual", "along", "causal_conv", "inner_change", "rms_norm", "selective_scan"]
+__all__ = [
+    "Dual", "along", "causal_conv", "inner_change", "only_equations", "rms_norm", "selective_scan",
+]  # fmt: skip
+
+_ONLY_EQUATIONS = ContextVar("only_equations", default=False)
+
+
+@contextmanager
+def only_equations() -> Iterator[None]:
+    """Let all operations of this thread go through the equations: slow, and free of kernels."""
+    before = _ONLY_EQUATIONS.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_EQUATIONS.reset(before)
 
 
 @functools.cache
@@ -29,6 +46,8 @@ def _has_triton() -> bool:
 
 
 def _compiled(x: Tensor) -> bool:
+    if _ONLY_EQUATIONS.get():
+        return False
     return x.is_cpu or (x.is_cuda and _has_triton())
 
 
@@ -62,7 +81,7 @@ def selective_scan(x: Tensor, *args: Tensor) -> tuple[Tensor, Tensor]:
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RMSNorm over the last axis; see `reference.rms_norm`."""
-    norm = function.rms_norm if x.is_cpu else by_equations(reference.rms_norm)
+    norm = function.rms_norm if x.is_cpu and _compiled(x) else by_equations(reference.rms_norm)
     return norm(x, weight, eps)
 
 

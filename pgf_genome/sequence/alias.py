@@ -11,20 +11,20 @@ Three kinds of table are told apart by their header, all tab-separated, gzip or 
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from pgf_genome.errors import SequenceError
+from pgf_genome.intervals import is_name
+from pgf_genome.lines import text_lines
 
-GZIP_MAGIC = b"\x1f\x8b"
 NCBI_OLD = ("Sequence-Name", "GenBank-Accn", "RefSeq-Accn")
 NCBI_NEW = "UCSC-style-name"
 DATABASE_HEADER = ["alias", "chrom"]
 # where there is no name, NCBI writes na and UCSC leaves the column empty
 NO_NAME = ("", "na")
+# lines of a table, which is held in memory
+MOST = 5_000_000
 
 
 def new_names(path: str | os.PathLike[str], contigs: Iterable[str]) -> dict[str, str]:
@@ -111,11 +111,15 @@ def _table(path: str | os.PathLike[str]) -> tuple[Mapping[str, set[str]], set[st
     """Read the new names of each old name, and the set of all new names."""
     aliases: dict[str, set[str]] = {}
     known: set[str] = set()
-    for number, olds, new in _rows(path, _lines(path)):
-        if new.split() != [new] or new.startswith("#"):
+    for number, olds, new in _rows(path, text_lines(path, "table of aliases")):
+        if not is_name(new) or new.startswith("#"):
             raise SequenceError(
                 f"{os.fspath(path)}: line {number}: {new!r} cannot be the name of a contig; "
                 "correct the table"
+            )
+        if number > MOST:
+            raise SequenceError(
+                f"{os.fspath(path)}: more than {MOST:,} lines; leave out those of other genomes"
             )
         known.add(new)
         for old in olds:
@@ -150,16 +154,3 @@ def _columns(header: Sequence[str]) -> tuple[list[int], int]:
         return [header.index(name) for name in NCBI_OLD if name in header], header.index(NCBI_NEW)
     new = header.index("ucsc") if "ucsc" in header else 0
     return [i for i in range(len(header)) if i != new], new
-
-
-def _lines(path: str | os.PathLike[str]) -> list[str]:
-    try:
-        content = Path(path).read_bytes()
-        if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
-        return content.decode("utf-8").splitlines()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SequenceError(
-            f"{os.fspath(path)}: cannot be read as a table of aliases ({reason})"
-        ) from error

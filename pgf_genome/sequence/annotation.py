@@ -17,7 +17,7 @@ from Bio.Data import CodonTable
 from pgf_genome.errors import SequenceError
 from pgf_genome.intervals import Span
 from pgf_genome.sequence.families import Families
-from pgf_genome.sequence.gff import Feature, read_features
+from pgf_genome.sequence.gff import POSITION, Feature, read_features
 from pgf_genome.sequence.overlaps import Overlaps, by_contig
 from pgf_genome.sequence.parts import Collected, Parts
 
@@ -111,7 +111,10 @@ def _joined(
     """Join the parts of a CDS; on the minus strand translation begins at the highest position."""
     first = features[0]
     spans = [(f.start, f.stop) for f in features]
-    spans += [(a, b) for a, b in stop_codon if not any(s <= a and b <= e for s, e in spans)]
+    held = Overlaps((a, b, None) for a, b in spans)
+    spans += [
+        (a, b) for a, b in stop_codon if not any(s <= a and b <= e for s, e, _ in held.of(a, b))
+    ]
     step = 1 if first.strand == "+" else -1
     parts = _without_seams(sorted(spans))[::step]
     begins = max(features, key=lambda f: -step * (f.start if step == 1 else f.stop))
@@ -142,7 +145,7 @@ def _without_seams(spans: list[Span]) -> list[Span]:
 def _table(path: str | Path, stated: str | None, feature: Feature) -> int | None:
     if stated is None:
         return None
-    if not stated.isdigit() or int(stated) not in CodonTable.unambiguous_dna_by_id:
+    if not POSITION.fullmatch(stated) or int(stated) not in CodonTable.unambiguous_dna_by_id:
         raise SequenceError(
             f"{path}: CDS {feature.contig}:{feature.start + 1}-{feature.stop} has "
             f"transl_table={stated}, which is not one of NCBI's; correct it"

@@ -37,6 +37,9 @@ class Families:
         while (parent := self._parents.get((contig, name), "")) and parent not in seen:
             seen.add(parent)
             name = parent
+        for each in seen - {name}:  # so that a long line of parents is gone up once
+            self._parents[contig, each] = name
+        self._parents.pop((contig, name), None)
         return name
 
     def name(self, contig: str, top: str) -> str:

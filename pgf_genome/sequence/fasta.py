@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pgf_genome.errors import ResourceError, SequenceError
-from pgf_genome.intervals import unknown_contig
+from pgf_genome.intervals import is_name, unknown_contig
 from pgf_genome.sequence.checked import CheckedWriter
 from pgf_genome.sequence.codes import Decoded, InvalidLetterError, decode_letters
 from pgf_genome.sequence.genome import Contig, Genome
@@ -264,7 +264,7 @@ class _Parser:
         if not words:
             raise SequenceError(f"{where}: a header without a name; write '>name'")
         name = words[0]
-        if not name.isprintable() or "\N{REPLACEMENT CHARACTER}" in name:
+        if not is_name(name):
             raise SequenceError(f"{where}: the record name is not text; is this a binary file?")
         if name in self._header_lines:
             raise SequenceError(

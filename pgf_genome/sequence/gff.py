@@ -5,15 +5,14 @@ GFF3: version 1.26 of the Sequence Ontology's specification. GTF: version 2.2.
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from pgf_genome.errors import SequenceError
+from pgf_genome.lines import text_lines
 
 # Types of features that are genes, or parts of them.
 GENIC = re.compile(r"CDS|exon|transcript|start_codon|stop_codon|.*gene|.*RNA")
@@ -23,9 +22,12 @@ WHOLE = frozenset({"region", "chromosome", "contig", "scaffold", "supercontig", 
 NAMELESS = "line "
 _COLUMNS = 9
 _GTF = re.compile(r'\s*\w+ "')
-_GTF_ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
+# from a word's beginning only, or a long word would be tried from each of its letters
+_GTF_ATTRIBUTE = re.compile(r'\b(\w+) "([^"]*)"')
+POSITION = re.compile(r"\d{1,18}", re.ASCII)
+# features, which are held in memory in part
+_MOST = 10_000_000
 _ATTRIBUTES = ("ID", "Parent", "Name", "gene", "locus_tag", "pseudo", "transl_table")
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Feature(NamedTuple):
@@ -59,26 +61,30 @@ def read_features(path: str | Path) -> Iterator[Feature]:
     SequenceError
         If the file cannot be read, or a line is none of these formats.
     """
+    count = 0
     in_sequence = False  # read on all the same, for the checksum at the end of gzip data
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(text_lines(path, "GFF file"), 1):
         in_sequence = in_sequence or line.startswith(("##FASTA", ">"))
         if in_sequence or line.startswith("#") or not line.strip():
             continue
-        fields = line.rstrip("\r\n").split("\t")
-        try:
-            contig, _, kind, first, last, _, strand, phase, attributes = fields[:_COLUMNS]
-            start, stop = int(first) - 1, int(last)
-        except ValueError:
+        fields = line.split("\t")[:_COLUMNS]
+        if len(fields) < _COLUMNS or not all(map(POSITION.fullmatch, fields[3:5])):
             raise SequenceError(
                 f"{path}: line {number}: not a GFF3 or GTF file: a line has nine columns, of which "
                 "the fourth and fifth are positions"
-            ) from None
+            )
+        contig, _, kind, first, last, _, strand, phase, attributes = fields
         if kind not in WHOLE:
+            count += 1
+            if count > _MOST:
+                raise SequenceError(f"{path}: more than {_MOST:,} features; leave some out")
             read = _of_gtf(kind, attributes) if _GTF.match(attributes) else _of_gff3(attributes)
+            read = {name: _shown(value) for name, value in read.items()}
             if not (read.get("ID") or read.get("Parent")):
                 read["ID"] = f"{NAMELESS}{number}"
             phase_of = int(phase) if phase in ("0", "1", "2") else 0
-            yield Feature(unquote(contig), kind, start, stop, strand, phase_of, read)
+            start, stop = int(first) - 1, int(last)
+            yield Feature(_shown(unquote(contig)), kind, start, stop, strand, phase_of, read)
 
 
 def read_genic(path: str | Path) -> Iterator[Feature]:
@@ -86,18 +92,11 @@ def read_genic(path: str | Path) -> Iterator[Feature]:
     return (feature for feature in read_features(path) if feature.is_genic)
 
 
-def _lines(path: str | Path) -> Iterator[str]:
-    try:
-        with Path(path).open("rb") as file:
-            zipped = file.peek(2)[:2] == _GZIP_MAGIC
-            for line in gzip.GzipFile(fileobj=file) if zipped else file:
-                yield line.decode("utf-8", "replace").removeprefix("\ufeff")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise SequenceError(f"{path}: the gzip data is truncated or damaged ({error})") from error
-    except OSError as error:
-        raise SequenceError(
-            f"cannot read the GFF file {path}: {error.strerror}; give a file, plain or gzip"
-        ) from error
+def _shown(text: str) -> str:
+    """Blanks in the place of letters that cannot be shown, which would break a line of a table."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _of_gff3(text: str) -> dict[str, str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from pgf_genome.errors import SequenceError
 from pgf_genome.files import quiet_htslib
@@ -14,6 +17,12 @@ from pgf_genome.sequence.codes import Decoded, InvalidLetterError, decode_letter
 
 if TYPE_CHECKING:
     import pysam
+
+# (position, number of bytes) -> the bytes; fewer at the end of the file
+Reader = Callable[[int, int], bytes]
+# bytes that are looked at around a record
+_WINDOW = 1 << 14
+_BOM = b"\xef\xbb\xbf"
 
 
 def has_index(path: Path) -> bool:
@@ -83,12 +92,14 @@ def indexed_pieces(
 
     try:
         with quiet_htslib(), pysam.FastaFile(str(path)) as fasta:
-            for name in sorted(set(wanted).difference(fasta.references)):
+            lacking = sorted(set(wanted).difference(fasta.references))
+            _require_fit(path, fasta.references if lacking else wanted, whole=bool(lacking))
+            for name in lacking:
                 raise unknown_contig(name, fasta.references, str(path))
             for name in filter(set(wanted).__contains__, fasta.references):
                 for decoded in _contig_pieces(fasta, path, name, block):
                     yield name, decoded
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, TypeError, ValueError) as error:
         raise SequenceError(f"{path}: its index is of no use ({error}); {_remake(path)}") from error
 
 
@@ -110,6 +121,91 @@ def _contig_pieces(fasta: pysam.FastaFile, path: Path, name: str, block: int) ->
         if len(decoded.codes) != stop - start:
             raise SequenceError(f"{path}: the index does not fit record {name!r}; {_remake(path)}")
         yield decoded
+
+
+class _Entry(NamedTuple):
+    """A line of a .fai: where the bases of a record begin, and how long its lines are."""
+
+    length: int
+    offset: int
+    bases: int
+    width: int
+
+    @property
+    def end(self) -> int:
+        """The byte after the last base."""
+        lines, rest = divmod(self.length - 1, self.bases)
+        return self.offset + lines * self.width + rest + 1
+
+
+def _require_fit(path: Path, names: Collection[str], whole: bool) -> None:
+    """Raise SequenceError unless the records of an index begin and end where it says.
+
+    Its date is no proof: a FASTA can be replaced by an older one. If ``whole``, the index has to
+    list every record, one after the other.
+    """
+    text = Path(f"{path}.fai").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.split("\n") if line]
+    entries = {row[0]: _Entry(*map(int, row[1:5])) for row in rows}
+    with _opened(path) as read:
+        if not set(names) <= set(entries) or len(entries) < len(rows):
+            raise ValueError("it cannot be read")
+        chosen = [(entries[name], name) for name in set(names) if entries[name].length]
+        chosen.sort(key=lambda each: each[0].offset)
+        if not all(_is_record(read, entry, name) for entry, name in chosen):
+            raise ValueError("it is that of another file")
+        ends = [0, *(entry.end for entry, _ in chosen)]
+        heads = [*(name.encode() for _, name in chosen), b""]
+        if whole and not all(_follows(read, *each) for each in zip(ends, heads, strict=True)):
+            raise ValueError("it does not list every record")
+
+
+def _is_record(read: Reader, entry: _Entry, name: str) -> bool:
+    """Whether bases begin below the header of that name, in such lines, and end where it says."""
+    if entry.offset < 1 or entry.bases < 1 or not 0 <= entry.width - entry.bases < _WINDOW:
+        return False
+    before = read(max(entry.offset - _WINDOW, 0), min(_WINDOW, entry.offset)).splitlines()
+    header = next((line for line in reversed(before) if line.strip()), b"")
+    first = read(entry.offset, min(entry.bases, entry.length, _WINDOW))
+    break_ = read(entry.offset + entry.bases, entry.width - entry.bases)
+    return (
+        header[:1] == b">"
+        and header[1:].split()[:1] == [name.encode()]
+        and len(first.split()) == 1
+        and (entry.length <= entry.bases or (bool(break_) and not break_.strip()))
+        and read(entry.end, _WINDOW).lstrip()[:1] in (b"", b">")
+    )
+
+
+def _follows(read: Reader, at: int, name: bytes) -> bool:
+    """Whether the header of that name follows, or the end of the file for b""."""
+    rest = read(at, _WINDOW).removeprefix(_BOM).lstrip()
+    return rest.split()[:1] == [b">" + name] if name else not rest
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Reader]:
+    """A reader of bytes by position, also within bgzip."""
+    from Bio import bgzf
+
+    with path.open("rb") as file:
+        zipped = file.peek(2)[:2] == b"\x1f\x8b"
+        blocks = np.zeros((1, 2), "<u8")
+        if zipped:
+            content = Path(f"{path}.gzi").read_bytes()[8:]
+            blocks = np.concatenate([blocks, np.frombuffer(content, "<u8").reshape(-1, 2)])
+        stream: Any = bgzf.BgzfReader(fileobj=file, mode="rb") if zipped else file
+
+        def read(at: int, count: int) -> bytes:
+            if zipped:
+                packed, plain = blocks[np.searchsorted(blocks[:, 1], at, "right") - 1].tolist()
+                stream.seek(bgzf.make_virtual_offset(packed, 0))
+                stream.read(at - plain)
+            else:
+                stream.seek(at)
+            return stream.read(count)
+
+        yield read
 
 
 def _remake(path: Path) -> str:

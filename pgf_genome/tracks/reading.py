@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
+
+from isal import igzip_lib
 
 from pgf_genome.errors import IntegrityError, ResourceError
 from pgf_genome.intervals import Interval
 from pgf_genome.tracks.bedgraph.reader import read_bedgraph
-from pgf_genome.tracks.bigwig.reader import read_bigwig
+from pgf_genome.tracks.bigwig.reader import highest_value, read_bigwig
 from pgf_genome.tracks.bigwig.writer import SUFFIX as BIGWIG_SUFFIX
 from pgf_genome.tracks.blocks import Piece
 from pgf_genome.tracks.formats import SUFFIXES
 
-__all__ = ["Piece", "read_track", "track_path"]
+__all__ = ["Piece", "highest_position", "read_track", "track_path"]
 
+# what readers and their libraries raise for a damaged file
+DAMAGE: tuple[type[Exception], ...] = (
+    *(OSError, EOFError, OverflowError, ValueError, zlib.error),
+    cast(type[Exception], igzip_lib.error),
+)
 # bases in memory at a time
 PIECE = 1 << 20
 
@@ -69,14 +78,33 @@ def read_track(
     IntegrityError
         If the file cannot be read, or its contigs are not those of ``sizes``.
     """
-    try:
+    with _damage(path):
         if path.suffix == BIGWIG_SUFFIX:
             wanted = _whole(sizes) if windows is None else windows
             yield from read_bigwig(path, sizes, wanted, most)
         else:
             yield from read_bedgraph(path, sizes, most)
-    except (OSError, EOFError, RuntimeError, ValueError, zlib.error) as error:
-        raise IntegrityError(f"{path}: cannot be read ({error}); run attribute again") from error
+
+
+def highest_position(path: Path, sizes: Mapping[str, int]) -> tuple[str, int] | None:
+    """Find contig and 0-based position of the largest value of a bigWig; None without any score.
+
+    Raises
+    ------
+    IntegrityError
+        As `read_track`.
+    """
+    with _damage(path):
+        return highest_value(path, sizes)
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file causes into an `IntegrityError`."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise IntegrityError(f"{path}: cannot be read ({error}); run the command again") from error
 
 
 def _whole(sizes: Mapping[str, int]) -> Iterator[Interval]:

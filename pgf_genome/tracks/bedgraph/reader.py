@@ -24,14 +24,26 @@ def read_bedgraph(path: Path, sizes: Mapping[str, int], most: int) -> Iterator[P
     Raises
     ------
     IntegrityError
-        If a row is on a contig that ``sizes`` does not have.
-    OSError, EOFError, ValueError, zlib.error
+        If a row is on a contig that ``sizes`` does not have, ends past its end, or does not follow
+        the row before it.
+    OSError, EOFError, OverflowError, ValueError, zlib.error
         If the file is damaged.
     """
+    ranks, reached = {contig: rank for rank, contig in enumerate(sizes)}, (0, 0)
     for rows in _rows(path):
         for contig, part in rows.groupby("contig", sort=False):
-            if contig not in sizes:
+            if contig not in ranks:
                 raise IntegrityError(f"{path}: contig {contig!r} is not one of the run's")
+            starts, stops = part["start"].to_numpy(), part["stop"].to_numpy()
+            before = np.append(reached[1] if reached[0] == ranks[contig] else 0, stops[:-1])
+            wrong = (starts < before) | (stops <= starts) | (stops > sizes[contig])
+            if wrong.any() or ranks[contig] < reached[0]:
+                row = int(wrong.argmax())
+                raise IntegrityError(
+                    f"{path}: {contig} from {starts[row]} to {stops[row]} (0-based) is not a row "
+                    "that follows the one before it; run the command again"
+                )
+            reached = ranks[contig], int(stops[-1])
             for start, values in _dense(part, most):
                 yield contig, start, values
 
