@@ -24,6 +24,7 @@ from pgf_genome.files import output_prefix
 from pgf_genome.intervals import parse_site, read_bed
 from pgf_genome.runs.storing import read_record
 from pgf_genome.sequence.annotation import read_annotation
+from pgf_genome.sequence.fasta import fasta_bytes
 from pgf_genome.tracks.reading import read_track
 
 
@@ -205,3 +206,31 @@ def test_an_output_is_never_a_file_that_is_read(tmp_path):
     assert fasta.read_bytes() == before
     with pytest.raises(UsageError, match="are the same file"):
         scored(fasta, records("1:3 G A"), "o.tsv", tsv=f"{tmp_path}/./o.tsv")
+
+
+def test_a_record_that_is_nested_too_deeply_is_refused(tmp_path):
+    prefix = write_run(tmp_path)
+    path = Path(f"{prefix}.run.json")
+    facts = json.loads(path.read_text())
+    facts["model"]["name"] = json.loads("[" * 600 + "]" * 600)
+    path.write_text(json.dumps(facts))
+    with pytest.raises(IntegrityError, match="finished run"):
+        read_record(prefix)
+
+
+def test_what_follows_complete_gzip_data_is_left_out_with_a_warning(tmp_path, caplog):
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(b">a\nAC") + gzip.compress(b"GT\n") + b"garbage")
+    assert b"".join(fasta_bytes(path)) == b">a\nACGT\n"
+    assert [*lines.text_lines(path, "text")] == [">a", "ACGT"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: what follows the gzip data, which is complete, is left out"
+    ] * 2
+
+
+@pytest.mark.parametrize("data", [b"\x1f\x00abc", gzip.compress(b">a\nAC")[:-8] + bytes(8)])
+def test_gzip_data_with_a_wrong_checksum_or_none_is_damaged(tmp_path, data):
+    path = tmp_path / "x.gz"
+    path.write_bytes(data)
+    with pytest.raises(SequenceError, match="the gzip data is damaged"):
+        b"".join(fasta_bytes(path))

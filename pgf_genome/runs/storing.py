@@ -58,7 +58,9 @@ def read_record(prefix: str | os.PathLike[str]) -> Record:
             json.dumps(facts, ensure_ascii=False).encode()
         if isinstance(facts, dict) and facts.get("schema", SCHEMA) != SCHEMA:
             raise ValueError(f"its schema is {facts['schema']!r}, and this version reads {SCHEMA}")
-        return decoded(Record, facts, "")
+        record = decoded(Record, facts, "")
+        encoded(record)  # fails where what is nested could not be written again
+        return record
     except OSError as error:
         raise IntegrityError(
             f"{path}: cannot be read ({error.strerror}); give the prefix of a finished run"

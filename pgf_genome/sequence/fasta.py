@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from pgf_genome.errors import ResourceError, SequenceError
 from pgf_genome.intervals import is_name, unknown_contig
+from pgf_genome.lines import is_beyond, warn_of_rest
 from pgf_genome.sequence.checked import CheckedWriter
 from pgf_genome.sequence.codes import Decoded, InvalidLetterError, decode_letters
 from pgf_genome.sequence.genome import Contig, Genome
@@ -153,13 +154,16 @@ def fasta_bytes(source: str | os.PathLike[str], block: int = _BLOCK) -> Iterator
             # One byte identifies gzip, and a pipe is sure to deliver no more at once.
             gzipped = file.peek(1)[:1] == _GZIP_FIRST_BYTE
             stream = gzip.GzipFile(fileobj=file) if gzipped else file
-            data = stream.read(max(block, 1 + len(codecs.BOM_UTF8))).removeprefix(codecs.BOM_UTF8)
-            while data:
+            yield stream.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+            # one read at a time, so that none fails that has read something
+            while data := stream.read1(block):
                 yield data
-                data = stream.read(block)
     except EOFError as error:
         raise SequenceError(f"{where}: the gzip data is truncated; fetch the file again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
+        if is_beyond(error, stream):
+            warn_of_rest(where)
+            return
         raise SequenceError(
             f"{where}: the gzip data is damaged ({error}); fetch the file again"
         ) from error
