@@ -31,6 +31,8 @@ TAPES = 2  # tapes alive at once for a single sequence on several threads
 SHORTEST_TILE = 64
 # Positions of one tile of a layer, and of a batch of short windows, in bidirectional models.
 LAYER_TILE = 2048
+# A layer has two tiles at least, for the two sweeps that meet, unless they were shorter than this.
+SHORTEST_LAYER_TILE = 256
 BATCH_POSITIONS = 8192
 # Window of one that does not say what it was trained on.
 DEFAULT_WINDOW = 8192
@@ -71,6 +73,11 @@ class Plan:
         """Tiles that hold a position of the spans, ascending."""
         size = self.tile_length
         return sorted(set().union(*(range(a // size, -(-b // size)) for a, b in spans)))
+
+
+def layer_plan(length: int, tile_length: int = LAYER_TILE) -> Plan:
+    """The tiles of the layers of a bidirectional model."""
+    return Plan(length, min(tile_length, max(-(-length // 2), SHORTEST_LAYER_TILE)))
 
 
 @dataclass(frozen=True)

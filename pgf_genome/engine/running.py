@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -239,9 +238,9 @@ class Windowed(Running):
             )
 
     def log_probs(self, read: Reader, plan: Plan, threads: int | None) -> Tensor:
-        with torch.no_grad(), torch_threads(threads):
-            directions = partial(windows.streamed, threads=threads)
-            return self.model(read(0, plan.length), directions)[0]
+        with torch_threads(threads):
+            (tile,) = windows.observe(self.model, read(0, plan.length), [0], threads)
+        return tile.log_p
 
     def layout(
         self,
