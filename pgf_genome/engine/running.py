@@ -9,16 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from pgf_genome.engine import sweep, windows
 from pgf_genome.engine.equations import Reader
-from pgf_genome.engine.layout import Layout, TileLayout, WindowLayout
+from pgf_genome.engine.layout import Layout, TileLayout, WindowLayout, too_large
 from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood
 from pgf_genome.engine.plan import (
+    ALL,
     DEFAULT_MEMORY,
     DEFAULT_WINDOW,
     HALO_SHARE,
@@ -100,11 +101,19 @@ class Running(ABC):
         self,
         batch: int = 1,
         tile: int | None = None,
-        window: int | None = None,
+        window: int | str | None = None,
         halo: int | None = None,
         max_memory: int | None = None,
+        store_every: int = 1,
     ) -> Layout:
         """Choose tiles or windows for ``batch`` sequences in lock-step; None is for us to choose.
+
+        Parameters
+        ----------
+        window : int or "all", optional
+            For bidirectional models; "all" is all of every sequence.
+        store_every : int
+            Which layers stay in files where a sequence is run whole, see `WindowLayout`.
 
         Raises
         ------
@@ -182,11 +191,13 @@ class Streamed(Running):
         self,
         batch: int = 1,
         tile: int | None = None,
-        window: int | None = None,
+        window: int | str | None = None,
         halo: int | None = None,
         max_memory: int | None = None,
+        store_every: int = 1,
     ) -> TileLayout:
-        for name, value in (("window", window), ("halo", halo)):
+        every = store_every if store_every > 1 else None
+        for name, value in (("window", window), ("halo", halo), ("store_every", every)):
             if value is not None:
                 raise UsageError(
                     f"`{name}` is for bidirectional models; {self.model.name} is causal and "
@@ -246,25 +257,35 @@ class Windowed(Running):
         self,
         batch: int = 1,
         tile: int | None = None,
-        window: int | None = None,
+        window: int | str | None = None,
         halo: int | None = None,
         max_memory: int | None = None,
+        store_every: int = 1,
     ) -> WindowLayout:
+        cost = WindowCost.of(self.model.config, _parameters(self.model), self.model.dtype.itemsize)
+        usual = self.model.trained_length or DEFAULT_WINDOW
+        limit = max_memory or max(DEFAULT_MEMORY, cost.memory(usual))
+        if window == ALL:
+            if halo is not None:
+                raise UsageError("`halo` is for windows, and `window` all has none: leave it out")
+            tile = tile or cost.longest_tile(limit)
+            _refuse_beyond(max_memory, cost.memory(1, tile), "tile", tile)
+            return WindowLayout(None, 0, cost, cost.in_memory(limit), tile, store_every)
         if tile is not None:
             raise UsageError(
-                f"`tile` is for causal models; {self.model.name} is bidirectional: `window`"
+                f"`tile` is for causal models, and for `window` all; {self.model.name} is "
+                "bidirectional: `window`"
             )
-        cost = WindowCost.of(self.model.config, _parameters(self.model), self.model.dtype.itemsize)
 
         def halo_of(window: int) -> int:
             return window // HALO_SHARE if halo is None else halo
 
-        size = window or self.model.trained_length or DEFAULT_WINDOW
+        size = cast(int, window) or usual
         if window is None and max_memory is not None:
             size = cost.longest_window(max_memory, size, halo_of)
-        _refuse_beyond(max_memory, cost.memory(size + 2 * halo_of(size)), "window", size)
         Windows(1, size, halo_of(size))  # refuses a halo that leaves no core
-        return WindowLayout(size, halo_of(size), cost)
+        given = size, halo_of(size), cost, cost.in_memory(limit)
+        return WindowLayout(*given, store_every=store_every)
 
 
 def running_of(model: LanguageModel) -> Running:
@@ -298,8 +319,6 @@ def _parameters(model: LanguageModel) -> int:
 
 
 def _refuse_beyond(limit: int | None, need: int, name: str, value: int) -> None:
+    """Raise a UsageError if what was chosen needs more memory than there may be."""
     if limit is not None and need > limit:
-        raise UsageError(
-            f"`{name}` {value} needs {need // 2**20}M, more than `max_memory`; "
-            f"leave `{name}` out to have it chosen"
-        )
+        raise too_large(name, value, need)

@@ -84,8 +84,10 @@ class RecordFile:
         head = _HEADER.pack(number, size)
         offset = self._at + (number if slot is None else slot) * self._stride
         try:
-            for part in (head, *payload, self._digest(head, payload)):
-                offset = self._put(memoryview(part), offset)
+            offset = self._put(memoryview(head), offset)
+            for part in payload:
+                offset = self._put(part.data, offset)
+            self._put(memoryview(self._digest(head, payload)), offset)
         except OSError as error:
             advice = (
                 "free space or choose another folder (`scratch_dir`, TMPDIR), "

@@ -197,20 +197,19 @@ def observe(
 
 def _joined(tiles: Sequence[Tile]) -> Tile:
     """One tile of consecutive ones."""
-    if len(tiles) == 1:
-        return tiles[0]
-    rows = ([getattr(tile, name) for tile in tiles] for name in ("x", "log_p", "logits", "hidden"))
-    return Tile(tiles[0].start, *map(torch.cat, rows), tiles[0].base_ids, tiles[0].ahead)
+    first = tiles[0]
+    x, log_p, logits, hidden = (
+        torch.cat([getattr(tile, name) for tile in tiles])
+        for name in ("x", "log_p", "logits", "hidden")
+    )
+    return Tile(first.start, x, log_p, logits, hidden, first.base_ids, first.ahead)
 
 
 def _cut(tile: Tile, core: Span) -> Tile:
     """The part of a tile that lies in a span of the positions that the objective counts."""
     start = min(max(core[0] - tile.start, 0), len(tile.x))
     part = slice(start, max(core[1] - tile.start, start))
-    x, log_p, logits, hidden = (
-        t[part].clone() for t in (tile.x, tile.log_p, tile.logits, tile.hidden)
-    )
-    return Tile(tile.start + start, x, log_p, logits, hidden, tile.base_ids, tile.ahead)
+    return tile.map(lambda rows: rows[part].clone(), later=start)
 
 
 class HaloError(NamedTuple):

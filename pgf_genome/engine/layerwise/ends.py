@@ -36,7 +36,7 @@ def head(layers: Layers, seen: Seen) -> None:
         direct, *bars = torch.autograd.grad(
             values.sum(), inputs, materialize_grads=True, allow_unused=True
         )
-        seen(k, [_detached(tile) for tile in tiles], values.detach())
+        seen(k, [tile.map(torch.Tensor.detach) for tile in tiles], values.detach())
         for lane, bar in zip(layers.lanes, bars, strict=True):
             layers.put_rows(f"bar{n}", lane, k, bar)
         layers.table("direct").put(k, [direct])
@@ -74,11 +74,6 @@ def _tiles(layers: Layers, k: int, x: Tensor, *rows: Tensor) -> list[Tile]:
     starts = [origin + start for origin in layers.starts]
     parts = zip(starts, x, log_p, logits, hidden, strict=True)
     return [Tile(*part, model.vocabulary.base_ids, ahead=0) for part in parts]
-
-
-def _detached(tile: Tile) -> Tile:
-    parts = (t.detach() for t in (tile.x, tile.log_p, tile.logits, tile.hidden))
-    return Tile(tile.start, *parts, tile.base_ids, tile.ahead)
 
 
 def _mark(layers: Layers) -> list[Tensor]:

@@ -21,7 +21,7 @@ class Rows(NamedTuple):
     """What is read of a tile for one chain."""
 
     h: Tensor
-    bar: Tensor | None  # the cotangent of the layer's output
+    base: Tensor  # what the shares are added to: h, or the cotangent of the layer's output
     share: Tensor | None  # of the chain that came first; None if it is this one, or damaged
 
 
@@ -142,7 +142,12 @@ class Forth(LayerStep):
     def fetch(self, chain: Chain, k: int, second: bool) -> Callable[[], Rows]:
         h = self.layers.hidden(self.step.layer, chain.lane, k)
         share = self.layers.rows(self.out, chain.lane, k, final=False) if second else None
-        return lambda: Rows(h(), None, first_of(share))
+
+        def rows() -> Rows:
+            known = h()
+            return Rows(known, known, first_of(share))
+
+        return rows
 
     def visit(
         self, chain: Chain, k: int, rows: Rows, carried: LayerState
@@ -152,7 +157,7 @@ class Forth(LayerStep):
         return chain.turned(y), state
 
     def joined(self, rows: Rows, own: Tensor, other: Tensor) -> Tensor:
-        return rows.h + self.block.mixer.join(own, other)
+        return rows.base + self.block.mixer.join(own, other)
 
 
 class Back(LayerStep):
@@ -175,7 +180,7 @@ class Back(LayerStep):
     def visit(
         self, chain: Chain, k: int, rows: Rows, carried: LayerState
     ) -> tuple[Tensor, LayerState]:
-        bar = self.block.mixer.bar(rows.bar, lambda: self._output(self.other(chain), k, rows.h))
+        bar = self.block.mixer.bar(rows.base, lambda: self._output(self.other(chain), k, rows.h))
         before = chain.turned(rows.h), *self._state(chain, k)
         inputs = [t.detach().requires_grad_() for t in before]
         with torch.enable_grad():
@@ -190,7 +195,7 @@ class Back(LayerStep):
             return chain.turned(self.mixer(chain)(u, self._state(chain, k))[0])
 
     def joined(self, rows: Rows, own: Tensor, other: Tensor) -> Tensor:
-        return rows.bar + (own + other)
+        return rows.base + (own + other)
 
 
 def first_of(pending: Pending | None) -> Tensor | None:
