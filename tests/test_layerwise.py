@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -94,9 +95,11 @@ def inputs(model, *lengths):
 def test_layers_give_what_the_definition_gives(name, length, tile, store_every, batch, in_files):
     model, plan = MODELS[name], Plan(length, tile)
     x = inputs(model, batch, length)
-    with TemporaryDirectory() as folder:
-        with FileStore(Path(folder) / "x", "") if in_files else MemoryStore() as store:
-            found = layered(model, store, x, plan, store_every=store_every)
+    with (
+        TemporaryDirectory() as folder,
+        FileStore(Path(folder) / "x", "") if in_files else MemoryStore() as store,
+    ):
+        found = layered(model, store, x, plan, store_every=store_every)
     log_p, gradient = (torch.cat(parts, dim=1) for parts in (found.log_p, found.gradient))
     for b in range(batch):
         expected = defined(model, x[b])
@@ -175,9 +178,11 @@ def test_a_full_disk_ends_the_run_with_what_to_do(size, tmp_path, monkeypatch):
         return write(file, data, offset)
 
     monkeypatch.setattr(os, "pwrite", limited)
-    with pytest.raises(ResourceError, match="No space left on device; free space"):
-        with FileStore(tmp_path / "x", "") as store:
-            layered(model, store, x, plan)
+    with (
+        pytest.raises(ResourceError, match="No space left on device; free space"),
+        FileStore(tmp_path / "x", "") as store,
+    ):
+        layered(model, store, x, plan)
 
 
 @pytest.mark.parametrize("name", ["h1", "states0", "bar1", "direct", "observed"])
@@ -196,14 +201,11 @@ def test_a_flipped_bit_is_found_or_does_not_matter(name, tmp_path, monkeypatch):
             damaged.append(name)
 
     monkeypatch.setattr(RecordFile, "write", flipping)
-    try:
-        with FileStore(tmp_path / "x", "") as store:
-            found = layered(model, store, x, plan)
-    except IntegrityError as error:
-        assert "run again with `restart`" in str(error)
-    else:
-        assert all(map(torch.equal, found.gradient, expected.gradient))
+    found = None
+    with contextlib.suppress(IntegrityError), FileStore(tmp_path / "x", "") as store:
+        found = layered(model, store, x, plan)
     assert damaged
+    assert found is None or all(map(torch.equal, found.gradient, expected.gradient))
 
 
 @given(n_layer=st.integers(1, 9), store_every=st.integers(1, 10))

@@ -6,16 +6,21 @@ it gives.
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from pgf_genome.engine import sweep, windows
+from pgf_genome.engine import sweep
 from pgf_genome.engine.equations import Reader
+from pgf_genome.engine.layerwise.context import Layers
+from pgf_genome.engine.layerwise.run import sweep as sweep_layers
 from pgf_genome.engine.layout import Layout, TileLayout, WindowLayout, too_large
 from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood
 from pgf_genome.engine.plan import (
@@ -28,7 +33,9 @@ from pgf_genome.engine.plan import (
     Cost,
     Plan,
     WindowCost,
+    layer_plan,
 )
+from pgf_genome.engine.store import FileStore, MemoryStore, Store
 from pgf_genome.engine.threads import torch_threads
 from pgf_genome.engine.windows import Windows
 from pgf_genome.errors import UsageError
@@ -211,7 +218,7 @@ class Streamed(Running):
 
 
 class Windowed(Running):
-    """A bidirectional model: in memory all of a sequence is one window."""
+    """A bidirectional model: one whole sequence goes through it layer by layer."""
 
     model: BidirectionalMamba
     streams = False
@@ -230,10 +237,15 @@ class Windowed(Running):
     def adjoint(
         self, read: Reader, plan: Plan, objective: Objective, threads: int | None
     ) -> tuple[float, Tensor]:
-        whole = Windows(plan.length, plan.length, halo=0)
-        with torch_threads(threads):
-            tile = windows.adjoint(self.model, read, whole, [objective], threads=threads)
-        return tile.values.item(), tile.gradient[0]
+        gradient = torch.empty(plan.length, self.model.config.vocab_rows, dtype=self.model.dtype)
+
+        def found(k: int, of_tile: Tensor) -> None:
+            start, stop = layers.plan.bounds(k)
+            gradient[start:stop] = of_tile[0].cpu()
+
+        with self._layers(read, plan.length, [objective], threads) as layers:
+            values = cast(Tensor, sweep_layers(layers, lambda k, tiles, values: None, found))
+        return values.item(), gradient
 
     def parameter_gradient(
         self, read: Reader, plan: Plan, objective: Objective, threads: int | None
@@ -249,9 +261,29 @@ class Windowed(Running):
             )
 
     def log_probs(self, read: Reader, plan: Plan, threads: int | None) -> Tensor:
-        with torch_threads(threads):
-            (tile,) = windows.observe(self.model, read(0, plan.length), [0], threads)
-        return tile.log_p
+        seen: list[Tensor] = []
+        with self._layers(read, plan.length, None, threads) as layers:
+            sweep_layers(layers, lambda k, tiles, values: seen.append(tiles[0].log_p))
+        return torch.cat(seen)
+
+    @contextmanager
+    def _layers(
+        self,
+        read: Reader,
+        length: int,
+        objectives: Sequence[Objective] | None,
+        threads: int | None,
+    ) -> Iterator[Layers]:
+        """One whole sequence, in memory or, where it is long, in temporary files."""
+        with ExitStack() as stack:
+            store: Store = MemoryStore()
+            if length > self.layout(window=ALL).in_memory:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgf-"))
+                store = FileStore(Path(folder) / "layers", "")
+            stack.enter_context(store)
+            stack.enter_context(torch_threads(threads))
+            given = self.model, read, layer_plan(length), store
+            yield Layers(*given, 1, objectives, threads=threads)
 
     def layout(
         self,
