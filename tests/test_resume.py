@@ -77,8 +77,8 @@ def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
     pgf.attribute(fasta, model, tmp_path / "whole" / "x", **given)
     write, done = RecordFile.write, [0]
 
-    def stop_after(self, *args):
-        write(self, *args)
+    def stop_after(self, *args, **named):
+        write(self, *args, **named)
         done[0] += 1
         if done[0] == writes:
             raise KilledError
@@ -149,7 +149,7 @@ def test_damaged_scores_are_noticed(tmp_path, fasta, model, monkeypatch):
     write = RecordFile.write
 
     def damage_score(self, number, tensors, slot=None):
-        write(self, number, tensors)
+        write(self, number, tensors, slot)
         if self.path.name == "scores" and number == 3:
             with self.path.open("r+b") as file:
                 file.seek(self._stride * number + 40)
