@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import shutil
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,20 +143,6 @@ def test_the_single_strand_form_is_the_published_function(fused, changes):
     ours = random_model(config)
     ours.load_state_dict(tensors)
     assert_within(1e-12, pgf.log_probs(ours, ids), two_strand_log_probs(published, ids, fused))
-
-
-@pytest.mark.parametrize("both_strands", [False, True])
-@pytest.mark.parametrize("changes", [{}, MAMBA2], ids=["mamba1", "mamba2"])
-def test_layers_run_tile_by_tile_have_the_gradient_of_whole_layers(both_strands, changes):
-    by_tiles = partial(windows.streamed, tile_length=7)
-    model = random_model(bidirectional_config(both_strands, **changes))
-    x = model.one_hot(torch.stack([random_ids(40, 1), random_ids(40, 2)])).requires_grad_()
-    (weights,) = random_like([x], seed=3)
-    found = [
-        torch.autograd.grad((model(x, directions) * weights).sum(), x)[0]
-        for directions in (whole_window, by_tiles)
-    ]
-    assert_within(1e-13, found[1], found[0])
 
 
 @pytest.mark.parametrize("directory", [PH, PS], ids=lambda d: d.name)

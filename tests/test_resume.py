@@ -75,16 +75,16 @@ def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
 ):
     given = options(fasta) | changed
     pgf.attribute(fasta, model, tmp_path / "whole" / "x", **given)
-    write, done = RecordFile._write, [0]
+    write, done = RecordFile.write, [0]
 
-    def stop_after(self, *args):
-        write(self, *args)
+    def stop_after(self, *args, **named):
+        write(self, *args, **named)
         done[0] += 1
         if done[0] == writes:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(RecordFile, "_write", stop_after)
+        patch.setattr(RecordFile, "write", stop_after)
         with pytest.raises(KilledError):
             pgf.attribute(fasta, model, tmp_path / "part" / "x", **given)
     assert [p.name for p in (tmp_path / "part").iterdir()] == ["x.pgf-work"]
@@ -148,8 +148,8 @@ def test_changed_input_or_options_are_not_resumed_from(tmp_path, fasta, model):
 def test_damaged_scores_are_noticed(tmp_path, fasta, model, monkeypatch):
     write = RecordFile.write
 
-    def damage_score(self, number, tensors):
-        write(self, number, tensors)
+    def damage_score(self, number, tensors, slot=None):
+        write(self, number, tensors, slot)
         if self.path.name == "scores" and number == 3:
             with self.path.open("r+b") as file:
                 file.seek(self._stride * number + 40)

@@ -57,7 +57,7 @@ def attribute_sequence(
     method: str = Options.method,
     gap_length: int = Options.gap_length,
     tile_length: int | None = None,
-    window: int | None = None,
+    window: int | str | None = None,
     halo: int | None = None,
     threads: int | None = None,
 ) -> Tracks:
@@ -80,8 +80,10 @@ def attribute_sequence(
         The model restarts at every run of N of at least this length.
     tile_length : int, optional
         Positions per tile of a causal model; chosen by memory if None.
-    window, halo : int, optional
-        Bases that a bidirectional model sees at a time, and on each side beyond those it scores.
+    window : int or "all", optional
+        Bases that a bidirectional model sees at a time; "all" is the whole segment, exactly.
+    halo : int, optional
+        Bases on each side of a window that are seen and not scored.
     threads : int, optional
         Threads in all; torch's count if None.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgf_genome.attribution.methods import method_of, track_names
 from pgf_genome.checkpoints.choices import DEFAULT_MODEL
+from pgf_genome.engine.plan import ALL
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import is_table, regions_of
 from pgf_genome.pages.frame import PLOTLY
@@ -34,7 +35,7 @@ ALL_FORMATS = (*FORMATS, "npz")
 # merged.
 VARYING = (
     "region", "bed", "contig", "formats", "compress", "track_line", "tsv", "report", "gff",
-    "title", "plotly", "keep_edges", "shuffled", "max_memory",
+    "title", "plotly", "keep_edges", "shuffled", "max_memory", "store_every",
 )  # fmt: skip
 STRANDS = {"+": "+", "-": "-", "both": "+-"}
 OBJECTIVES = ("likelihood", "entropy", "logit:BASE", "norm")
@@ -46,6 +47,7 @@ LEAST = {
     "tile": 1,
     "window": 1,
     "halo": 0,
+    "store_every": 1,
     "threads": 1,
     "shuffled": 0,
 }
@@ -115,9 +117,13 @@ class Options:
         ``target``.
     tile : int, optional
         Positions per tile of a causal model; chosen to fit ``max_memory`` if None.
-    window, halo : int, optional
-        Bases that a bidirectional model sees at a time, and those on each side of them that are
-        seen and not written.
+    window : int or "all", optional
+        Bases that a bidirectional model sees at a time; "all" is all of a segment, exactly, layer
+        by layer, with its activations in files if they do not fit ``max_memory``.
+    halo : int, optional
+        Bases on each side of a window that are seen and not written.
+    store_every : int
+        Layers between two whose activations stay in files: less disk, more time.
     max_memory : int or str, optional
         Most resident bytes, or a text such as ``"1.5G"``.
     scratch_dir : path, optional
@@ -151,8 +157,9 @@ class Options:
     keep_edges: bool = False
     shuffled: int | None = None
     tile: int | None = None
-    window: int | None = None
+    window: int | str | None = None
     halo: int | None = None
+    store_every: int = 1
     max_memory: int | str | None = None
     scratch_dir: str | Path | None = None
     threads: int | None = None
@@ -168,6 +175,8 @@ class Options:
                 _texts(name, [getattr(self, name)])
         for name, least in LEAST.items():
             value = getattr(self, name)
+            if (name, value) == ("window", ALL):
+                continue
             if value is not None or getattr(Options, name) is not None:
                 self._set(**{name: whole_number(value, name, least)})
         bins = (whole_number(width, "bins", 2, WIDEST_BIN) for width in _items("bins", self.bins))

@@ -146,7 +146,7 @@ class Prepared:
             names = [identity_of(f) or uuid.uuid4().hex for f in self._objectives(contig)]
             digest.update(repr((sequence, names)).encode())
             for segment in segments:
-                digest.update(repr(segment).encode())
+                digest.update(repr((segment, self.layout.plan(segment.length))).encode())
         return digest.hexdigest()
 
     def _by_contig(self) -> Iterator[tuple[str, Iterator[Segment]]]:
@@ -277,6 +277,7 @@ def checked_layout(model: LanguageModel, options: Options) -> Layout:
         options.window,
         options.halo,
         options.memory_limit,
+        options.store_every,
     )
 
 
@@ -291,6 +292,7 @@ def planned(
     """Plan a run over a decoded genome; ``old_names`` are those of renamed contigs."""
     segments = segments_to_run(genome, chosen.write, options.gap_length, options.context)
     threads = options.threads or torch.get_num_threads()
+    layout.refuse_beyond(options.memory_limit, max((s.length for s in segments), default=1))
     return Prepared(
         *(model, genome, options, segments, chosen.write, chosen.targets),
         *(layout, old_names, threads),
@@ -355,4 +357,22 @@ def check_disk(plan: Prepared, scratch: Path) -> None:
         raise ResourceError(
             f"{scratch}: the run needs {need / 2**30:.1f} GiB of scratch and "
             f"{free / 2**30:.1f} GiB are free for it; choose another `scratch_dir`"
+            + _less_disk(plan, free)
         )
+
+
+def _less_disk(plan: Prepared, free: int) -> str:
+    """Other ways to need less disk than is free, if activations are what takes it."""
+    longest = max((s.length for s in plan.segments), default=1)
+    now = plan.layout.spool_bytes(longest)
+    if not plan.layout.whole(longest):
+        return ""
+    rest, ways = plan.disk - now, []
+    smaller = {k: size + rest for k, size in plan.layout.smaller(longest).items()}
+    if smaller:
+        fitting = [k for k, size in smaller.items() if size <= free]
+        k = fitting[0] if fitting else min(smaller, key=smaller.__getitem__)
+        ways.append(f"`store_every` {k} ({smaller[k] / 2**30:.1f} GiB)")
+    if plan.model.dtype.itemsize > torch.float32.itemsize:
+        ways.append("`dtype` float32 (half)")
+    return "".join(f", {way}" for way in [*ways, "or a `window` of fewer bases"])

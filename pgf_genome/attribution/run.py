@@ -148,11 +148,12 @@ def _seconds(plan: Prepared) -> float:
     times = method.sweeps
     seconds = speed.seconds(plan.bases * times, len(plan.segments) * times, plan.stretches, strands)
     if not runs_again(method):
-        return seconds
+        return seconds * plan.layout.effort
     if running_of(plan.model).streams:
         return seconds + strands * substituted.seconds(plan.tasks, method.near)
     windows = substituted_windows.WINDOWS * plan.written * strands
-    return windows * plan.layout.at_once * speed.base / ADJOINT_PASSES
+    at_once = min(plan.layout.at_once, max((s.length for s in plan.segments), default=1))
+    return windows * at_once * speed.base / ADJOINT_PASSES
 
 
 def _speed(model: LanguageModel, layout: Layout) -> Speed:

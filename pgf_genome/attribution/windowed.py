@@ -1,4 +1,4 @@
-"""Scores of a segment under a bidirectional model: window by window, each on its own.
+"""Scores of a segment under a bidirectional model: whole, or window by window, each on its own.
 
 Only windows that hold a base to write are computed. A killed run keeps the windows that were done.
 The error from sequence beyond the halos is measured on a few cores of every segment.
@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from pgf_genome.attribution import whole
 from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.task import Progress, Takes, Task
 from pgf_genome.engine import windows as engine
@@ -31,6 +32,8 @@ def compute(task: Task, scores: RecordFile, place: Place, progress: Progress) ->
 
 def fill(task: Task, scores: Takes, place: Place, progress: Progress) -> Tensor:
     """Fill ``scores`` as `causal.fill` does; F is the sum over the cores that are computed."""
+    if task.layout.whole(task.segment.length):
+        return whole.fill(task, scores, place, progress)
     total = torch.zeros(len(task.objectives), dtype=torch.float64)
     with RecordFile(place.path("values"), nbytes([total]), place.identity) as values:
         for k in task.pieces:

@@ -50,7 +50,8 @@ def attribute(method: str, steps: int, **options: Any) -> None:
 
     FASTA is plain, gzip or bgzip; "-" is standard input. Every contig is streamed through a
     pretrained causal Mamba model, forward and back, in memory that does not grow with it. A
-    bidirectional model (Caduceus) reads windows with halos instead.
+    bidirectional model (Caduceus) reads windows with halos instead, or with --window all the whole
+    contig, layer by layer.
 
     \b
     Writes

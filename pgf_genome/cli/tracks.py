@@ -25,7 +25,7 @@ from pgf_genome.cli.common import (
     with_threads,
     written,
 )
-from pgf_genome.cli.values import Bytes, CommaList, FilePath, Word, listed
+from pgf_genome.cli.values import BasesOrAll, Bytes, CommaList, FilePath, Word, listed
 from pgf_genome.engine.plan import DEFAULT_MEMORY
 from pgf_genome.files import output_prefix
 from pgf_genome.quantities import size_text
@@ -75,9 +75,9 @@ OPTIONS: tuple[Function, ...] = (
     ),
     computed(
         "--window",
-        type=int,
-        metavar="BASES",
-        help="Bases that a bidirectional model sees at a time [the context it was trained on].",
+        type=BasesOrAll(),
+        help="Bases that a bidirectional model sees at a time [the context it was trained on]; "
+        "all: the whole contig, exactly, with activations on disk.",
     ),
     written(
         "-o",
@@ -164,6 +164,14 @@ OPTIONS: tuple[Function, ...] = (
         "--max-memory",
         type=Bytes(),
         help=f"Keep resident memory below this [{size_text(DEFAULT_MEMORY)}].",
+    ),
+    running(
+        "--store-every",
+        type=int,
+        metavar="K",
+        default=Options.store_every,
+        show_default=True,
+        help="With --window all, keep every K-th layer on disk and compute the others again.",
     ),
     running(
         "--scratch-dir",

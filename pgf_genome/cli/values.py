@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pgf_genome.checkpoints.choices import bundled_models
+from pgf_genome.engine.plan import ALL
 from pgf_genome.errors import UsageError
 from pgf_genome.quantities import bytes_of
 
@@ -67,6 +68,20 @@ class Word(click.ParamType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         return [CompletionItem(word) for word in self.known if word.startswith(incomplete)]
+
+
+class BasesOrAll(click.ParamType):
+    """A number of bases, or all of them."""
+
+    name = f"BASES|{ALL}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == ALL else click.INT.convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(ALL)] if ALL.startswith(incomplete) else []
 
 
 class CommaList(click.ParamType):

@@ -230,7 +230,7 @@ def run(
         alike, most = list(group), max(1, BATCH_POSITIONS // length)
         for batch in (alike[i : i + most] for i in range(0, len(alike), most)):
             x = model.one_hot(torch.stack([window.ids(tokens) for window in batch]))
-            tiles = engine.observe(model, x, [window.start for window in batch], engine.streamed)
+            tiles = engine.observe(model, x, [window.start for window in batch])
             found |= {w: take(tile, w) for w, tile in zip(batch, tiles, strict=True)}
             report(len(batch) * length / positions)
     return found

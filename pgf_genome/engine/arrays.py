@@ -63,7 +63,8 @@ def adjoint(
     model : CausalMamba or BidirectionalMamba
     ids : LongTensor (L,), str, or floating tensor (L, V)
         Token ids, a sequence (as text, or a record of Biopython or pyfaidx), or the input X
-        itself, which need not be one-hot. For a bidirectional model all of it is one window.
+        itself, which need not be one-hot. A bidirectional model sees all of it, whatever its
+        length.
     objective : Objective, optional
         Default: ``Likelihood()``, or ``PseudoLikelihood()`` for a bidirectional model.
     tile_length : int, optional
@@ -88,7 +89,8 @@ def adjoint(
     -----
     Cost: one primal sweep, one replay, one backward pass. Memory: the kept tiles (and another
     where a pipeline of two threads works on a single sequence) and the result, with boundary states
-    in a temporary file; for a bidirectional model (n_layer x L x D) numbers.
+    in a temporary file. A bidirectional model goes layer by layer: (n_layer x L x D) numbers, in
+    temporary files (TMPDIR) where they take more memory than is chosen by default.
     """
     running = running_of(model)
     chosen: Objective = running.likelihood() if objective is None else objective

@@ -72,6 +72,13 @@ class Tile:
         targets = None if self.targets is None else self.targets[b, :length]
         return Tile(start, x, log_p, logits, hidden, self.base_ids, self.ahead, targets)
 
+    def map(self, function: Callable[[Tensor], Tensor], later: int = 0) -> Tile:
+        """The tile of ``function`` of the tensors, ``later`` positions further on."""
+        x, log_p, logits, hidden = map(function, (self.x, self.log_p, self.logits, self.hidden))
+        targets = None if self.targets is None else function(self.targets)
+        start = self.start + later
+        return Tile(start, x, log_p, logits, hidden, self.base_ids, self.ahead, targets)
+
 
 Objective = Callable[[Tile], Tensor]
 

@@ -31,9 +31,12 @@ TAPES = 2  # tapes alive at once for a single sequence on several threads
 SHORTEST_TILE = 64
 # Positions of one tile of a layer, and of a batch of short windows, in bidirectional models.
 LAYER_TILE = 2048
+# A layer has two tiles at least, for the two sweeps that meet, unless they were shorter than this.
+SHORTEST_LAYER_TILE = 256
 BATCH_POSITIONS = 8192
 # Window of one that does not say what it was trained on.
 DEFAULT_WINDOW = 8192
+ALL = "all"  # the window that is all of every sequence
 HALO_SHARE = 8  # a halo is the window divided by this, unless it is given
 
 
@@ -71,6 +74,11 @@ class Plan:
         """Tiles that hold a position of the spans, ascending."""
         size = self.tile_length
         return sorted(set().union(*(range(a // size, -(-b // size)) for a, b in spans)))
+
+
+def layer_plan(length: int, tile_length: int = LAYER_TILE) -> Plan:
+    """The tiles of the layers of a bidirectional model."""
+    return Plan(length, min(tile_length, max(-(-length // 2), SHORTEST_LAYER_TILE)))
 
 
 @dataclass(frozen=True)
@@ -160,39 +168,58 @@ def _tape_of_layer(c: MambaConfig) -> int:
 
 @dataclass(frozen=True)
 class WindowCost:
-    """Bytes that windows of a bidirectional model need.
+    """Bytes that a bidirectional model needs, in windows or layer by layer.
 
     Attributes
     ----------
     weights : int
         Bytes of the weights.
     layer_tape : int
-        Bytes of the tapes of one tile of one layer, of all lanes that run at a time.
+        Bytes of the tapes of one position of one layer, of all sweeps that run at a time.
     per_base : int
         Bytes kept per position of a window.
+    rows, direct, states : int
+        Bytes that are stored of one sequence, layer by layer: of a layer for each position, of the
+        input for each position, of the boundary states of a layer for each tile.
+    n_layer : int
     """
 
     weights: int
     layer_tape: int
     per_base: int
+    rows: int = 0
+    direct: int = 0
+    states: int = 0
+    n_layer: int = 1
 
     @classmethod
     def of(cls, config: MambaConfig, parameters: int, itemsize: int) -> WindowCost:
         """Cost of a bidirectional stack with numbers of ``itemsize`` bytes."""
         c = config
-        strands = 1 if c.complement is None else 2
         # The input of every layer; outputs and cotangents of the two directions of one.
+        strands = 1 if c.complement is None else 2
         stream = strands * (c.n_layer + 7) * c.d_model
         return cls(
             weights=parameters * itemsize,
-            layer_tape=4 * 2 * LAYER_TILE * _tape_of_layer(c) * itemsize,
+            layer_tape=4 * 2 * _tape_of_layer(c) * itemsize,
             per_base=(stream + 12 * c.vocab_rows) * itemsize,
+            rows=strands * c.d_model * itemsize,
+            direct=c.vocab_rows * itemsize,
+            states=2 * strands * c.mixer.state_size * itemsize,
+            n_layer=c.n_layer,
         )
 
-    def memory(self, window: int) -> int:
+    def memory(self, window: int, tile_length: int = LAYER_TILE) -> int:
         """Peak resident bytes, whatever the length of the sequence."""
-        positions = max(window, BATCH_POSITIONS)
-        return BASE_BYTES + 2 * self.weights + self.layer_tape + positions * self.per_base
+        positions = max(window, BATCH_POSITIONS, 4 * tile_length)
+        tapes = tile_length * self.layer_tape
+        return BASE_BYTES + 2 * self.weights + tapes + positions * self.per_base
+
+    def in_memory(self, memory: int) -> int:
+        """The longest sequence that is run in memory within ``memory`` bytes; 0 if none is."""
+        if self.memory(1) > memory:
+            return 0
+        return BATCH_POSITIONS + (memory - self.memory(BATCH_POSITIONS)) // self.per_base
 
     def longest_window(
         self, memory: int, at_most: int, halo: Callable[[int], int] = lambda window: 0
@@ -219,3 +246,22 @@ class WindowCost:
                 )
             window = max(window // 2, 1)
         return window
+
+    def longest_tile(self, memory: int) -> int:
+        """Longest tile of a layer, `LAYER_TILE` halved as often as needed, within ``memory``.
+
+        Raises
+        ------
+        UsageError
+            When not even a short one fits.
+        """
+        tile = LAYER_TILE
+        while self.memory(1, tile) > memory:
+            tile //= 2
+            if tile < SHORTEST_TILE:
+                least = -(-self.memory(1, SHORTEST_TILE) // 2**20)
+                raise UsageError(
+                    f"`max_memory` {memory // 2**20}M is too small for one tile of this model; "
+                    f"give at least {least}M"
+                )
+        return tile

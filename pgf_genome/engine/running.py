@@ -6,20 +6,25 @@ it gives.
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from pgf_genome.engine import sweep, windows
+from pgf_genome.engine import sweep
 from pgf_genome.engine.equations import Reader
-from pgf_genome.engine.layout import Layout, TileLayout, WindowLayout
+from pgf_genome.engine.layerwise.context import Layers
+from pgf_genome.engine.layerwise.run import sweep as sweep_layers
+from pgf_genome.engine.layout import Layout, TileLayout, WindowLayout, too_large
 from pgf_genome.engine.objective import Likelihood, Objective, PseudoLikelihood
 from pgf_genome.engine.plan import (
+    ALL,
     DEFAULT_MEMORY,
     DEFAULT_WINDOW,
     HALO_SHARE,
@@ -28,7 +33,9 @@ from pgf_genome.engine.plan import (
     Cost,
     Plan,
     WindowCost,
+    layer_plan,
 )
+from pgf_genome.engine.store import FileStore, MemoryStore, Store
 from pgf_genome.engine.threads import torch_threads
 from pgf_genome.engine.windows import Windows
 from pgf_genome.errors import UsageError
@@ -101,11 +108,19 @@ class Running(ABC):
         self,
         batch: int = 1,
         tile: int | None = None,
-        window: int | None = None,
+        window: int | str | None = None,
         halo: int | None = None,
         max_memory: int | None = None,
+        store_every: int = 1,
     ) -> Layout:
         """Choose tiles or windows for ``batch`` sequences in lock-step; None is for us to choose.
+
+        Parameters
+        ----------
+        window : int or "all", optional
+            For bidirectional models; "all" is all of every sequence.
+        store_every : int
+            Which layers stay in files where a sequence is run whole, see `WindowLayout`.
 
         Raises
         ------
@@ -183,11 +198,13 @@ class Streamed(Running):
         self,
         batch: int = 1,
         tile: int | None = None,
-        window: int | None = None,
+        window: int | str | None = None,
         halo: int | None = None,
         max_memory: int | None = None,
+        store_every: int = 1,
     ) -> TileLayout:
-        for name, value in (("window", window), ("halo", halo)):
+        every = store_every if store_every > 1 else None
+        for name, value in (("window", window), ("halo", halo), ("store_every", every)):
             if value is not None:
                 raise UsageError(
                     f"`{name}` is for bidirectional models; {self.model.name} is causal and "
@@ -201,7 +218,7 @@ class Streamed(Running):
 
 
 class Windowed(Running):
-    """A bidirectional model: in memory all of a sequence is one window."""
+    """A bidirectional model: one whole sequence goes through it layer by layer."""
 
     model: BidirectionalMamba
     streams = False
@@ -220,10 +237,15 @@ class Windowed(Running):
     def adjoint(
         self, read: Reader, plan: Plan, objective: Objective, threads: int | None
     ) -> tuple[float, Tensor]:
-        whole = Windows(plan.length, plan.length, halo=0)
-        with torch_threads(threads):
-            tile = windows.adjoint(self.model, read, whole, [objective], threads=threads)
-        return tile.values.item(), tile.gradient[0]
+        gradient = torch.empty(plan.length, self.model.config.vocab_rows, dtype=self.model.dtype)
+
+        def found(k: int, of_tile: Tensor) -> None:
+            start, stop = layers.plan.bounds(k)
+            gradient[start:stop] = of_tile[0].cpu()
+
+        with self._layers(read, plan.length, [objective], threads) as layers:
+            values = cast(Tensor, sweep_layers(layers, lambda k, tiles, values: None, found))
+        return values.item(), gradient
 
     def parameter_gradient(
         self, read: Reader, plan: Plan, objective: Objective, threads: int | None
@@ -239,33 +261,63 @@ class Windowed(Running):
             )
 
     def log_probs(self, read: Reader, plan: Plan, threads: int | None) -> Tensor:
-        with torch.no_grad(), torch_threads(threads):
-            directions = partial(windows.streamed, threads=threads)
-            return self.model(read(0, plan.length), directions)[0]
+        seen: list[Tensor] = []
+        with self._layers(read, plan.length, None, threads) as layers:
+            sweep_layers(layers, lambda k, tiles, values: seen.append(tiles[0].log_p))
+        return torch.cat(seen)
+
+    @contextmanager
+    def _layers(
+        self,
+        read: Reader,
+        length: int,
+        objectives: Sequence[Objective] | None,
+        threads: int | None,
+    ) -> Iterator[Layers]:
+        """One whole sequence, in memory or, where it is long, in temporary files."""
+        with ExitStack() as stack:
+            store: Store = MemoryStore()
+            if length > self.layout(window=ALL).in_memory:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgf-"))
+                store = FileStore(Path(folder) / "layers", "")
+            stack.enter_context(store)
+            stack.enter_context(torch_threads(threads))
+            given = self.model, read, layer_plan(length), store
+            yield Layers(*given, 1, objectives, threads=threads)
 
     def layout(
         self,
         batch: int = 1,
         tile: int | None = None,
-        window: int | None = None,
+        window: int | str | None = None,
         halo: int | None = None,
         max_memory: int | None = None,
+        store_every: int = 1,
     ) -> WindowLayout:
+        cost = WindowCost.of(self.model.config, _parameters(self.model), self.model.dtype.itemsize)
+        usual = self.model.trained_length or DEFAULT_WINDOW
+        limit = max_memory or max(DEFAULT_MEMORY, cost.memory(usual))
+        if window == ALL:
+            if halo is not None:
+                raise UsageError("`halo` is for windows, and `window` all has none: leave it out")
+            tile = tile or cost.longest_tile(limit)
+            _refuse_beyond(max_memory, cost.memory(1, tile), "tile", tile)
+            return WindowLayout(None, 0, cost, cost.in_memory(limit), tile, store_every)
         if tile is not None:
             raise UsageError(
-                f"`tile` is for causal models; {self.model.name} is bidirectional: `window`"
+                f"`tile` is for causal models, and for `window` all; {self.model.name} is "
+                "bidirectional: `window`"
             )
-        cost = WindowCost.of(self.model.config, _parameters(self.model), self.model.dtype.itemsize)
 
         def halo_of(window: int) -> int:
             return window // HALO_SHARE if halo is None else halo
 
-        size = window or self.model.trained_length or DEFAULT_WINDOW
+        size = cast(int, window) or usual
         if window is None and max_memory is not None:
             size = cost.longest_window(max_memory, size, halo_of)
-        _refuse_beyond(max_memory, cost.memory(size + 2 * halo_of(size)), "window", size)
         Windows(1, size, halo_of(size))  # refuses a halo that leaves no core
-        return WindowLayout(size, halo_of(size), cost)
+        given = size, halo_of(size), cost, cost.in_memory(limit)
+        return WindowLayout(*given, store_every=store_every)
 
 
 def running_of(model: LanguageModel) -> Running:
@@ -299,8 +351,6 @@ def _parameters(model: LanguageModel) -> int:
 
 
 def _refuse_beyond(limit: int | None, need: int, name: str, value: int) -> None:
+    """Raise a UsageError if what was chosen needs more memory than there may be."""
     if limit is not None and need > limit:
-        raise UsageError(
-            f"`{name}` {value} needs {need // 2**20}M, more than `max_memory`; "
-            f"leave `{name}` out to have it chosen"
-        )
+        raise too_large(name, value, need)

@@ -3,6 +3,7 @@
 A record file has slots of one size. Each record carries its number, its tensors and a checksum over
 them and over the identity of the run, so that a torn write, another run's file or a flipped bit
 is seen when the record is read. Reads and writes never map the file: resident memory stays flat.
+The tensors enter the checksum by their CRC-32, because gigabytes of activations pass through.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from typing import Self
 
 import numpy as np
 import torch
+from isal import isal_zlib
 from torch import Tensor
 
 from pgf_genome.errors import IntegrityError, ResourceError
 from pgf_genome.mamba.state import State
 
 _HEADER = struct.Struct("<qq")  # number, bytes of payload
+_CHECK = struct.Struct("<I")  # CRC-32 of the payload
 _DIGEST = 16
 
 
@@ -65,27 +68,30 @@ class RecordFile:
     def close(self) -> None:
         os.close(self._file)
 
-    def write(self, number: int, tensors: Sequence[Tensor]) -> None:
+    def write(self, number: int, tensors: Sequence[Tensor], slot: int | None = None) -> None:
         """Store a record.
+
+        Parameters
+        ----------
+        slot : int, optional
+            Its place in the file, where that is not its number.
 
         Raises
         ------
         ResourceError
             When the disk is full or fails.
         """
-        self._write(number, number, tensors)
-
-    def _write(self, slot: int, number: int, tensors: Sequence[Tensor]) -> None:
-        payload = b"".join(t.detach().cpu().contiguous().numpy().tobytes() for t in tensors)
-        if len(payload) > self._slot_bytes:
-            raise ValueError(f"a record of {len(payload)} bytes in slots of {self._slot_bytes}")
-        head = _HEADER.pack(number, len(payload))
-        record = memoryview(head + payload + self._digest(head, payload))
-        offset = self._at + slot * self._stride
+        payload = [_bytes_of(t.detach().cpu()) for t in tensors]
+        size = sum(map(len, payload))
+        if size > self._slot_bytes:
+            raise ValueError(f"a record of {size} bytes in slots of {self._slot_bytes}")
+        head = _HEADER.pack(number, size)
+        offset = self._at + (number if slot is None else slot) * self._stride
         try:
-            while record:
-                done = os.pwrite(self._file, record, offset)
-                record, offset = record[done:], offset + done
+            offset = self._put(memoryview(head), offset)
+            for part in payload:
+                offset = self._put(part.data, offset)
+            self._put(memoryview(self._digest(head, payload)), offset)
         except OSError as error:
             advice = (
                 "free space or choose another folder (`scratch_dir`, TMPDIR), "
@@ -95,27 +101,42 @@ class RecordFile:
             )
             raise ResourceError(f"{self.path}: {error.strerror}; {advice}") from error
 
-    def read(self, number: int, like: Sequence[Tensor]) -> list[Tensor] | None:
+    def _put(self, part: memoryview, offset: int) -> int:
+        while part:
+            done = os.pwrite(self._file, part, offset)
+            part, offset = part[done:], offset + done
+        return offset
+
+    def read(
+        self, number: int, like: Sequence[Tensor], slot: int | None = None
+    ) -> list[Tensor] | None:
         """The tensors of a record, with the shapes and dtypes of ``like``.
 
         None if the record was never written, was torn, or belongs to another run.
         """
-        found = self._read(number, like)
+        found = self.read_slot(number if slot is None else slot, like)
         return found[1] if found and found[0] == number else None
 
-    def _read(self, slot: int, like: Sequence[Tensor]) -> tuple[int, list[Tensor]] | None:
+    def read_slot(self, slot: int, like: Sequence[Tensor]) -> tuple[int, list[Tensor]] | None:
+        """The number and the tensors of whatever record a slot holds."""
         offset = self._at + slot * self._stride
-        record = os.pread(self._file, _HEADER.size + nbytes(like) + _DIGEST, offset)
-        if len(record) < _HEADER.size:
+        head = os.pread(self._file, _HEADER.size, offset)
+        if len(head) < _HEADER.size:
             return None
-        number, size = _HEADER.unpack_from(record)
-        end = _HEADER.size + size
-        if len(record) < end + _DIGEST <= self._stride:
-            record = os.pread(self._file, end + _DIGEST, offset)
-        head, payload = record[: _HEADER.size], record[_HEADER.size : end]
-        if size > self._slot_bytes or record[end : end + _DIGEST] != self._digest(head, payload):
+        _, size = _HEADER.unpack(head)
+        if not 0 <= size <= self._slot_bytes:
             return None
-        return number, _unpack(payload, like)
+        tensors = [torch.empty(t.shape, dtype=t.dtype) for t in like]
+        expected = size == nbytes(like)
+        payload = [_bytes_of(t) for t in tensors] if expected else [bytearray(size)]
+        digest = bytearray(_DIGEST)
+        found = os.preadv(self._file, [*payload, digest], offset + _HEADER.size)
+        if found < size + _DIGEST or digest != self._digest(head, payload):
+            return None
+        if not expected:
+            raise DamagedError(f"a record of {size} bytes where {nbytes(like)} are expected")
+        number, _ = _HEADER.unpack(head)
+        return number, [t.to(each.device) for t, each in zip(tensors, like, strict=True)]
 
     def require(self, number: int, like: Sequence[Tensor]) -> list[Tensor]:
         """Read a record that must be there.
@@ -133,11 +154,13 @@ class RecordFile:
             )
         return found
 
-    def _digest(self, head: bytes, payload: bytes) -> bytes:
-        digest = hashlib.blake2b(self._salt, digest_size=_DIGEST)
-        digest.update(head)
-        digest.update(payload)
-        return digest.digest()
+    def _digest(self, head: bytes, payload: Sequence[np.ndarray | bytearray]) -> bytes:
+        check = 0
+        for part in payload:
+            check = isal_zlib.crc32(part, check)
+        found = hashlib.blake2b(self._salt, digest_size=_DIGEST)
+        found.update(head + _CHECK.pack(check))
+        return found.digest()
 
 
 class Journal:
@@ -157,11 +180,11 @@ class Journal:
 
     def write(self, number: int, tensors: Sequence[Tensor]) -> None:
         """Store a record in place of the record before the last one."""
-        self._file._write(number % 2, number, tensors)
+        self._file.write(number, tensors, slot=number % 2)
 
     def records(self, like: Sequence[Tensor]) -> dict[int, list[Tensor]]:
         """The records that are whole, by number."""
-        return dict(found for slot in (0, 1) if (found := self._file._read(slot, like)))
+        return dict(found for slot in (0, 1) if (found := self._file.read_slot(slot, like)))
 
 
 class StoredStates(RecordFile):
@@ -229,14 +252,6 @@ def record_bytes(payload: int) -> int:
     return _HEADER.size + payload + _DIGEST
 
 
-def _unpack(payload: bytes, like: Sequence[Tensor]) -> list[Tensor]:
-    if len(payload) != nbytes(like):
-        raise DamagedError(f"a record of {len(payload)} bytes where {nbytes(like)} are expected")
-    tensors, offset = [], 0
-    for t in like:
-        stored = torch.empty(t.shape, dtype=t.dtype)
-        raw = stored.numpy().reshape(-1).view(np.uint8)
-        raw[:] = np.frombuffer(payload, np.uint8, raw.size, offset)
-        tensors.append(stored.to(t.device))
-        offset += raw.size
-    return tensors
+def _bytes_of(tensor: Tensor) -> np.ndarray:
+    """The bytes of a tensor on the CPU, shared with it if its numbers lie in order."""
+    return tensor.contiguous().numpy().reshape(-1).view(np.uint8)

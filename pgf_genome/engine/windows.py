@@ -1,17 +1,7 @@
-"""Bidirectional models: exact inside a window, windows laid over a sequence of any length.
+"""Windows laid over a sequence of any length, for bidirectional models.
 
-Every layer of such a model needs the whole of the layer before, so nothing streams through the
-stack. Inside a window each *mixer* is streamed instead: it is a causal recurrence in its own
-direction of reading, and its adjoint is the sweep of ``sweep.py`` over the tiles of one layer,
-
-    forward    y_k, s_{k+1} = M(norm(h_k), s_k)                       keep h and every s_k
-    backward   for k = last .. 0: replay tile k from s_k with a tape;
-               (g_k, l_k) = vjp with cotangents (y_bar_k, l_{k+1})
-
-so that a window of L positions keeps (layers x L x D) numbers, the tape of one tile per thread,
-and nothing of size L x Di x N.
-
-Of each window only the core counts: what lies in its halo, on either side, is seen and dropped.
+Each window is differentiated on its own, layer by layer in memory (``layerwise``), exactly. Of each
+only the core counts: what lies in its halo, on either side, is seen and dropped.
 """
 
 from __future__ import annotations
@@ -19,123 +9,22 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain, groupby, islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from pgf_genome.engine.equations import Reader
+from pgf_genome.engine.layerwise.context import Layers
+from pgf_genome.engine.layerwise.run import sweep
 from pgf_genome.engine.objective import Objective, Tile
-from pgf_genome.engine.pipeline import lanes_of
-from pgf_genome.engine.plan import BATCH_POSITIONS, LAYER_TILE, Plan
-from pgf_genome.engine.threads import side_by_side
+from pgf_genome.engine.plan import BATCH_POSITIONS, LAYER_TILE, Plan, layer_plan
+from pgf_genome.engine.store import MemoryStore
 from pgf_genome.errors import UsageError
 from pgf_genome.intervals import Span
-from pgf_genome.mamba.bidirectional import BidirectionalMamba, Directions
-from pgf_genome.mamba.model import Block
-from pgf_genome.mamba.state import LayerState
-
-
-class Reading(NamedTuple):
-    """Some sequences of a batch, read in one direction."""
-
-    sequences: slice
-    reverse: bool
-
-    def tile(self, h: Tensor, plan: Plan, k: int) -> Tensor:
-        """Tile k of (batch, L, D) in the order of reading, a view or a copy."""
-        start, stop = plan.bounds(k)
-        if self.reverse:
-            return h[self.sequences, plan.length - stop : plan.length - start].flip(1)
-        return h[self.sequences, start:stop]
-
-    def put(self, tile: Tensor, h: Tensor, plan: Plan, k: int) -> None:
-        """Inverse of ``tile``."""
-        start, stop = plan.bounds(k)
-        if self.reverse:
-            h[self.sequences, plan.length - stop : plan.length - start] = tile.flip(1)
-        else:
-            h[self.sequences, start:stop] = tile
-
-
-def _mixer(block: Block, reading: Reading) -> Any:
-    return block.mixer.mamba_rev if reading.reverse else block.mixer.mamba_fwd
-
-
-def _stream(
-    block: Block, h: Tensor, plan: Plan, outs: list[Tensor], reading: Reading
-) -> LayerState:
-    """Run one mixer over its tiles; the states before each of them, (tiles, batch, ..)."""
-    mixer = _mixer(block, reading)
-    state = mixer.blank_state(len(h[reading.sequences]))
-    # in one piece: small tensors that outlive large ones would leave holes in the heap
-    states = type(state)(*(t.new_empty(plan.tiles, *t.shape) for t in state))
-    with torch.no_grad():
-        for k in range(plan.tiles):
-            for kept, current in zip(states, state, strict=True):
-                kept[k] = current
-            y, state = mixer(block.norm(reading.tile(h, plan, k)), state)
-            reading.put(y, outs[reading.reverse], plan, k)
-    return states
-
-
-def _pull_back(
-    block: Block,
-    h: Tensor,
-    plan: Plan,
-    bars: Sequence[Tensor],
-    gradients: list[Tensor],
-    read: tuple[Reading, LayerState],
-) -> None:
-    """The adjoint sweep of one mixer: from dF / d(outputs) to dF / dh."""
-    reading, states = read
-    mixer = _mixer(block, reading)
-    cotangent = [torch.zeros_like(t[0]) for t in states]
-    for k in reversed(range(plan.tiles)):
-        bar, before = reading.tile(bars[reading.reverse], plan, k), [t[k] for t in states]
-        inputs = [t.detach().requires_grad_() for t in (reading.tile(h, plan, k), *before)]
-        with torch.enable_grad():
-            y, end = mixer(block.norm(inputs[0]), type(states)(*inputs[1:]))
-            carried = zip(end, cotangent, strict=True)
-            total = (y * bar).sum() + sum((s * s_bar).sum() for s, s_bar in carried)
-        gradient, *cotangent = torch.autograd.grad(total, inputs)
-        reading.put(gradient, gradients[reading.reverse], plan, k)
-
-
-class _LayerSweep(Function):
-    """Outputs of both mixers of a block, (batch, L, D) each; keeps h and the boundary states."""
-
-    @staticmethod
-    def forward(ctx, h: Tensor, block: Block, tile_length: int, threads: int | None):
-        plan = Plan(h.shape[1], tile_length)
-        readings = [Reading(part, reverse) for part in lanes_of(h) for reverse in (False, True)]
-        outs = [torch.empty_like(h) for _ in range(2)]
-        states = side_by_side(partial(_stream, block, h, plan, outs), readings, threads)
-        ctx.save_for_backward(h)
-        ctx.block, ctx.plan, ctx.threads = block, plan, threads
-        ctx.states = list(zip(readings, states, strict=True))
-        return tuple(outs)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, *bars):
-        (h,) = ctx.saved_tensors
-        gradients = [torch.empty_like(h) for _ in range(2)]
-        pull_back = partial(_pull_back, ctx.block, h, ctx.plan, bars, gradients)
-        side_by_side(pull_back, ctx.states, ctx.threads)
-        return gradients[0].add_(gradients[1]), None, None, None
-
-
-def streamed(
-    block: Block, h: Tensor, tile_length: int = LAYER_TILE, threads: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Do what `bidirectional.whole_window` does tile by tile, in memory of one tile besides h."""
-    return _LayerSweep.apply(h, block, tile_length, threads)
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 
 
 @dataclass(frozen=True)
@@ -263,41 +152,73 @@ def _window_batch(
     threads: int | None,
 ) -> dict[_Piece, tuple[Tensor, Tensor, Tensor]]:
     """Gradient (n, V), log-probabilities (n, V) and value of each piece."""
-    seen = [windows.seen(piece.start, piece.stop) for piece in pieces]
-    inputs = [read(*span)[piece.strand] for piece, span in zip(pieces, seen, strict=True)]
-    x = torch.stack(inputs).requires_grad_()
+    spans = [windows.seen(piece.start, piece.stop) for piece in pieces]
+    inputs = [read(*span)[piece.strand] for piece, span in zip(pieces, spans, strict=True)]
+    x = torch.stack(inputs)
     chosen = [objectives[piece.strand] for piece in pieces]
     origins = origins or [0] * len(objectives)
-    starts = [origins[p.strand] + start for p, (start, _) in zip(pieces, seen, strict=True)]
-    directions = partial(streamed, tile_length=windows.layer_tile, threads=threads)
-    with torch.enable_grad():
-        tiles = observe(model, x, starts, directions)
-        values = torch.stack([f(tile) for f, tile in zip(chosen, tiles, strict=True)])
-    (gradient,) = torch.autograd.grad(values.sum(), x, materialize_grads=True)
+    starts = [origins[p.strand] + start for p, (start, _) in zip(pieces, spans, strict=True)]
+    cores = [(origins[p.strand] + p.start, origins[p.strand] + p.stop) for p in pieces]
+    log_p: list[list[Tensor]] = [[] for _ in pieces]
+    values = torch.zeros(len(pieces), dtype=torch.float64)
+    gradients: list[Tensor] = []
+
+    def seen(k: int, tiles: list[Tile], of_tiles: Tensor | None) -> None:
+        for i, (tile, core) in enumerate(zip(tiles, cores, strict=True)):
+            kept = _cut(tile, core)
+            log_p[i].append(kept.log_p)
+            if len(kept.x):
+                values[i] += chosen[i](kept).double().cpu()
+
+    with MemoryStore() as store:
+        plan = layer_plan(x.shape[1], windows.layer_tile)
+        given = model, lambda start, stop: x[:, start:stop], plan, store
+        layers = Layers(*given, len(pieces), chosen, starts, threads=threads)
+        sweep(layers, seen, lambda k, gradient: gradients.append(gradient))
+    gradient = torch.cat(gradients, dim=1)
     results = {}
-    for i, (piece, (start, _)) in enumerate(zip(pieces, seen, strict=True)):
+    for i, (piece, (start, _)) in enumerate(zip(pieces, spans, strict=True)):
         core = slice(piece.start - start, piece.stop - start)
-        kept = _cut(tiles[i], core)
-        results[piece] = gradient[i, core].clone(), kept.log_p, chosen[i](kept).double()
+        results[piece] = gradient[i, core].clone(), torch.cat(log_p[i]), values[i]
     return results
 
 
 def observe(
-    model: BidirectionalMamba, x: Tensor, starts: Sequence[int], directions: Directions
+    model: BidirectionalMamba, x: Tensor, starts: Sequence[int], threads: int | None = None
 ) -> list[Tile]:
     """Run windows (batch, L, V) and show each to an objective."""
-    hidden = model.hidden(x, directions)
+    parts: list[list[Tile]] = []
+    with MemoryStore() as store:
+        given = model, lambda start, stop: x[:, start:stop], layer_plan(x.shape[1]), store
+        layers = Layers(*given, len(x), starts=starts, threads=threads)
+        sweep(layers, lambda k, tiles, values: parts.append(tiles))
+    return [_joined(tiles) for tiles in zip(*parts, strict=True)]
+
+
+def by_definition(model: BidirectionalMamba, x: Tensor, starts: Sequence[int]) -> list[Tile]:
+    """Do what `observe` does with whole layers at a time, differentiable by autograd."""
+    hidden = model.hidden(x)
     logits = model.logits(hidden)
     log_p = torch.log_softmax(logits, dim=-1)
     parts = zip(starts, x, log_p, logits, hidden, strict=True)
     return [Tile(*part, model.vocabulary.base_ids, ahead=0) for part in parts]
 
 
-def _cut(tile: Tile, core: slice) -> Tile:
+def _joined(tiles: Sequence[Tile]) -> Tile:
+    """One tile of consecutive ones."""
+    first = tiles[0]
     x, log_p, logits, hidden = (
-        t[core].detach().clone() for t in (tile.x, tile.log_p, tile.logits, tile.hidden)
+        torch.cat([getattr(tile, name) for tile in tiles])
+        for name in ("x", "log_p", "logits", "hidden")
     )
-    return Tile(tile.start + core.start, x, log_p, logits, hidden, tile.base_ids, tile.ahead)
+    return Tile(first.start, x, log_p, logits, hidden, first.base_ids, first.ahead)
+
+
+def _cut(tile: Tile, core: Span) -> Tile:
+    """The part of a tile that lies in a span of the positions that the objective counts."""
+    start = min(max(core[0] - tile.start, 0), len(tile.x))
+    part = slice(start, max(core[1] - tile.start, start))
+    return tile.map(lambda rows: rows[part].clone(), later=start)
 
 
 class HaloError(NamedTuple):

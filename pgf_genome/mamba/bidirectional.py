@@ -13,15 +13,10 @@ form with two strands in one residual stream of width 2 D is the same function
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from pgf_genome.mamba.model import Block, LanguageModel
-
-# (block, h) -> outputs of the forward and of the reverse mixer, (batch, L, D) each
-Directions = Callable[[Block, Tensor], tuple[Tensor, Tensor]]
 
 
 def whole_window(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,14 +31,12 @@ def whole_window(block: Block, h: Tensor) -> tuple[Tensor, Tensor]:
 class BidirectionalMamba(LanguageModel):
     """``model(x) -> log_probs`` of a window; row t is log p(. | X) for position t itself."""
 
-    def hidden(self, x: Tensor, directions: Directions = whole_window) -> Tensor:
+    def hidden(self, x: Tensor) -> Tensor:
         """Normalised last hidden layer.
 
         Parameters
         ----------
         x : Tensor, (batch, L, V)
-        directions : callable
-            How the mixers of a block are run over the window.
 
         Returns
         -------
@@ -52,15 +45,15 @@ class BidirectionalMamba(LanguageModel):
         """
         complement = self.config.complement
         if complement is None:
-            return self._stack(x, directions)
+            return self._stack(x)
         other = x.flip(-2)[..., list(complement)]  # X_rc[L-1-t, comp v] = X[t, v]
-        strand, other = self._stack(torch.cat([x, other], dim=-3), directions).chunk(2, dim=-3)
+        strand, other = self._stack(torch.cat([x, other], dim=-3)).chunk(2, dim=-3)
         return torch.cat([strand, other.flip(-2)], dim=-1)
 
-    def _stack(self, x: Tensor, directions: Directions) -> Tensor:
+    def _stack(self, x: Tensor) -> Tensor:
         h = self.embed(x)
         for block in self.layers:
-            h = h + block.mixer.join(*directions(block, h))
+            h = h + block.mixer.join(*whole_window(block, h))
         return self.norm_f(h)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -70,5 +63,5 @@ class BidirectionalMamba(LanguageModel):
         strand, other = (super(BidirectionalMamba, self).logits(h) for h in hidden.chunk(2, dim=-1))
         return strand + other[..., list(complement)]
 
-    def forward(self, x: Tensor, directions: Directions = whole_window) -> Tensor:
-        return torch.log_softmax(self.logits(self.hidden(x, directions)), dim=-1)
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log_softmax(self.logits(self.hidden(x)), dim=-1)

@@ -15,7 +15,7 @@ from pgf_genome.engine.equations import adjoint as adjoint_by_equations
 from pgf_genome.engine.objective import Objective, Tile
 from pgf_genome.engine.plan import Plan
 from pgf_genome.engine.running import require_causal, running_of
-from pgf_genome.mamba.bidirectional import BidirectionalMamba, whole_window
+from pgf_genome.mamba.bidirectional import BidirectionalMamba
 from pgf_genome.mamba.model import CausalMamba
 from pgf_genome.runs.certificate import Check
 from pgf_genome.scan import only_equations
@@ -123,7 +123,7 @@ def _of_stream(model: CausalMamba, x: Tensor, excerpt: Excerpt) -> np.ndarray:
 def _of_window(model: BidirectionalMamba, x: Tensor, excerpt: Excerpt) -> np.ndarray:
     x = x.requires_grad_()
     with torch.enable_grad():
-        (tile,) = windows.observe(model, x, [0], whole_window)
+        (tile,) = windows.by_definition(model, x, [0])
         (gradient,) = torch.autograd.grad(excerpt.objective(tile), x, materialize_grads=True)
     return gradient[0].cpu().numpy()
 

@@ -114,6 +114,10 @@ def _stretches(
     """What has to be swept of each strand for a sample; nothing where that would be too much."""
     segment, layout = task.segment, plan.layout
     tiles = [*witnessed([sample], segment, layout, plan.strands)]
+    if layout.whole(segment.length):
+        if segment.length <= WHOLE:
+            yield from (_Stretch((segment.start, segment.stop), s == "-") for s in plan.strands)
+        return
     if isinstance(layout, WindowLayout):
         windows = layout.windows(segment.length)
         for tile, sign in zip(tiles, plan.strands, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -55,3 +56,13 @@ class BothWays(nn.Module):
     def join(self, forward: Tensor, reverse: Tensor) -> Tensor:
         """The output, from those of the two directions at the same position."""
         return forward + reverse if self.strategy == "add" else forward * reverse
+
+    def bar(self, joined: Tensor, other: Callable[[], Tensor]) -> Tensor:
+        """The cotangent of the output of one direction, from that of both joined.
+
+        Parameters
+        ----------
+        other : callable
+            Gives the output of the other direction, where it is needed.
+        """
+        return joined if self.strategy == "add" else joined * other()
