@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import logging
 import os
 import zlib
 from collections.abc import Iterator
@@ -13,28 +12,9 @@ from typing import Any
 
 from pgf_genome.errors import SequenceError
 
-log = logging.getLogger("pgf_genome")
-
 GZIP_MAGIC = b"\x1f\x8b"
 # Letters of a line at most: a small gzip file can hold one without end.
 LONGEST = 1 << 24
-
-
-def is_beyond(error: Exception, stream: Any) -> bool:
-    """Whether complete gzip data, with correct checksums, ended before something else began.
-
-    Some published genomes end so. gzip itself warns and goes on.
-    """
-    return (
-        isinstance(error, gzip.BadGzipFile)
-        and str(error).startswith("Not a gzipped file")
-        and stream.tell() > 0
-    )
-
-
-def warn_of_rest(where: str) -> None:
-    """Say that what follows the gzip data of a file is left out."""
-    log.warning("%s: what follows the gzip data, which is complete, is left out", where)
 
 
 def text_lines(path: str | os.PathLike[str], kind: str) -> Iterator[str]:
@@ -55,11 +35,10 @@ def text_lines(path: str | os.PathLike[str], kind: str) -> Iterator[str]:
         If the file cannot be read, is not text or is damaged, or a line has no end.
     """
     where = os.fspath(path)
-    stream: Any = None
     try:
         with Path(path).open("rb") as file:
             zipped = file.peek(2)[:2] == GZIP_MAGIC
-            stream = gzip.GzipFile(fileobj=file) if zipped else file
+            stream: Any = gzip.GzipFile(fileobj=file) if zipped else file
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
             for number, line in enumerate(iter(lambda: text.readline(LONGEST), ""), 1):
                 if "\0" in line:
@@ -70,9 +49,6 @@ def text_lines(path: str | os.PathLike[str], kind: str) -> Iterator[str]:
                     )
                 yield line.removesuffix("\n")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        if is_beyond(error, stream):
-            warn_of_rest(where)
-            return
         raise SequenceError(f"{where}: the gzip data is truncated or damaged ({error})") from error
     except OSError as error:
         raise SequenceError(

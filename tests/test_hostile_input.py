@@ -222,10 +222,9 @@ def test_what_follows_complete_gzip_data_is_left_out_with_a_warning(tmp_path, ca
     path = tmp_path / "x.gz"
     path.write_bytes(gzip.compress(b">a\nAC") + gzip.compress(b"GT\n") + b"garbage")
     assert b"".join(fasta_bytes(path)) == b">a\nACGT\n"
-    assert [*lines.text_lines(path, "text")] == [">a", "ACGT"]
     assert [record.getMessage() for record in caplog.records] == [
         f"{path}: what follows the gzip data, which is complete, is left out"
-    ] * 2
+    ]
 
 
 @pytest.mark.parametrize("data", [b"\x1f\x00abc", gzip.compress(b">a\nAC")[:-8] + bytes(8)])

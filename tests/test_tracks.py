@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import resource
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ import pytest
 from bench_writers import FORMATS, measure
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from limits import small_disk
 
 from pgf_genome.errors import IntegrityError, ResourceError, SequenceError, UsageError
 from pgf_genome.tracks import (
@@ -313,17 +312,6 @@ def test_failure_keeps_the_files_of_an_earlier_run(
     with pytest.raises(IntegrityError, match="infinite"):
         write(np.inf)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-@contextmanager
-def small_disk(limit: int) -> Iterator[None]:
-    """Python ignores SIGXFSZ, so a write past the limit fails as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize(("name", "writer_class"), WRITERS)

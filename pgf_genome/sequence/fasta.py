@@ -8,7 +8,6 @@ has a samtools index, only these are read.
 from __future__ import annotations
 
 import codecs
-import gzip
 import hashlib
 import io
 import logging
@@ -19,15 +18,16 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pgf_genome.errors import ResourceError, SequenceError
 from pgf_genome.intervals import is_name, unknown_contig
-from pgf_genome.lines import is_beyond, warn_of_rest
 from pgf_genome.sequence.checked import CheckedWriter
 from pgf_genome.sequence.codes import Decoded, InvalidLetterError, decode_letters
 from pgf_genome.sequence.genome import Contig, Genome
+from pgf_genome.sequence.gunzip import gunzipped
 from pgf_genome.sequence.indexed import has_index, indexed_pieces
 
 log = logging.getLogger("pgf_genome")
@@ -153,17 +153,17 @@ def fasta_bytes(source: str | os.PathLike[str], block: int = _BLOCK) -> Iterator
         with _opened(source) as file:
             # One byte identifies gzip, and a pipe is sure to deliver no more at once.
             gzipped = file.peek(1)[:1] == _GZIP_FIRST_BYTE
-            stream = gzip.GzipFile(fileobj=file) if gzipped else file
-            yield stream.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
-            # one read at a time, so that none fails that has read something
-            while data := stream.read1(block):
-                yield data
+            pieces = (
+                gunzipped(file, where, block) if gzipped else iter(partial(file.read, block), b"")
+            )
+            start = b""
+            while len(start) < len(codecs.BOM_UTF8) and (data := next(pieces, b"")):
+                start += data
+            yield start.removeprefix(codecs.BOM_UTF8)
+            yield from pieces
     except EOFError as error:
         raise SequenceError(f"{where}: the gzip data is truncated; fetch the file again") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        if is_beyond(error, stream):
-            warn_of_rest(where)
-            return
+    except zlib.error as error:
         raise SequenceError(
             f"{where}: the gzip data is damaged ({error}); fetch the file again"
         ) from error
