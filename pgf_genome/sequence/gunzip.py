@@ -17,7 +17,7 @@ REST, SHARE = 64, 100
 
 
 def gunzipped(file: BinaryIO, where: str, block: int) -> Iterator[bytes]:
-    """Decompress in pieces of at most ``block`` bytes.
+    """Decompress in pieces of 1 to ``block`` bytes.
 
     Raises
     ------
@@ -29,7 +29,8 @@ def gunzipped(file: BinaryIO, where: str, block: int) -> Iterator[bytes]:
     member, data, read = zlib.decompressobj(GZIP), file.read(block), 0
     while data:
         before = len(data)
-        yield member.decompress(data, block)
+        if piece := member.decompress(data, block):
+            yield piece
         if not member.eof:
             data = member.unconsumed_tail
             read += before - len(data)
