@@ -16,7 +16,7 @@ import numpy as np
 
 from pgf_genome.attribution.place import Place
 from pgf_genome.attribution.task import Segment, Witnessed
-from pgf_genome.engine.layout import Layout
+from pgf_genome.engine.layout import Layout, WindowLayout
 from pgf_genome.engine.spool import RecordFile, nbytes
 from pgf_genome.intervals import Span
 from pgf_genome.mamba.model import CausalMamba
@@ -27,7 +27,7 @@ PLACES, BASES_EACH = 3, 64
 
 
 class Sample(NamedTuple):
-    """A place of a run: ``span`` of the contig of a segment, within one tile of either strand."""
+    """A place of a run: ``span`` of a contig, within one tile or core of either strand."""
 
     number: int
     segment: int
@@ -49,11 +49,16 @@ def samples(segments: Sequence[Segment], layout: Layout) -> Iterator[Sample]:
 
 
 def _within(segment: Segment, layout: Layout, first: int, span: Span) -> Span:
-    """Bases from ``first`` on that lie in the span, and in one tile whichever way it is read."""
-    plan = layout.plan(segment.length)
+    """Bases from ``first`` on, in the span and in one tile or core, whichever way it is read."""
+    in_windows = isinstance(layout, WindowLayout) and not layout.whole(segment.length)
+    size = (
+        layout.windows(segment.length).core
+        if in_windows
+        else layout.plan(segment.length).tile_length
+    )
     on_plus, on_minus = first - segment.start, segment.stop - 1 - first
-    ends = plan.bounds(on_plus // plan.tile_length)[1] + segment.start
-    starts = plan.bounds(on_minus // plan.tile_length)[0]
+    ends = segment.start + (on_plus // size + 1) * size
+    starts = on_minus // size * size
     return first, min(first + BASES_EACH, span[1], ends, segment.stop - starts)
 
 
