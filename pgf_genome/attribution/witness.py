@@ -50,12 +50,9 @@ def samples(segments: Sequence[Segment], layout: Layout) -> Iterator[Sample]:
 
 def _within(segment: Segment, layout: Layout, first: int, span: Span) -> Span:
     """Bases from ``first`` on, in the span and in one tile or core, whichever way it is read."""
-    in_windows = isinstance(layout, WindowLayout) and not layout.whole(segment.length)
-    size = (
-        layout.windows(segment.length).core
-        if in_windows
-        else layout.plan(segment.length).tile_length
-    )
+    size = layout.plan(segment.length).tile_length
+    if isinstance(layout, WindowLayout) and not layout.whole(segment.length):
+        size = layout.windows(segment.length).core
     on_plus, on_minus = first - segment.start, segment.stop - 1 - first
     ends = segment.start + (on_plus // size + 1) * size
     starts = on_minus // size * size
