@@ -384,7 +384,8 @@ def test_verbose_tells_what_is_read_planned_and_written(command, tmp_path):
     )
     for words in expected:
         assert words in said
-    assert len(command(*call).err.splitlines()) == 2  # values, and the run
+    # the fit and what it means, values, and the run
+    assert len(command(*call).err.splitlines()) == 4
 
 
 @pytest.mark.parametrize("name", COMMANDS)

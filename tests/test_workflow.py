@@ -119,7 +119,7 @@ def finished(tmp_path_factory, snakemake) -> Path:
 @pytest.mark.slow
 def test_everything_promised_is_there(finished):
     results = finished / "results"
-    kinds = ("run.json", "statistics.json", "chrom.sizes", "report.html")
+    kinds = ("run.json", "statistics.json", "chrom.sizes", "report.html", "peaks.bed")
     each = [*kinds, *(f"{t}.{s}" for t in TRACKS for s in ("bw", "bedgraph.gz", "bedgraph.gz.tbi"))]
     expected = {f"{genome}.{name}" for genome in GENOMES for name in each}
     found = {path.name for path in results.iterdir() if path.is_file()}
@@ -200,7 +200,7 @@ def test_summary_is_that_of_the_runs(finished):
     page = (results / "summary.html").read_text()
     assert "<td>890</td>" in page
     assert '<a href="first.report.html">report</a>' in page
-    assert "peaks</a>" not in page  # these runs have no file of peaks
+    assert '<a href="first.peaks.bed">peaks</a>' in page
 
 
 @pytest.mark.slow

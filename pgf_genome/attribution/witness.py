@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple, Self
 
@@ -84,14 +85,20 @@ class Witnesses:
 
     def __init__(self, place: Place, model: CausalMamba, strands: int) -> None:
         self._blank, self._strands = model.initial_state(1), strands
+        self._place = place
+
+    @cached_property
+    def _file(self) -> RecordFile:
+        """Made when it is needed: most runs have no witnesses."""
         size = 2 * nbytes(self._blank.tensors())
-        self._file = RecordFile(place.path("witnesses"), size, place.run)
+        return RecordFile(self._place.path("witnesses"), size, self._place.run)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        if "_file" in vars(self):
+            self._file.close()
 
     def keep(self, tile: Witnessed, before: State, after: State) -> None:
         """Store the state before a tile and the cotangent after it, of the batch of strands."""

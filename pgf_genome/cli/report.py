@@ -17,7 +17,7 @@ written = under("What is written")
     short_help="Draw the report of a finished run again.",
     examples=(
         "pgf-genome report out/chr1",
-        "pgf-genome report out/chr1 --gff genes.gff3.gz --chrom-alias chr1.alias.tsv",
+        "pgf-genome report out/chr1 --gff genes.gff3.gz",
         "pgf-genome report out/chr1 --fasta chr1.fa.gz -o pages/chr1.html --plotly shared",
         'pgf-genome report out/chr1 --genome hg38 --title "Chromosome 1"',
     ),

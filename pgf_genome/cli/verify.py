@@ -24,7 +24,7 @@ checked, printed = under("What is checked"), under("What is printed")
     short_help="Check a finished run, or a checkpoint.",
     examples=(
         "pgf-genome verify out/chr1",
-        "pgf-genome verify out/chr1 --model checkpoints/mine --fasta chr1.fa.gz --json",
+        "pgf-genome verify out/chr1 --fasta chr1.fa.gz --json",
         "pgf-genome verify --model ecoli-yeast-d128",
     ),
 )

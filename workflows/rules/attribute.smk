@@ -63,6 +63,9 @@ rule attribute:
                 track=config["tracks"],
             )
         ),
+        peaks=temp(
+            expand(f"{WORK}/{{{{genome}}}}.{{{{group}}}}.{{peaks}}", peaks=PEAKS)
+        ),
     log:
         f"{OUT}/logs/attribute/{{genome}}.{{group}}.log",
     benchmark:

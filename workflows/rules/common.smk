@@ -75,6 +75,9 @@ OUT = config["out"]
 WORK = f"{OUT}/work"
 GPUS = 1 if config["device"] == "cuda" else 0
 WITH_VARIANTS = [genome for genome, sample in SAMPLES.items() if "vcf" in sample]
+# runs with one of these tracks have a file of peaks
+PEAKED = {"sensitivity", "contribution", "importance", "ig"}
+PEAKS = ["peaks.bed"] if PEAKED & set(config["tracks"]) else []
 SUFFIXES = {"bedgraph": "bedgraph.gz", "bigwig": "bw"}
 # columns of the sample sheet and keys of the configuration that are options of `attribute`
 OPTIONS = ("model", "objective", "target", "method", "strand", "gap_length", "context")

@@ -7,12 +7,13 @@ rule report:
         fasta=f"{WORK}/{{genome}}.fa",
         fai=f"{WORK}/{{genome}}.fa.fai",
     output:
-        report(
+        page=report(
             f"{OUT}/{{genome}}.report.html",
             caption="../report/genome.rst",
             category="Genomes",
             labels={"genome": "{genome}"},
         ),
+        peaks=expand(f"{OUT}/{{{{genome}}}}.{{peaks}}", peaks=PEAKS),
     log:
         f"{OUT}/logs/report/{{genome}}.log",
     conda:
@@ -23,13 +24,16 @@ rule report:
     params:
         prefix=subpath(input.run, strip_suffix=".run.json"),
     shell:
-        "pgf-genome report {params.prefix:q} --fasta {input.fasta:q} 2> {log:q}"
+        "pgf-genome report {params.prefix:q} --fasta {input.fasta:q} -o {output.page:q} 2> {log:q}"
 
 
 rule summary:
     input:
         runs=expand(f"{OUT}/{{genome}}.run.json", genome=SAMPLES),
         statistics=expand(f"{OUT}/{{genome}}.statistics.json", genome=SAMPLES),
+        linked=expand(
+            f"{OUT}/{{genome}}.{{name}}", genome=SAMPLES, name=["report.html", *PEAKS]
+        ),
     output:
         tsv=f"{OUT}/summary.tsv",
         html=report(

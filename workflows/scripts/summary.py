@@ -73,7 +73,7 @@ def _links(genome: str, folder: Path) -> str:
     return "".join(
         f' <a href="{escape(quote(name))}">{kind}</a>'
         for kind, name in files.items()
-        if kind == "report" or (folder / name).exists()  # the report may not be drawn yet
+        if (folder / name).exists()
     )
 
 
