@@ -18,6 +18,7 @@ from finished import record
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgf_genome.errors import SequenceError
 from pgf_genome.runs.record import Contig
 from pgf_genome.tracks import FORMATS, track_file
 
@@ -117,6 +118,7 @@ def test_groups_are_balanced_and_hold_every_contig_once(lengths, group_bases):
     [
         (None, None, ["a\t0\t50\n", "b\t0\t10\nc\t0\t20\n"]),
         ("b 1 2\na 3 4\nb\t5\t6\tname\n\n", None, ["a 3 4\n", "b 1 2\nb\t5\t6\tname\n"]),
+        ("\ufeffb 1 2\r\n#x\r\na 3 4\r\n", None, ["a 3 4\n", "b 1 2\n"]),
         (None, "b:1-5", ["b\t0\t10\n"]),
     ],
 )
@@ -124,7 +126,7 @@ def test_groups_hold_what_is_to_be_written(tmp_path, bed, targets, expected):
     (tmp_path / "fai").write_text("a\t50\t3\t50\t51\nb\t10\t3\t10\t11\nc\t20\t3\t20\t21\n")
     (tmp_path / "plan").write_text(json.dumps({"segments": [{"contig": "b"}]}))
     if bed is not None:
-        (tmp_path / "in.bed").write_text(bed)
+        (tmp_path / "in.bed").write_bytes(bed.encode())
     job = SimpleNamespace(
         input=SimpleNamespace(fai=tmp_path / "fai", plan=tmp_path / "plan"),
         output=SimpleNamespace(beds=tmp_path / "groups"),
@@ -134,6 +136,12 @@ def test_groups_hold_what_is_to_be_written(tmp_path, bed, targets, expected):
     )
     script("scatter").main(job)
     assert [path.read_text() for path in sorted((tmp_path / "groups").iterdir())] == expected
+
+
+def test_a_line_of_a_contig_that_is_not_there_is_refused(tmp_path):
+    (tmp_path / "in.bed").write_text("a 3 4\nz 1 2\n")
+    with pytest.raises(SequenceError, match=r"line 2: .*'z'"):
+        script("scatter").bed_lines(str(tmp_path / "in.bed"), {"a": 50})
 
 
 def test_summary_page_escapes_names_and_shows_large_numbers_whole(tmp_path):
@@ -147,7 +155,8 @@ def test_summary_page_escapes_names_and_shows_large_numbers_whole(tmp_path):
         "",
         -4e9,
     )
-    (tmp_path / "g.peaks.bed").touch()
+    for name in ("report.html", "peaks.bed"):
+        (tmp_path / f"g.{name}").touch()
     page = summary.page([row], tmp_path)
     assert '<a href="g.report.html">report</a> <a href="g.peaks.bed">peaks</a>' in page
     assert '<td class="text">&lt;b&gt;&amp;</td>' in page

@@ -1,12 +1,14 @@
 """Deal the contigs of a genome out to groups of about equal length, a BED file each."""
 
-import gzip
 import heapq
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pgf_genome.intervals import read_bed
+from pgf_genome.lines import text_lines
 
 
 def deal(lengths: Mapping[str, int], group_bases: int) -> list[list[str]]:
@@ -34,19 +36,21 @@ def read_lengths(path: str) -> dict[str, int]:
     return {name: int(length) for name, length, *_ in fields}
 
 
-def read_bed(path: str) -> dict[str, list[str]]:
-    """Contig -> its lines."""
+def bed_lines(path: str, lengths: Mapping[str, int]) -> dict[str, list[str]]:
+    """Contig -> its lines. What the command refuses is refused here too, before lines are dealt."""
+    read_bed(path, lengths)
     found: dict[str, list[str]] = {}
-    with (gzip.open if path.endswith((".gz", ".bgz")) else open)(path, "rt") as file:
-        for line in file:
-            found.setdefault(line.split()[0] if line.strip() else "", []).append(line)
+    for line in text_lines(path, "BED file"):
+        name = line.split()[0] if line.strip() else ""
+        if name in lengths:  # all but comments and headings
+            found.setdefault(name, []).append(f"{line}\n")
     return found
 
 
 def main(snakemake: Any) -> None:
     lengths = read_lengths(snakemake.input.fai)
     whole = {name: [f"{name}\t0\t{length}\n"] for name, length in lengths.items()}
-    lines = read_bed(snakemake.params.bed) if snakemake.params.bed else whole
+    lines = bed_lines(snakemake.params.bed, lengths) if snakemake.params.bed else whole
     chosen = set(lines)
     if snakemake.params.targets:
         # only contigs that hold a target are read, and the plan lists no others
