@@ -200,11 +200,11 @@ def test_a_record_that_is_damaged_once_in_a_run_is_computed_anew(
     pgf.attribute(fasta, model, tmp_path / "whole" / "x", **OPTIONS)
     write, left = RecordFile.write, [1]
 
-    def damage(self, number, tensors):
-        write(self, number, tensors)
+    def damage(self, number, tensors, slot=None):
+        write(self, number, tensors, slot)
         if self.path.name == "scores" and number == 2 and left:
             left.pop()
-            flip(self.path, self._stride * number + 40)
+            flip(self.path, self._at + self._stride * number + 40)
 
     monkeypatch.setattr(RecordFile, "write", damage)
     pgf.attribute(fasta, model, tmp_path / "part" / "x", **OPTIONS)
