@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -168,15 +169,18 @@ def test_a_pipe_is_no_weight_file(tmp_path):
         read_weights(tmp_path)
 
 
-@pytest.mark.parametrize("place", ["contig", "track"])
-@pytest.mark.parametrize("name", ["a\nb", "\ud800", "\x1b[31m", "../x"])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        *product(["contig", "track"], ["a\nb", "\ud800", "\x1b[31m"]),
+        ("track", "../x"),  # a contig may have that name; it is no part of a path
+    ],
+)
 def test_names_in_a_record_can_be_shown_and_lead_nowhere(tmp_path, place, name):
     prefix = write_run(tmp_path)
     path = Path(f"{prefix}.run.json")
     facts = json.loads(path.read_text())
     if place == "contig":
-        if name == "../x":
-            pytest.skip("a contig may have that name; it is no part of a path")
         facts["contigs"][0]["contig"] = name
     else:
         facts["tracks"][name] = facts["tracks"].pop("surprisal")

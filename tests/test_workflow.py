@@ -389,8 +389,8 @@ def test_address_is_fetched_and_its_md5_checked(tmp_path, snakemake, right):
     source.write_bytes(gzip.compress((folder / "data" / "second.fa").read_bytes()))
     digest = hashlib.md5(source.read_bytes() if right else b"").hexdigest()
     sheet(folder, {"genome": "far", "fasta": source.as_uri(), "md5": digest})
-    target = "results/work/far.fa"
-    done = snakemake(folder, "--cores", "1", "--notemp", target)
+    target = Path("results", "work", "far.fa")
+    done = snakemake(folder, "--cores", "1", "--notemp", str(target))
     if right:
         assert done.returncode == 0, done.stdout
         assert (folder / target).read_text().startswith(">plasmid\nGCTCC")
