@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +44,10 @@ def model():
     return pgf.load_model(ORACLE)
 
 
-@pytest.fixture
-def fasta(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def fasta(tmp_path_factory) -> Path:
     rng = np.random.default_rng(3)
-    path = tmp_path / "in.fa"
+    path = tmp_path_factory.mktemp("fasta") / "in.fa"
     with path.open("w") as file:
         for name, length in (("a", 700), ("b", 33), ("c", 500)):
             file.write(f">{name}\n{''.join(rng.choice(list('ACGT'), length))}\n")
@@ -66,15 +68,36 @@ PATH = {"method": "ig 2", "tracks": None}
 ARRAYS = {"formats": ("bedgraph", "npz"), "region": ("c:11-110", "a:51-150", "a:101-200")}
 
 
+# How many records are written before a run is stopped.
+STOPS = {
+    "gradient": (1, 2, 5, 20, 21, 22, 40, 43, 44, 60, 66, 90, 100),
+    "effects": (1, 5, 21, 43, 60, 100),
+    "path": (2, 22, 44, 90),
+    "arrays": (20, 40, 66),
+}
+KINDS = {"gradient": {}, "effects": EFFECTS, "path": PATH, "arrays": ARRAYS}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, fasta, model) -> Callable[[str], dict[str, bytes]]:
+    """The outputs of a run of a kind that nothing stopped."""
+
+    @cache
+    def of_kind(kind: str) -> dict[str, bytes]:
+        folder = tmp_path_factory.mktemp(kind)
+        pgf.attribute(fasta, model, folder / "x", **options(fasta) | KINDS[kind])
+        return outputs(folder)
+
+    return of_kind
+
+
 @pytest.mark.parametrize(
-    "changed", [{}, EFFECTS, PATH, ARRAYS], ids=["gradient", "effects", "path", "arrays"]
+    ("kind", "writes"), [(kind, each) for kind, stops in STOPS.items() for each in stops]
 )
-@pytest.mark.parametrize("writes", [1, 2, 5, 20, 21, 22, 40, 43, 44, 60, 66, 90, 100])
 def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
-    tmp_path, fasta, model, monkeypatch, writes, changed
+    tmp_path, fasta, model, monkeypatch, whole, kind, writes
 ):
-    given = options(fasta) | changed
-    pgf.attribute(fasta, model, tmp_path / "whole" / "x", **given)
+    given = options(fasta) | KINDS[kind]
     write, done = RecordFile.write, [0]
 
     def stop_after(self, *args, **named):
@@ -89,7 +112,7 @@ def test_run_stopped_after_any_write_resumes_to_the_same_bytes(
             pgf.attribute(fasta, model, tmp_path / "part" / "x", **given)
     assert [p.name for p in (tmp_path / "part").iterdir()] == ["x.pgf-work"]
     pgf.attribute(fasta, model, tmp_path / "part" / "x", **given)
-    assert outputs(tmp_path / "part") == outputs(tmp_path / "whole")
+    assert outputs(tmp_path / "part") == whole(kind)
 
 
 def test_resumed_run_does_not_repeat_finished_tiles(tmp_path, fasta, model, monkeypatch):

@@ -6,6 +6,7 @@ import json
 import zlib
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +111,20 @@ def scripts(*programs: str, data: Any = None, plotly: str = "inline") -> list[st
 
 def _inline() -> list[str]:
     """Plotly.js as compressed text, and what unpacks and runs it."""
-    text = get_plotlyjs().encode()
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = b64encode(packer.compress(text) + packer.flush()).decode("ascii")
+    packed, length = _packed()
     program = asset("pgf_genome.pages", "inflate.js")
     return [
         script(packed, type="text/plain", id="plotly"),
-        script(f"{program}\nrunInflated(document.getElementById('plotly'), {len(text)});"),
+        script(f"{program}\nrunInflated(document.getElementById('plotly'), {length});"),
     ]
+
+
+@cache
+def _packed() -> tuple[str, int]:
+    """Plotly.js as compressed text, and its length in bytes; packing it takes half a second."""
+    text = get_plotlyjs().encode()
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return b64encode(packer.compress(text) + packer.flush()).decode("ascii"), len(text)
 
 
 def _shared() -> list[str]:
